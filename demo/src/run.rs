@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use ferula_exposition::Format;
 use ferula_exposition::negotiation::negotiate;
 use ferula_exposition::writer::write_page;
 use ferula_model::Timestamp;
@@ -81,6 +82,6 @@ fn answer_scrape(services: &Services, service: Service, request: &Request) -> Op
         return Some(Response::not_found());
     }
     let page = services.page(service)?;
-    let negotiated = negotiate(&request.accept);
+    let negotiated = negotiate(&request.accept, &Format::ALL);
     Some(Response::new(&negotiated.content_type(), write_page(&page, negotiated.format)))
 }

@@ -4,7 +4,7 @@
 
 use ferula_go::number::atoi;
 use ferula_go::quote::go_quote;
-use ferula_go::url::{EscapeError, query_unescape};
+use ferula_go::url::{QueryError, parse_query};
 use ferula_model::duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -26,16 +26,7 @@ const MAX_TIME_TEXT: &str = "292277025-08-18T07:12:54.999999999Z";
 pub struct Params {
     body: Vec<(String, String)>,
     url: Vec<(String, String)>,
-    error: Option<FormError>,
-}
-
-/// Why a pair of a form could not be parsed; the texts are Go's.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FormError {
-    #[error("invalid semicolon separator in query")]
-    Semicolon,
-    #[error("{0}")]
-    Escape(#[from] EscapeError),
+    error: Option<QueryError>,
 }
 
 /// Why a parameter is invalid; the texts are Prometheus'.
@@ -52,13 +43,12 @@ pub enum ParamError {
 impl Params {
     /// Parses the URL's query and a form body.
     pub fn new(url: &str, body: &[u8]) -> Self {
-        let mut error = None;
-        let (body, url) = (decode_form(body, &mut error), decode_form(url.as_bytes(), &mut error));
-        Params { body, url, error }
+        let ((body, of_body), (url, of_url)) = (parse_query(body), parse_query(url));
+        Params { body, url, error: of_body.or(of_url) }
     }
 
-    /// The first pair that could not be parsed.
-    pub fn error(&self) -> Option<&FormError> {
+    /// Why a pair could not be parsed, if one could not.
+    pub fn error(&self) -> Option<&QueryError> {
         self.error.as_ref()
     }
 
@@ -126,28 +116,6 @@ impl Params {
 
 fn first_of<'a>(mut pairs: impl Iterator<Item = &'a (String, String)>, name: &str) -> &'a str {
     pairs.find(|(n, _)| n == name).map_or("", |(_, value)| value)
-}
-
-/// Splits `a=b&c=d`. Pairs that cannot be parsed are skipped, as in Go, and the first of them is noted; bytes that are
-/// not UTF-8 are replaced.
-fn decode_form(form: &[u8], error: &mut Option<FormError>) -> Vec<(String, String)> {
-    let mut pairs = Vec::new();
-    for pair in form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
-        match decode_pair(pair) {
-            Ok(pair) => pairs.push(pair),
-            Err(why) => drop(error.get_or_insert(why)),
-        }
-    }
-    pairs
-}
-
-fn decode_pair(pair: &[u8]) -> Result<(String, String), FormError> {
-    if pair.contains(&b';') {
-        return Err(FormError::Semicolon);
-    }
-    let pair = String::from_utf8_lossy(pair);
-    let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
-    Ok((query_unescape(name)?, query_unescape(value)?))
 }
 
 /// A float as Go's `ParseFloat` reads it; `None` if it is too large.
@@ -243,7 +211,9 @@ mod tests {
         assert_eq!(params.first("f"), "\u{fffd}");
         let error = |url| Params::new(url, b"").error().map(ToString::to_string);
         assert_eq!(error("a=1;b=2"), Some("invalid semicolon separator in query".to_owned()));
-        assert_eq!(error("a=%zz&b;"), Some("invalid URL escape \"%zz\"".to_owned()));
+        // A semicolon is told before an escape, whichever comes first.
+        assert_eq!(error("a=%zz&b;"), Some("invalid semicolon separator in query".to_owned()));
+        assert_eq!(error("a=%zz&b=%"), Some("invalid URL escape \"%zz\"".to_owned()));
         assert_eq!((error("b=%4"), error("a=%41")), (Some("invalid URL escape \"%4\"".to_owned()), None));
     }
 

@@ -17,6 +17,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use ferula_go::url::percent_encoded;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// No relevant header name is longer than this.
@@ -70,8 +71,7 @@ impl Scanner {
             self.step(*byte);
             if encode {
                 let out = changed.get_or_insert_with(|| bytes[..at].to_vec());
-                out.push(b'%');
-                out.extend([byte >> 4, byte & 15].map(|digit| b"0123456789ABCDEF"[usize::from(digit)]));
+                out.extend(percent_encoded(*byte));
             } else if let Some(out) = &mut changed {
                 out.push(*byte);
             }

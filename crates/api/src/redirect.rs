@@ -2,8 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
-
-use crate::html::escape;
+use ferula_go::html::escape;
 
 /// 302: the page is at another address.
 pub(crate) fn found(target: &str) -> Response<Body> {

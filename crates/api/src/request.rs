@@ -6,11 +6,12 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, Method, Request as HttpRequest, header};
 use bytes::BytesMut;
+use ferula_go::url::QueryError;
 use ferula_storage::{Lease, MemoryContract, OutOfMemory};
 use http_body_util::{BodyExt, Limited};
 
 use crate::error::{ApiError, Refusal, RefusalKind};
-use crate::params::{FormError, Params};
+use crate::params::Params;
 
 /// The size limit of a form, as in Go.
 pub const FORM_BYTES_MAX: usize = 10 << 20;
@@ -89,7 +90,7 @@ impl Request {
 
     /// The first pair of the URL or form that could not be parsed. It is missing from the parameters; few endpoints
     /// report it.
-    pub fn form_error(&self) -> Result<(), FormError> {
+    pub fn form_error(&self) -> Result<(), QueryError> {
         self.params.error().map_or(Ok(()), |error| Err(error.clone()))
     }
 

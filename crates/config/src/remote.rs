@@ -267,7 +267,7 @@ impl QueueConfig {
 fn hash_of(section: &impl Value) -> String {
     use md5::Digest;
     let digest = md5::Md5::digest(emit(&section.print()).as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    ferula_go::hex::encode(digest)
 }
 
 impl RemoteReadConfig {

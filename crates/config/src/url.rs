@@ -27,10 +27,18 @@ pub struct UrlError {
 }
 
 impl UrlError {
-    fn new(text: &str, error: url::ParseError) -> Self {
+    fn without_password(text: &str, error: url::ParseError) -> Self {
+        UrlError::new(text, masked(text, Hidden::Password), error)
+    }
+
+    /// The error with the name masked as well, for those who may have a token there.
+    pub fn without_user(text: &str, error: url::ParseError) -> Self {
+        UrlError::new(text, masked(text, Hidden::User), error)
+    }
+
+    fn new(text: &str, mut masked: String, error: url::ParseError) -> Self {
         let url::ParseError { text: refused, mut reason } = error;
         // Masked as a whole, since the `#` at which Go cuts may be one of the password.
-        let mut masked = masked(text);
         let has_password = masked != text;
         if refused != text {
             masked.truncate(masked.find('#').unwrap_or(masked.len()));
@@ -49,6 +57,11 @@ impl UrlError {
         UrlError { masked, reason }
     }
 
+    /// The text that is no URL, masked.
+    pub fn masked(&self) -> &str {
+        &self.masked
+    }
+
     /// What is wrong.
     pub fn reason(&self) -> &Reason {
         &self.reason
@@ -64,12 +77,22 @@ impl From<UrlError> for String {
 /// What stands for a password.
 const MASK: &str = "xxxxx";
 
-/// A text that is no URL, without what may be meant as a password: all from the first colon after `//` to the
-/// last `@`, since a `/`, `?` or `#` in the password may be what is wrong.
-fn masked(text: &str) -> String {
+/// What is masked in a text that is no URL.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hidden {
+    /// As Go's `URL.Redacted` does.
+    Password,
+    /// As Go's HTTP client does, and the name with it.
+    User,
+}
+
+/// A text that is no URL, without what may be meant as a password: all from the first colon after `//`, or with the name
+/// from `//`, to the last `@`, since a `/`, `?` or `#` in the password may be what is wrong.
+fn masked(text: &str, hidden: Hidden) -> String {
     let start = text.find("//").map_or(0, |at| at + 2);
     let Some(end) = text[start..].rfind('@').map(|at| start + at) else { return text.to_owned() };
     match text[start..end].find(':') {
+        _ if hidden == Hidden::User => format!("{}***{}", &text[..start], &text[end..]),
         Some(colon) => format!("{}{MASK}{}", &text[..=start + colon], &text[end..]),
         None => text.to_owned(),
     }
@@ -81,13 +104,18 @@ impl Url {
     /// # Errors
     /// Go's text, with a password masked.
     pub fn parse(text: &str) -> Result<Url, UrlError> {
-        let parsed = url::Url::parse(text).map_err(|error| UrlError::new(text, error))?;
+        let parsed = url::Url::parse(text).map_err(|error| UrlError::without_password(text, error))?;
         Ok(Url { text: parsed.to_string(), parsed: Some(parsed) })
     }
 
     /// The address as Go prints it, password included.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The address taken apart; `None` when there is none.
+    pub fn parsed(&self) -> Option<&url::Url> {
+        self.parsed.as_ref()
     }
 
     /// The scheme in lower case, or "".

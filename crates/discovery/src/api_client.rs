@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use ferula_config::http_client::HttpClientConfig;
-use ferula_http_client::url::encode_form;
 use ferula_http_client::{Bytes, HeaderMap, HeaderName, HeaderValue, HttpClient, Request, StatusCode};
 use ferula_runtime::SharedClock;
 use serde::de::DeserializeOwned;
@@ -91,7 +90,7 @@ impl ApiClient {
         headers: &[(&'static str, &str)],
         form: &[(&str, &str)],
     ) -> Result<Answer, RefreshError> {
-        let body = Bytes::from(encode_form(form.iter().copied()));
+        let body = Bytes::from(ferula_go::url::encode_query(form.iter().copied()));
         let request = Request::post(url, "application/x-www-form-urlencoded", body)?;
         self.send(with_headers(request, headers)?).await
     }

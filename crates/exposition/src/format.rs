@@ -37,6 +37,9 @@ pub enum ContentTypeError {
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Format; 3] = [Format::Text, Format::OpenMetrics, Format::Protobuf];
+
     /// The format of an answer with this `Content-Type`, or the fallback if the header states none.
     pub fn of_response(content_type: &str, fallback: Option<Format>) -> Result<Format, ContentTypeError> {
         if content_type.is_empty() {

@@ -28,6 +28,7 @@ mod labels;
 mod lexer;
 mod line;
 mod line_parser;
+pub mod name_escaping;
 pub mod negotiation;
 mod number;
 mod openmetrics;

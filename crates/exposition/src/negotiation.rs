@@ -1,6 +1,7 @@
 //! Chooses the format of a page from the `Accept` header, as Prometheus' client library does.
 
 use crate::Format;
+use crate::name_escaping::NameEscaping;
 
 /// The format of a page, and how names outside the legacy character set are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,8 +9,7 @@ pub struct Negotiated {
     pub format: Format,
     /// The version of OpenMetrics; the text format is always 0.0.4.
     pub openmetrics: &'static str,
-    /// The escaping's name.
-    pub escaping: &'static str,
+    pub escaping: NameEscaping,
 }
 
 /// The default `Content-Type` of a text page.
@@ -19,29 +19,33 @@ const PROTOBUF_TYPE: &str = "application/vnd.google.protobuf";
 const FAMILY: &str = "io.prometheus.client.MetricFamily";
 const OPENMETRICS_TYPE: &str = "application/openmetrics-text";
 const VERSIONS: [&str; 2] = ["0.0.1", "1.0.0"];
-const ESCAPINGS: [&str; 4] = ["underscores", "allow-utf-8", "dots", "values"];
 
-/// The first format that the client accepts and that is offered; text if there is none. Offers with equal weight keep
+/// The first format that the client accepts and that is offered, which text always is; text if there is none. Offers with equal weight keep
 /// their order, wildcards last; a wildcard selects nothing. The escaping is that of the last examined offer that
 /// names one.
-pub fn negotiate(accept: &str) -> Negotiated {
+pub fn negotiate(accept: &str, offered: &[Format]) -> Negotiated {
     let mut offers: Vec<Offer<'_>> = accept.split(',').filter_map(Offer::parse).collect();
     offers.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.wildcards().cmp(&b.wildcards())));
-    let mut chosen = Negotiated { format: Format::Text, openmetrics: "", escaping: ESCAPINGS[0] };
+    let mut chosen = Negotiated { format: Format::Text, openmetrics: "", escaping: NameEscaping::default() };
     for offer in offers {
-        let known = ESCAPINGS.iter().find(|known| Some(**known) == offer.parameter("escaping"));
-        chosen.escaping = known.copied().unwrap_or(chosen.escaping);
+        // An unknown word is passed over.
+        let escaping = offer.parameter("escaping").and_then(NameEscaping::of_word);
+        chosen.escaping = escaping.unwrap_or(chosen.escaping);
         let version = offer.parameter("version").unwrap_or("");
         match (offer.kind, offer.subtype) {
             ("text", "plain") if matches!(version, "" | "0.0.4") => break,
-            _ if offer.is(PROTOBUF_TYPE)
+            _ if offered.contains(&Format::Protobuf)
+                && offer.is(PROTOBUF_TYPE)
                 && offer.parameter("proto") == Some(FAMILY)
                 && offer.parameter("encoding") == Some("delimited") =>
             {
                 chosen.format = Format::Protobuf;
                 break;
             }
-            _ if offer.is(OPENMETRICS_TYPE) && (version.is_empty() || VERSIONS.contains(&version)) => {
+            _ if offered.contains(&Format::OpenMetrics)
+                && offer.is(OPENMETRICS_TYPE)
+                && (version.is_empty() || VERSIONS.contains(&version)) =>
+            {
                 chosen.format = Format::OpenMetrics;
                 chosen.openmetrics = if version == VERSIONS[1] { VERSIONS[1] } else { VERSIONS[0] };
                 break;
@@ -55,7 +59,7 @@ pub fn negotiate(accept: &str) -> Negotiated {
 impl Negotiated {
     /// The `Content-Type` of the page.
     pub fn content_type(&self) -> String {
-        let escaping = self.escaping;
+        let escaping = self.escaping.word();
         match self.format {
             Format::Text => format!("text/plain; version=0.0.4; charset=utf-8; escaping={escaping}"),
             Format::OpenMetrics => {
@@ -146,7 +150,30 @@ mod tests {
                 format!("{openmetrics}0.0.1; charset=utf-8; escaping=underscores"),
             ),
         ] {
-            assert_eq!(negotiate(accept).content_type(), expected, "{accept}");
+            assert_eq!(negotiate(accept, &Format::ALL).content_type(), expected, "{accept}");
+        }
+    }
+    #[test]
+    fn what_is_not_offered_is_passed_over_but_its_escaping_counts() {
+        for (accept, escaping) in [
+            ("", NameEscaping::Underscores),
+            ("text/plain", NameEscaping::Underscores),
+            ("text/plain; version=0.0.4; escaping=allow-utf-8", NameEscaping::AllowUtf8),
+            // A scraping Prometheus: its last offer names no escaping; the better ones named it for all.
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                 text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                NameEscaping::AllowUtf8,
+            ),
+            // Offers after the accepted one do not count.
+            (
+                "text/plain;escaping=dots;q=0.2,text/plain;version=0.0.4;escaping=values;q=0.5",
+                NameEscaping::Values,
+            ),
+            ("application/json;escaping=dots,*/*;q=0.1", NameEscaping::Dots),
+        ] {
+            let chosen = negotiate(accept, &[Format::Text]);
+            assert_eq!((chosen.format, chosen.escaping), (Format::Text, escaping), "{accept}");
         }
     }
 }

@@ -13,6 +13,8 @@ pub mod base64;
 pub mod calendar;
 pub mod duration;
 pub mod float;
+pub mod hex;
+pub mod html;
 pub mod json;
 pub mod math;
 pub mod mime;

@@ -98,8 +98,9 @@ pub fn unquote_char(text: &str, quote: char) -> Option<(u32, &str)> {
     Some((value?, rest))
 }
 
-/// Takes one character or escape off the front of `text` and appends its bytes; returns the rest.
-fn unescape<'a>(text: &'a str, quote: char, out: &mut Vec<u8>) -> Option<&'a str> {
+/// Takes one character or escape off the front of `text`, which stands in quotes of this kind, and appends its bytes; returns
+/// the rest. `None` where Go answers "invalid syntax".
+pub fn unescape<'a>(text: &'a str, quote: char, out: &mut Vec<u8>) -> Option<&'a str> {
     let mut chars = text.chars();
     let mut push = |c: char| out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     let first = chars.next()?;

@@ -10,7 +10,10 @@ mod parse;
 
 use std::fmt;
 
-pub use self::escape::{EscapeError, parse_query, path_escape, path_unescape, query_escape, query_unescape};
+pub use self::escape::{
+    EscapeError, QueryError, encode_query, parse_query, path_escape, path_unescape, percent_encode,
+    percent_encoded, query_escape, query_unescape,
+};
 use self::escape::{Part, escape, is_valid_encoded, lossy, unescape};
 pub use self::parse::{ParseError, Reason};
 
@@ -107,6 +110,17 @@ impl Url {
         self.user.as_ref()?.password.as_deref().map(lossy)
     }
 
+    /// `Userinfo.String`: name and password as they are written; `None` without an `@`.
+    pub fn userinfo(&self) -> Option<String> {
+        let user = self.user.as_ref()?;
+        let mut out = escape(&user.name, Part::UserPassword);
+        if let Some(password) = &user.password {
+            out.push(':');
+            out.push_str(&escape(password, Part::UserPassword));
+        }
+        Some(out)
+    }
+
     /// Removes name and password.
     pub fn clear_user(&mut self) {
         self.user = None;
@@ -122,7 +136,7 @@ impl Url {
     /// # Errors
     /// A bad escape.
     pub fn set_path(&mut self, path: &str) -> Result<(), EscapeError> {
-        self.path = unescape(path, Part::Path)?;
+        self.path = unescape(path.as_bytes(), Part::Path)?;
         self.raw_path = (escape(&self.path, Part::Path) != path).then(|| path.to_owned());
         Ok(())
     }
@@ -241,7 +255,7 @@ impl Url {
 /// The text as written, if it is valid and still means the same.
 fn escaped_as_written(bytes: &[u8], raw: Option<&str>, part: Part) -> Option<String> {
     let raw = raw.filter(|raw| is_valid_encoded(raw, part))?;
-    (unescape(raw, part).ok()? == bytes).then(|| raw.to_owned())
+    (unescape(raw.as_bytes(), part).ok()? == bytes).then(|| raw.to_owned())
 }
 
 /// Host and port; the port is empty unless it is all digits.
@@ -321,12 +335,8 @@ impl Url {
             return;
         }
         out.push_str("//");
-        if let Some(user) = &self.user {
-            out.push_str(&escape(&user.name, Part::UserPassword));
-            if let Some(password) = &user.password {
-                out.push(':');
-                out.push_str(&escape(password, Part::UserPassword));
-            }
+        if let Some(user) = self.userinfo() {
+            out.push_str(&user);
             out.push('@');
         }
         out.push_str(&escape(&self.host, Part::Host));

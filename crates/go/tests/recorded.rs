@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ferula_go::url::Url;
 use ferula_go::{
-    Regexp, calendar, duration, float, json, math, mime, number, path, quote, regexp, unicode, url,
+    Regexp, calendar, duration, float, html, json, math, mime, number, path, quote, regexp, unicode, url,
 };
 
 /// One call and Go's answer.
@@ -181,6 +181,9 @@ fn answer(recorded: &Recorded<'_>) -> Option<Answer> {
         "strings_to_upper" => one(unicode::upper(text)),
         "strings_to_lower" => one(unicode::lower(text)),
         "strings_title" => return None,
+        "html_escape" => one(html::escape(text)),
+        "html_escape_template" => one(html::escape_template(text)),
+        "xml_escape" => one(html::escape_xml(text)),
         call if call.starts_with("url") || call.contains("quer") || call.starts_with("path_") => {
             return url_answer(call, text, second);
         }
@@ -264,10 +267,12 @@ fn url_answer(call: &str, text: &str, second: &str) -> Option<Answer> {
         "query_escape" => one(url::query_escape(text)),
         "path_unescape" => result(url::path_unescape(text)),
         "query_unescape" => result(url::query_unescape(text)),
+        "parse_query_error" => result(url::parse_query(text).1.map_or(Ok(""), Err)),
+        "url_userinfo" => result(Url::parse(text).map(|url| url.userinfo().unwrap_or_default())),
         "parse_query" => {
             // The record has them sorted by name, as `Values.Encode` prints them.
             let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
-            for (name, value) in url::parse_query(text) {
+            for (name, value) in url::parse_query(text).0 {
                 by_name.entry(name).or_default().push(value);
             }
             let mut encoded = String::new();

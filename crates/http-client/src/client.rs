@@ -9,6 +9,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ferula_config::http_client::{HttpClientConfig, TlsConfig};
+use ferula_go::url::percent_encode;
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, LOCATION, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{Method, Uri};
 use http_body_util::Full;
@@ -24,6 +25,7 @@ use crate::proxy::Proxies;
 use crate::redirect::{self, REDIRECTS_MAX};
 use crate::secret::{Credentials, OwnHeaders, basic_text, secret_value};
 use crate::tls::Tls;
+use crate::url::masked;
 
 /// A client configured by a section. Clones are handles to the same client.
 #[derive(Clone, Debug)]
@@ -110,7 +112,7 @@ impl HttpClient {
         let mut last = request.url.clone();
         for _ in 0..=REDIRECTS_MAX {
             let fail =
-                |request: &Request, cause| RequestError::new(&request.method, request.url.masked(), cause);
+                |request: &Request, cause| RequestError::new(&request.method, masked(&request.url), cause);
             let response = self.round_trip(&request, at_home).await.map_err(|cause| fail(&request, cause))?;
             if !self.0.follows_redirects {
                 return Ok(response);
@@ -126,7 +128,7 @@ impl HttpClient {
             }
             last = std::mem::replace(&mut request, next).url;
         }
-        Err(RequestError::new(&method, last.masked(), Cause::TooManyRedirects(REDIRECTS_MAX)))
+        Err(RequestError::new(&method, masked(&last), Cause::TooManyRedirects(REDIRECTS_MAX)))
     }
 
     /// Sends one request and receives its answer, whatever the status.
@@ -208,8 +210,8 @@ impl HttpClient {
         let mut headers = request.headers.clone();
         if !headers.contains_key(AUTHORIZATION) {
             // Credentials in the URL take precedence over those in the section.
-            let of_address = request.url.user().map(|user| {
-                let text = basic_text(&user.name, user.password.as_deref().unwrap_or_default());
+            let of_address = request.url.username().map(|name| {
+                let text = basic_text(&name, &request.url.password().unwrap_or_default());
                 secret_value(&AUTHORIZATION, &text)
             });
             if let Some(value) = of_address.transpose()?.or(additions.authorization) {
@@ -304,8 +306,8 @@ fn message(
     http2: bool,
 ) -> Result<http::Request<Full<bytes::Bytes>>, Cause> {
     let host = request.url.host();
-    let host = host.strip_suffix(':').unwrap_or(host);
-    let target = request.url.request_target();
+    let host = host.strip_suffix(':').unwrap_or(&host);
+    let target = request.url.request_uri();
     let whole = http2 || route.asks_proxy();
     let text = if whole { format!("{}://{host}{target}", request.url.scheme()) } else { target };
     if !http2 {
@@ -328,15 +330,8 @@ fn uri(text: &str) -> Result<Uri, Cause> {
     if let Ok(uri) = text.parse() {
         return Ok(uri);
     }
-    let mut encoded = String::with_capacity(text.len() + 16);
-    for byte in text.bytes() {
-        match byte {
-            b' ' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x80.. => {
-                encoded.push_str(&format!("%{byte:02X}"));
-            }
-            byte => encoded.push(char::from(byte)),
-        }
-    }
+    let is_sent = |byte: u8| byte.is_ascii() && !b" \"<>\\^`{|}".contains(&byte);
+    let encoded = percent_encode(text.as_bytes(), is_sent);
     encoded.parse().map_err(|error: http::uri::InvalidUri| Cause::Other(error.to_string()))
 }
 

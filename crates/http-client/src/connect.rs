@@ -21,7 +21,7 @@ use crate::error::Cause;
 use crate::error_text::answer_cause;
 use crate::proxy::{Kind, Proxies, Proxy};
 use crate::tls::Tls;
-use crate::url::Url;
+use crate::url::{Url, port_or_default};
 use crate::wire::{HEADER_BYTES_MAX, Watched, Wire};
 
 /// Maximum number of header fields. The map of the `http` crate holds no more than 24,576.
@@ -84,11 +84,11 @@ pub(crate) async fn open(route: &Route<'_>, tls: &Tls, proxies: &Proxies) -> Res
     let mut dialled = match (route.unix_socket, route.proxy) {
         (Some(path), _) => dial::unix(path).await?,
         (None, Some(proxy)) => through_proxy(route, proxy, tls, proxies).await?,
-        (None, None) => dial::tcp(route.url.host_name(), route.url.port_or_default()).await?,
+        (None, None) => dial::tcp(&route.url.hostname(), &port_or_default(route.url)).await?,
     };
     let mut http2 = false;
     if route.url.scheme() == "https" {
-        let stream = tls.connect(dialled.stream, route.url.host_name(), true).await?;
+        let stream = tls.connect(dialled.stream, &route.url.hostname(), true).await?;
         http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         dialled.stream = Box::new(stream);
     }
@@ -137,18 +137,18 @@ async fn through_proxy(
     tls: &Tls,
     proxies: &Proxies,
 ) -> Result<Dialled, Cause> {
-    let (host, port) = (proxy.url.host_name(), proxy.url.port_or_default());
-    let target = format!("{}:{}", bracketed(route.url.host_name()), route.url.port_or_default());
-    let mut dialled = match (dial::tcp(host, port).await, proxy.kind) {
+    let (host, port) = (proxy.url.hostname(), port_or_default(&proxy.url));
+    let target = format!("{}:{}", bracketed(&route.url.hostname()), port_or_default(route.url));
+    let mut dialled = match (dial::tcp(&host, &port).await, proxy.kind) {
         (Ok(dialled), _) => dialled,
         (Err(cause), Kind::Socks5) => {
-            let proxy = format!("{}:{port}", bracketed(host));
+            let proxy = format!("{}:{port}", bracketed(&host));
             return Err(Cause::Socks { proxy, target, reason: cause.to_string() });
         }
         (Err(cause), _) => return Err(Cause::ProxyConnect(Box::new(cause))),
     };
     if proxy.kind == Kind::Https {
-        let stream = tls.connect(dialled.stream, host, false).await;
+        let stream = tls.connect(dialled.stream, &host, false).await;
         dialled.stream = Box::new(stream.map_err(|cause| Cause::ProxyConnect(Box::new(cause)))?);
     }
     match proxy.kind {

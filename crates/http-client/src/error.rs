@@ -6,7 +6,9 @@
 use std::fmt;
 use std::io;
 
+use ferula_config::UrlError;
 use ferula_go::quote::go_quote;
+use ferula_go::url::QueryError;
 
 use crate::url::masked_text;
 
@@ -78,7 +80,7 @@ impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // There is no method to name: a text that is not a URL never became a request.
         if let Cause::Url(reason) = &*self.cause {
-            return write!(f, "parse {}: {reason}", go_quote(&self.url));
+            return write!(f, "{reason}");
         }
         let method = self.method.as_str();
         let (first, rest) = method.split_at(1.min(method.len()));
@@ -93,7 +95,7 @@ impl std::error::Error for RequestError {}
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
     #[error("{0}")]
-    Url(crate::url::UrlError),
+    Url(UrlError),
     #[error("unsupported protocol scheme {}", go_quote(.0))]
     Scheme(String),
     #[error("http: no Host in request URL")]
@@ -133,7 +135,7 @@ pub enum Cause {
     #[error("net/http: HTTP/1.x transport connection broken: {0}")]
     Malformed(String),
     #[error("failed to parse Location header {}: {error}", go_quote(.location))]
-    Location { location: String, error: crate::url::UrlError },
+    Location { location: String, error: UrlError },
     #[error("stopped after {0} redirects")]
     TooManyRedirects(usize),
     #[error("context deadline exceeded")]
@@ -174,6 +176,8 @@ pub enum TokenError {
     Refused(String),
     #[error("oauth2: server response missing access_token")]
     NoToken,
+    #[error("oauth2: cannot parse response: {0}")]
+    Form(QueryError),
     #[error("oauth2: cannot parse json: {0}")]
     Json(String),
     #[error("oauth2: cannot overwrite parameter {}", go_quote(.0))]

@@ -39,4 +39,4 @@ pub use error::{BodyError, Cause, RequestError, SetupError};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 pub use message::{Request, Response};
 pub use tls::TlsClient;
-pub use url::Url;
+pub use url::{Url, masked};

@@ -12,7 +12,7 @@ use hyper::body::{Body, Incoming};
 use crate::error::{BodyError, Cause, RequestError};
 use crate::error_text::body_error;
 use crate::pool::Lease;
-use crate::url::{Url, masked_text};
+use crate::url::{self, Url};
 use crate::wire::Wire;
 
 /// A body up to this size is read to its end so that its connection can be used again.
@@ -34,9 +34,9 @@ impl Request {
     /// # Errors
     /// The text is not a URL.
     pub fn new(method: Method, url: &str) -> Result<Self, RequestError> {
-        match Url::parse(url) {
+        match url::parse(url) {
             Ok(url) => Ok(Request::to(method, url)),
-            Err(error) => Err(RequestError::new(&method, masked_text(url), Cause::Url(error))),
+            Err(error) => Err(RequestError::new(&method, error.masked().to_owned(), Cause::Url(error))),
         }
     }
 

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ferula_config::http_client::{HttpClientConfig, OAuth2};
+use ferula_go::mime::parse_media_type;
 use ferula_go::quote::go_quote;
-use ferula_go::url::query_escape;
+use ferula_go::url::{encode_query, parse_query, query_escape};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -23,7 +24,6 @@ use tokio::time::Instant;
 use crate::error::{Cause, RequestError, SetupError, TokenError};
 use crate::message::{Request, Response};
 use crate::secret::{Source, basic_text, read, secret_value};
-use crate::url::encode_form;
 
 /// A token is renewed this long before it expires, as in Go.
 const RENEWED_BEFORE: Duration = Duration::from_secs(10);
@@ -193,7 +193,7 @@ impl TokenServer {
     }
 
     async fn ask(&self, form: Form, basic: Option<String>) -> Result<Token, Cause> {
-        let body = encode_form(form.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let body = encode_query(form.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let body = Bytes::from(body);
         let request_error = |error| Cause::Token(TokenError::Request(Box::new(error)));
         let mut request = Request::post(&self.section.token_url, FORM, body).map_err(request_error)?;
@@ -213,20 +213,20 @@ impl TokenServer {
             let body = String::from_utf8_lossy(&body).into_owned();
             return Err(Cause::Token(TokenError::Status { status, body }));
         }
-        token_of(&fields.map_err(|error| Cause::Token(TokenError::Json(error)))?)
+        token_of(&fields.map_err(Cause::Token)?)
     }
 }
 
-/// Parses a server's answer, as a form or as JSON.
-fn fields_of(content_type: &str, body: &[u8]) -> Result<serde_json::Map<String, Value>, String> {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+/// What a server answered, as a form or as JSON.
+fn fields_of(content_type: &str, body: &[u8]) -> Result<serde_json::Map<String, Value>, TokenError> {
+    let media_type = parse_media_type(content_type).unwrap_or_default();
     if media_type == FORM || media_type == "text/plain" {
-        let text = String::from_utf8_lossy(body);
-        let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
-        let decode = |text: &str| crate::url::query_unescape(text);
-        return Ok(pairs.map(|(name, value)| (decode(name), Value::String(decode(value)))).collect());
+        let (pairs, error) = parse_query(body);
+        // The first value of a name counts, so it comes last here.
+        let pairs = pairs.into_iter().rev().map(|(name, value)| (name, Value::String(value)));
+        return error.map_or_else(|| Ok(pairs.collect()), |error| Err(TokenError::Form(error)));
     }
-    serde_json::from_slice(body).map_err(|error| error.to_string())
+    serde_json::from_slice(body).map_err(|error| TokenError::Json(error.to_string()))
 }
 
 /// The server's reason for a refusal, as Go prints it.

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::connect::{Connection, HeaderRoom, Route, Sender};
 use crate::proxy::Kind;
+use crate::url::port_or_default;
 use crate::wire::Wire;
 
 /// Idle connections are closed after this time, as in Prometheus.
@@ -36,12 +37,12 @@ impl Key {
         // A proxy that receives the requests themselves serves all of them over one connection.
         let address = match route.asks_proxy() {
             true => String::new(),
-            false => format!("{}:{}", url.host_name().to_ascii_lowercase(), url.port_or_default()),
+            false => format!("{}:{}", url.hostname().to_ascii_lowercase(), port_or_default(url)),
         };
         Key {
             https: url.scheme() == "https",
             address,
-            proxy: route.proxy.map(|proxy| (proxy.kind, proxy.url.host().to_owned())),
+            proxy: route.proxy.map(|proxy| (proxy.kind, proxy.url.host())),
             unix_socket: route.unix_socket.map(Arc::from),
         }
     }

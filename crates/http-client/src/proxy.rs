@@ -10,7 +10,7 @@ use http::header::HeaderMap;
 
 use crate::error::SetupError;
 use crate::secret::{basic_text, header_name, secret_value};
-use crate::url::{Url, masked_text};
+use crate::url::{self, Url, masked_text, port_or_default};
 
 /// The proxies of a section.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Proxy {
         let parsed = Url::parse(address).ok().filter(|url| known(url).is_some() && !url.host().is_empty());
         let url = match parsed {
             Some(url) => url,
-            None => Url::parse(&format!("http://{address}")).map_err(|error| refused(error.to_string()))?,
+            None => url::parse(&format!("http://{address}")).map_err(|error| refused(error.to_string()))?,
         };
         let kind = known(&url).unwrap_or(Kind::Http);
         Ok(Some(Proxy { kind, url }))
@@ -62,8 +62,8 @@ impl Proxy {
 
     /// `Proxy-Authorization`, if the proxy's URL contains a name.
     pub fn authorization(&self) -> Option<String> {
-        let user = self.url.user()?;
-        Some(basic_text(&user.name, user.password.as_deref().unwrap_or_default()))
+        let name = self.url.username()?;
+        Some(basic_text(&name, &self.url.password().unwrap_or_default()))
     }
 }
 
@@ -105,7 +105,7 @@ impl Proxies {
     /// The proxy for requests to `url`.
     pub fn of_url(&self, url: &Url) -> Option<&Proxy> {
         let proxy = if url.scheme() == "https" { &self.for_https } else { &self.for_http }.as_ref()?;
-        let straight = |bypass: &Bypass| bypass.covers(url.host_name(), url.port_or_default());
+        let straight = |bypass: &Bypass| bypass.covers(&url.hostname(), &port_or_default(url));
         (!self.bypass.as_ref().is_some_and(straight)).then_some(proxy)
     }
 }
@@ -254,7 +254,7 @@ mod tests {
     }
 
     fn taken(proxies: &Proxies, url: &str) -> Option<String> {
-        proxies.of_url(&Url::parse(url).expect("a URL")).map(|proxy| proxy.url.host().to_owned())
+        proxies.of_url(&Url::parse(url).expect("a URL")).map(|proxy| proxy.url.host())
     }
 
     #[test]

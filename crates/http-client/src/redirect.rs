@@ -1,5 +1,6 @@
 //! Redirects, by the rules of Go's client.
 
+use ferula_config::UrlError;
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE, COOKIE, HeaderMap,
     HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER, WWW_AUTHENTICATE,
@@ -8,7 +9,7 @@ use http::{Method, StatusCode};
 
 use crate::error::Cause;
 use crate::message::Request;
-use crate::url::Url;
+use crate::url::{Url, without_user};
 
 /// Maximum number of redirects.
 pub(crate) const REDIRECTS_MAX: usize = 10;
@@ -32,7 +33,8 @@ pub(crate) fn next_request(
     let url = request
         .url
         .join(location)
-        .map_err(|error| Cause::Location { location: crate::url::masked_text(location), error })?;
+        .map_err(|error| UrlError::without_user(location, error))
+        .map_err(|error| Cause::Location { location: error.masked().to_owned(), error })?;
     let mut next = Request { method, ..request.clone() };
     if !keeps_body {
         next.body = bytes::Bytes::new();
@@ -41,7 +43,7 @@ pub(crate) fn next_request(
         }
     }
     let downgraded = request.url.scheme() == "https" && url.scheme() == "http";
-    if !downgraded && let Ok(referer) = request.url.without_user().parse() {
+    if !downgraded && let Ok(referer) = without_user(&request.url).parse() {
         next.headers.insert(REFERER, referer);
     }
     next.url = url;
@@ -50,7 +52,7 @@ pub(crate) fn next_request(
 
 /// Whether credentials for `home` may go to `url`: the same host, or one below it; ports do not matter.
 pub(crate) fn is_at_home(home: &Url, url: &Url) -> bool {
-    let (home, host) = (home.host_name().to_ascii_lowercase(), url.host_name().to_ascii_lowercase());
+    let (home, host) = (home.hostname().to_ascii_lowercase(), url.hostname().to_ascii_lowercase());
     host == home
         || (!home.is_empty()
             && !host.contains([':', '%'])
@@ -94,7 +96,7 @@ mod tests {
                 "GET",
                 302,
                 "http://h:x/",
-                "failed to parse Location header \"http://h:x/\": invalid port \":x\" after host",
+                "failed to parse Location header \"http://h:x/\": parse \"http://h:x/\": invalid port \":x\" after host",
             ),
         ] {
             let request = Request::new(method.parse().expect("a method"), "http://u:p@h/a")
@@ -107,7 +109,7 @@ mod tests {
                     format!(
                         "{} {} {}",
                         next.method,
-                        next.url.without_user(),
+                        without_user(&next.url),
                         String::from_utf8_lossy(&next.body)
                     )
                 }

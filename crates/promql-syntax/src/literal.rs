@@ -1,6 +1,6 @@
 //! Values of literals: numbers, durations and quoted strings, by Go's rules.
 
-use ferula_go::quote::go_quote;
+use ferula_go::quote::{go_quote, unescape};
 use ferula_model::duration::parse_millis;
 
 use crate::raw_bytes;
@@ -80,45 +80,10 @@ pub(crate) fn unquote(quoted: &str) -> Result<String, InvalidSyntax> {
     let mut rest = body;
     while let Some(at) = rest.find('\\') {
         out.extend_from_slice(&rest.as_bytes()[..at]);
-        rest = unescape(&rest[at + 1..], quote, &mut out).ok_or(InvalidSyntax)?;
+        rest = unescape(&rest[at..], quote, &mut out).ok_or(InvalidSyntax)?;
     }
     out.extend_from_slice(rest.as_bytes());
     Ok(raw_bytes::from_bytes(&out))
-}
-
-/// Writes what the escape at the start of `rest` (behind its backslash) stands for; returns what follows it.
-fn unescape<'a>(rest: &'a str, quote: char, out: &mut Vec<u8>) -> Option<&'a str> {
-    let kind = rest.chars().next()?;
-    let tail = &rest[kind.len_utf8()..];
-    let byte = match kind {
-        'a' => 0x07,
-        'b' => 0x08,
-        'f' => 0x0c,
-        'n' => b'\n',
-        'r' => b'\r',
-        't' => b'\t',
-        'v' => 0x0b,
-        '\\' => b'\\',
-        '\'' | '"' if kind == quote => kind as u8,
-        '0'..='7' => {
-            out.push(u8::from_str_radix(rest.get(..3)?, 8).ok()?);
-            return rest.get(3..);
-        }
-        'x' => {
-            out.push(u8::from_str_radix(tail.get(..2)?, 16).ok()?);
-            return tail.get(2..);
-        }
-        'u' | 'U' => {
-            let digits = if kind == 'u' { 4 } else { 8 };
-            let code = u32::from_str_radix(tail.get(..digits)?, 16).ok()?;
-            let c = char::from_u32(code)?;
-            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            return tail.get(digits..);
-        }
-        _ => return None,
-    };
-    out.push(byte);
-    Some(tail)
 }
 
 #[cfg(test)]

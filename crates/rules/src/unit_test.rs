@@ -226,13 +226,13 @@ impl<'a> Bed<'a> {
         let window = Duration::from_secs(self.last_moment().as_secs() + 1);
         let at = self.start.plus(window).timestamp();
         let nanos = i64::try_from(window.as_nanos()).unwrap_or(i64::MAX);
-        let text = format!("{{__name__=~\".+\"}}[{}]", go_duration(nanos));
+        let text = format!("{{__name__=~\".+\"}}[{}]", ferula_go::duration::format(nanos));
         let value = parse(&text, &self.parser).map_err(|error| error.to_string()).and_then(|expr| {
             self.query.value(&expr, at, &RuleOrigin::default()).map_err(|error| error.to_string())
         });
         match value {
             Ok(QueryValue::Matrix(series)) => {
-                let at = go_duration(nanos);
+                let at = ferula_go::duration::format(nanos);
                 debug(&format!("DEBUG: Dump of all data (input_series and rules) at {at}:"));
                 debug(&series.iter().map(show_series).collect::<Vec<_>>().join("\n"));
             }
@@ -393,7 +393,7 @@ fn failed_rule(rule: &RuleSnapshot, at: UnixNanos) -> Option<String> {
         RuleSnapshot::Alerting(rule) => (&rule.name, &rule.last_error),
         RuleSnapshot::Recording(rule) => (&rule.name, &rule.last_error),
     };
-    let time = go_duration(at.0);
+    let time = ferula_go::duration::format(at.0);
     (!error.is_empty()).then(|| format!("    rule: {name}, time: {time}, err: {error}"))
 }
 
@@ -496,33 +496,4 @@ fn show_series(series: &RangeSeries) -> String {
 /// A duration as Prometheus prints it.
 fn show(duration: Duration) -> String {
     format_millis(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// A duration as Go's `time.Duration` prints it: `1h2m3.5s`.
-fn go_duration(nanos: i64) -> String {
-    let whole = nanos / 1_000_000_000;
-    let (hours, minutes, seconds) = (whole / 3_600, whole / 60 % 60, whole % 60);
-    let fraction = nanos % 1_000_000_000;
-    let seconds = if fraction == 0 {
-        seconds.to_string()
-    } else {
-        format!("{seconds}.{fraction:09}").trim_end_matches('0').to_owned()
-    };
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, minutes) => format!("{minutes}m{seconds}s"),
-        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_print_as_in_go() {
-        for (seconds, text) in [(0.0, "0s"), (61.0, "1m1s"), (3600.5, "1h0m0.5s"), (86_400.0, "24h0m0s")] {
-            assert_eq!(go_duration((seconds * 1e9) as i64), text);
-        }
-    }
 }

@@ -163,22 +163,7 @@ fn accept_header(protocols: &[&str], escaping: &str) -> String {
 
 /// A duration as Go prints it: `1m30s`, `500ms`.
 pub(crate) fn go_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    if seconds == 0 {
-        return match duration.subsec_nanos() {
-            0 => "0s".to_owned(),
-            nanos if nanos >= 1_000_000 => format!("{}ms", f64::from(nanos) / 1e6),
-            nanos if nanos >= 1_000 => format!("{}µs", f64::from(nanos) / 1e3),
-            nanos => format!("{nanos}ns"),
-        };
-    }
-    let rest = (seconds % 60) as f64 + f64::from(duration.subsec_nanos()) / 1e9;
-    match (hours, minutes) {
-        (0, 0) => format!("{rest}s"),
-        (0, _) => format!("{minutes}m{rest}s"),
-        _ => format!("{hours}h{minutes}m{rest}s"),
-    }
+    ferula_go::duration::format(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -253,19 +238,5 @@ mod tests {
         assert!(same_labels(&plain, &job("  basic_auth: {username: u}\n")));
         assert!(!same_labels(&plain, &job("  honor_labels: true\n")));
         assert!(!same_labels(&plain, &job("  metric_relabel_configs: [{action: labeldrop, regex: a}]\n")));
-    }
-
-    #[test]
-    fn durations_are_printed_as_in_go() {
-        for (millis, text) in [
-            (0, "0s"),
-            (15_000, "15s"),
-            (60_000, "1m0s"),
-            (1_500, "1.5s"),
-            (5_400_000, "1h30m0s"),
-            (250, "250ms"),
-        ] {
-            assert_eq!(go_duration(Duration::from_millis(millis)), text);
-        }
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! Labels whose name begins with `__` are for the scraper; the others are added to every series of the target.
 
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use ferula_config::scrape::ScrapeConfig;
 use ferula_discovery::TargetGroup;
 use ferula_go::number::parse_bool;
 use ferula_go::quote::go_quote;
+use ferula_go::url::{Url, encode_query};
 use ferula_model::duration::{format_millis, parse_millis};
 use ferula_model::labels::prometheus_hash;
 use ferula_model::relabel::{self, Rule};
@@ -308,28 +308,18 @@ impl<'a> TargetMaker<'a> {
                 None => params.insert(name, vec![value]).map_or((), drop),
             }
         }
-        let path = labels.value(PATH);
         let host = match labels.value(ADDRESS) {
             // Only a target with a Unix socket gets here without an address.
             "" => "localhost",
             address => address,
         };
-        let mut url = format!("{}://{}", labels.value(SCHEME), ferula_http_client::url::escape_host(host));
-        if !path.is_empty() && !path.starts_with('/') {
-            url.push('/');
-        }
-        escape(&mut url, path, b"$&+,/:;=@", false);
-        let mut separator = '?';
-        for (name, values) in params {
-            for value in values {
-                url.push(separator);
-                escape(&mut url, name, b"", true);
-                url.push('=');
-                escape(&mut url, value, b"", true);
-                separator = '&';
-            }
-        }
-        url
+        let mut url = Url::default();
+        url.set_scheme(labels.value(SCHEME));
+        url.set_host(host);
+        url.set_unescaped_path(labels.value(PATH));
+        let pairs = params.iter().flat_map(|(name, values)| values.iter().map(|value| (*name, *value)));
+        url.set_raw_query(&encode_query(pairs));
+        url.to_string()
     }
 }
 
@@ -367,19 +357,6 @@ fn check(labels: &LabelSetBuilder) -> Result<(Duration, Duration), TargetError> 
         }
     }
     Ok((interval, timeout))
-}
-
-/// Percent-encodes bytes that are neither unreserved nor in `also`; in a query a space becomes a plus.
-fn escape(out: &mut String, text: &str, also: &[u8], query: bool) {
-    for byte in text.bytes() {
-        match byte {
-            b' ' if query => out.push('+'),
-            b if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) || also.contains(&b) => {
-                out.push(char::from(b))
-            }
-            b => write!(out, "%{b:02X}").expect("writing to a String cannot fail"),
-        }
-    }
 }
 
 /// Prometheus' hash of a target, which also spreads the scrapes: both programs scrape a target at the same

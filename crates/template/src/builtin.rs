@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use ferula_go::html::escape_template;
 use ferula_go::unicode::is_print;
 use ferula_go::url::query_escape;
 
@@ -36,7 +37,7 @@ pub fn function(name: &str) -> Option<Function> {
                 other.type_name()
             ))),
         }),
-        "html" => Function::variadic(ANY, |args| Ok(Value::text(html(&joined(args))))),
+        "html" => Function::variadic(ANY, |args| Ok(Value::text(escape_template(&joined(args))))),
         "js" => Function::variadic(ANY, |args| Ok(Value::text(js(&joined(args))))),
         "urlquery" => Function::variadic(ANY, |args| Ok(Value::text(query_escape(&joined(args))))),
         "print" => Function::variadic(ANY, |args| Ok(Value::text(sprint(args)))),
@@ -215,23 +216,6 @@ fn less(a: &Value, b: &Value) -> Called<bool> {
 
 fn less_or_equal(a: &Value, b: &Value) -> Called<bool> {
     Ok(matches!(order(a, b)?, Some(Ordering::Less | Ordering::Equal)))
-}
-
-/// Text that may stand between tags and in attributes.
-pub fn html(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\0' => out.push('\u{fffd}'),
-            '"' => out.push_str("&#34;"),
-            '\'' => out.push_str("&#39;"),
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 fn js(text: &str) -> String {

@@ -11,7 +11,7 @@ pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
     pub fn new(query: &str) -> Self {
-        Params(parse_query(query))
+        Params(parse_query(query).0)
     }
 
     /// The first value of a parameter.

@@ -11,7 +11,7 @@ use super::answer::{Answer, Json};
 use super::params::Params;
 use super::{Api, body};
 use crate::alert::Time;
-use crate::silence::{Silence, SilenceError, SilenceState, uuid_of};
+use crate::silence::{Silence, SilenceError, SilenceState};
 
 /// Matchers before they are compiled: name, operator, value.
 type GivenMatchers = Vec<(String, MatchOp, String)>;
@@ -92,7 +92,7 @@ impl Api {
 fn new_id() -> String {
     let mut random = [0; 16];
     SystemRandom::new().fill(&mut random).expect("the system has random numbers");
-    uuid_of(random)
+    ferula_go::hex::uuid(random)
 }
 
 fn check_uuid(id: &str) -> Result<(), Answer> {

@@ -1,6 +1,6 @@
 //! URLs of services, assembled as Go's `net/url` does.
 
-use ferula_go::url::{Url, parse_query, query_escape};
+use ferula_go::url::{Url, encode_query, parse_query};
 
 /// Appends to the path without escaping.
 pub(super) fn append_path(base: &str, more: &str) -> String {
@@ -25,7 +25,7 @@ pub(super) fn join_path(base: &str, more: &str) -> String {
 /// Sets a query parameter; all parameters are sorted by name.
 pub(super) fn with_parameter(url: &str, name: &str, value: &str) -> String {
     let Ok(mut parsed) = Url::parse(url) else { return url.to_owned() };
-    let mut pairs = parse_query(parsed.raw_query());
+    let (mut pairs, _) = parse_query(parsed.raw_query());
     pairs.retain(|(known, _)| known != name);
     pairs.push((name.to_owned(), value.to_owned()));
     parsed.set_raw_query(&encode(&pairs));
@@ -36,8 +36,7 @@ pub(super) fn with_parameter(url: &str, name: &str, value: &str) -> String {
 pub(super) fn encode(pairs: &[(String, String)]) -> String {
     let mut sorted: Vec<&(String, String)> = pairs.iter().collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
-    let parts = sorted.iter().map(|(name, value)| format!("{}={}", query_escape(name), query_escape(value)));
-    parts.collect::<Vec<_>>().join("&")
+    encode_query(sorted.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
 /// Replaces the query of a URL.

@@ -3,5 +3,5 @@
 /// The SHA-256 as 64 hexadecimal digits.
 pub(super) fn hashed(group_key: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, group_key.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    ferula_go::hex::encode(digest)
 }

@@ -171,9 +171,3 @@ fn files_are_read_back() {
         }
     }
 }
-
-#[test]
-fn identifiers_are_uuids_of_version_4() {
-    assert_eq!(uuid_of([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
-    assert_eq!(uuid_of([0; 16]), "00000000-0000-4000-8000-000000000000");
-}

@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
+use ferula_exposition::Format;
+use ferula_exposition::name_escaping::NameEscaping;
+use ferula_exposition::negotiation::negotiate;
 use ferula_go::float::format_g;
 use ferula_model::labels::{METRIC_NAME, is_legacy_metric_name};
 use ferula_model::value::is_stale;
@@ -23,7 +26,6 @@ use super::management::page_answer;
 use crate::api::Api;
 use crate::compression::Encoding;
 use crate::error::{Refusal, RefusalKind};
-use crate::escaping::Escaping;
 use crate::request::Request;
 
 /// Counters of federation.
@@ -58,12 +60,13 @@ pub fn federate(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<
             Err(error) => return Refusal::new(RefusalKind::Unavailable, error).into_answer(),
         };
         let job = tokio::task::spawn_blocking(move || {
-            let escaping = Escaping::of_request(&request.headers);
-            let page = page(&api, &request, escaping, &lookup);
-            page.map(|page| (page, escaping.content_type(), Encoding::of_request(&request.headers)))
+            let accepted = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+            let wanted = negotiate(accepted.unwrap_or_default(), &[Format::Text]);
+            let page = page(&api, &request, wanted.escaping, &lookup);
+            page.map(|page| (page, wanted.content_type(), Encoding::of_request(&request.headers)))
         });
         let mut response = match guard.watch(job).await {
-            Ok(Ok((page, content_type, encoding))) => page_answer(page.into_bytes(), content_type, encoding),
+            Ok(Ok((page, content_type, encoding))) => page_answer(page.into_bytes(), &content_type, encoding),
             Ok(Err(refusal)) => refusal.into_answer(),
             Err(err) => {
                 error!("federation failed", err = err);
@@ -76,7 +79,7 @@ pub fn federate(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<
     .boxed()
 }
 
-fn page(api: &Api, request: &Request, escaping: Escaping, lookup: &Lookup) -> Result<String, Refusal> {
+fn page(api: &Api, request: &Request, escaping: NameEscaping, lookup: &Lookup) -> Result<String, Refusal> {
     request
         .form_error()
         .map_err(|why| Refusal::new(RefusalKind::BadRequest, format!("error parsing form values: {why}")))?;
@@ -142,7 +145,7 @@ fn page(api: &Api, request: &Request, escaping: Escaping, lookup: &Lookup) -> Re
 fn write(
     newest: &BTreeMap<LabelSet, (i64, f64)>,
     mut external: BTreeMap<String, String>,
-    escaping: Escaping,
+    escaping: NameEscaping,
 ) -> String {
     external.entry("instance".to_owned()).or_default();
     let mut rows: Vec<(&LabelSet, &(i64, f64))> =
@@ -151,7 +154,7 @@ fn write(
     let mut page = String::new();
     let mut family = "";
     for (labels, (at, value)) in rows {
-        let name = escaping.name(labels.metric_name());
+        let name = escaping.escape(labels.metric_name());
         if labels.metric_name() != family {
             family = labels.metric_name();
             page.push_str("# TYPE ");
@@ -169,7 +172,7 @@ fn write(
         let added = added.map(|(name, value)| (name.as_str(), value.as_str()));
         for (index, (name, value)) in own.chain(added).enumerate() {
             page.push(if index == 0 && !inside { '{' } else { ',' });
-            push_name(&mut page, &escaping.name(name));
+            push_name(&mut page, &escaping.escape(name));
             page.push('=');
             push_quoted(&mut page, value);
         }
@@ -213,19 +216,19 @@ mod tests {
         ];
         let external = BTreeMap::from([("zone".to_owned(), "eu".to_owned())]);
         assert_eq!(
-            write(&BTreeMap::from(series.clone()), external.clone(), Escaping::Underscores),
+            write(&BTreeMap::from(series.clone()), external.clone(), NameEscaping::Underscores),
             "# TYPE a_b untyped\na_b{zone=\"own\",instance=\"\"} 1e+06 7\n\
              # TYPE up untyped\nup{instance=\"x\",job=\"a\\\"b\",zone=\"eu\"} 1 5\n\
              # TYPE zero untyped\nzero{zone=\"own\",instance=\"\"} 0 7\n"
         );
-        let quoted = write(&BTreeMap::from(series), external, Escaping::AllowUtf8);
+        let quoted = write(&BTreeMap::from(series), external, NameEscaping::AllowUtf8);
         assert!(
             quoted.starts_with("# TYPE \"a.b\" untyped\n{\"a.b\",zone=\"own\",instance=\"\"} 1e+06 7\n"),
             "{quoted}"
         );
         let labels = LabelSet::from_pairs([("__name__", "m"), ("q\"uote", "1"), ("co:lon", "2")]);
         assert_eq!(
-            write(&BTreeMap::from([(labels, (5, 1.0))]), BTreeMap::new(), Escaping::AllowUtf8),
+            write(&BTreeMap::from([(labels, (5, 1.0))]), BTreeMap::new(), NameEscaping::AllowUtf8),
             "# TYPE m untyped\nm{co:lon=\"2\",\"q\\\"uote\"=\"1\",instance=\"\"} 1 5\n"
         );
     }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use ferula_exposition::name_escaping::unescape_name;
+use ferula_go::quote::go_quote;
+use ferula_model::Matcher;
 use ferula_query::Lookup;
 use ferula_storage::{Hints, Snapshot, StorageError};
 
@@ -10,8 +13,6 @@ use crate::answer::{Answer, Handled};
 use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
 use crate::request::Request;
-use ferula_go::quote::go_quote;
-use ferula_model::Matcher;
 
 /// `/api/v1/labels`
 pub fn names(api: &Api, request: &Request, lookup: Lookup) -> Handled {
@@ -73,51 +74,4 @@ fn gather(
         json.strings(texts);
     });
     Ok(answer.truncated_if(cut))
-}
-
-/// Reverses `U__`: `__` is an underscore, `_2e_` the character with that code. Anything else stays unchanged.
-fn unescape_name(name: &str) -> String {
-    let Some(escaped) = name.strip_prefix("U__") else { return name.to_owned() };
-    let mut out = String::with_capacity(escaped.len());
-    let mut rest = escaped;
-    while let Some(at) = rest.find('_') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('_') {
-            out.push('_');
-            rest = after;
-            continue;
-        }
-        let decoded = rest.split_once('_').filter(|(hex, _)| !hex.is_empty() && hex.len() <= 6).and_then(
-            |(hex, after)| {
-                let code = u32::from_str_radix(hex, 16).ok()?;
-                Some((char::from_u32(code)?, after))
-            },
-        );
-        let Some((character, after)) = decoded else { return name.to_owned() };
-        out.push(character);
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn escaped_names_are_unescaped_and_invalid_ones_stay() {
-        for (escaped, name) in [
-            ("job", "job"),
-            ("U__http_2e_status__code", "http.status_code"),
-            ("U___e9_", "é"),
-            ("U__a_zz_", "U__a_zz_"),
-            ("U__a_2e", "U__a_2e"),
-            ("U__a_110000_", "U__a_110000_"),
-            ("U__", ""),
-        ] {
-            assert_eq!(unescape_name(escaped), name);
-        }
-    }
 }

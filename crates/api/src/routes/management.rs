@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Response, header};
+use ferula_exposition::Format;
 use ferula_exposition::negotiation::negotiate;
 use ferula_exposition::writer::write_page;
 use futures_util::FutureExt;
@@ -119,7 +120,7 @@ pub fn metrics(service: Service, request: Request) -> Answered {
     async move {
         let site = service.site().clone();
         let accepted = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-        let wanted = negotiate(accepted.unwrap_or_default());
+        let wanted = negotiate(accepted.unwrap_or_default(), &Format::ALL);
         let gathered =
             tokio::task::spawn_blocking(move || write_page(&site.registry.gather(), wanted.format));
         let Ok(page) = gathered.await else {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
+use ferula_go::html::escape;
 use ferula_model::UnixNanos;
 use ferula_model::duration::format_millis;
 use ferula_scraper::{Health, TargetsSnapshot};
@@ -14,7 +15,6 @@ use futures_util::future::BoxFuture;
 use crate::answer::{not_modified, ok};
 use crate::compression::{Encoding, unpack_gzip};
 use crate::error::Refusal;
-use crate::html::escape;
 use crate::readiness::Stage;
 use crate::redirect;
 use crate::request::Request;

@@ -159,7 +159,7 @@ impl Round<'_> {
         let (secret, consumer) = (section.application_secret.reveal(), section.consumer_key.reveal());
         let signed = format!("{secret}+{consumer}+GET+{url}++{time}");
         let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, signed.as_bytes());
-        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = ferula_go::hex::encode(digest);
         let headers = [
             ("accept", "application/json"),
             ("x-ovh-application", section.application_key.as_str()),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ferula_config::discovery::{DiscoveryConfigs, UyuniSdConfig};
-use ferula_http_client::Url;
+use ferula_http_client::url;
 use ferula_runtime::SharedClock;
 
 use crate::TargetGroup;
@@ -46,12 +46,10 @@ impl Refresh for Uyuni {
     }
 
     fn new(section: UyuniSdConfig, context: &Context) -> Result<Self, ProviderError> {
-        let server = Url::parse(&section.server).map_err(|error| ProviderError::Option(error.to_string()))?;
-        let path = ferula_go::path::join(server.path(), "rpc/api");
-        let path = if path.starts_with('/') { path } else { format!("/{path}") };
-        let origin = section.server.split("://").nth(1).unwrap_or(&section.server);
-        let origin = origin.split(['/', '?', '#']).next().unwrap_or_default();
-        let url = format!("{}://{origin}{path}", server.scheme());
+        let mut url =
+            url::parse(&section.server).map_err(|error| ProviderError::Option(error.to_string()))?;
+        url.set_unescaped_path(&ferula_go::path::join(&url.path(), "rpc/api"));
+        let url = url.to_string();
         let api = ApiClient::new(&section.http, context, section.refresh_interval)?;
         Ok(Uyuni { section, api, clock: context.clock.clone(), url, session: None })
     }

@@ -73,9 +73,9 @@ fn collect(args: &Args, parts: &[Part]) -> Result<()> {
     for (path, name) in parts {
         let shown = format!("{address}{path}");
         println!("collecting: {shown}");
-        let (path_only, query) =
-            path.split_once('?').map_or((*path, None), |(path, query)| (path, Some(query)));
-        let url = server.at(path_only).with_query(query);
+        let (path_only, query) = path.split_once('?').unwrap_or((path, ""));
+        let mut url = server.at(path_only);
+        url.set_raw_query(query);
         let answer = server
             .call(Method::GET, &url, &[], Vec::new(), TIMEOUT)
             .context("error executing HTTP request")?;

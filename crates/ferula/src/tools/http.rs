@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use ferula_config::http_client::HttpClientConfig;
-use ferula_go::quote::go_quote;
 use ferula_http_client::{
-    HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Request, RequestError, Url,
+    HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Request, RequestError, Url, url,
 };
 
 use super::args::{Args, Flag, Kind, flag};
@@ -58,7 +57,7 @@ impl Server {
         let url = parse_address(address)?;
         let config = match args.last(CONFIG_FILE) {
             None => default_config(),
-            Some(_) if url.has_user() => {
+            Some(_) if url.username().is_some() => {
                 bail!(
                     "{}: error: Cannot set base auth in the server URL and use a http.config.file at the same time",
                     args.program
@@ -82,8 +81,12 @@ impl Server {
 
     /// The URL of a path on the server.
     pub fn at(&self, path: &str) -> Url {
-        let whole = format!("{}/{}", self.url.path().trim_end_matches('/'), path.trim_start_matches('/'));
-        self.url.with_path(&whole)
+        let base = self.url.path();
+        let mut url = self.url.clone();
+        url.set_unescaped_path(&format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/')));
+        url.set_raw_query("");
+        url.clear_fragment();
+        url
     }
 
     /// Sends a request and waits for the whole answer, at most for `timeout`.
@@ -115,7 +118,7 @@ impl Server {
             };
             tokio::time::timeout(timeout, exchange)
                 .await
-                .unwrap_or_else(|_| Err(RequestError::deadline(&method, &url.masked()).into()))
+                .unwrap_or_else(|_| Err(RequestError::deadline(&method, &url::masked(url)).into()))
         })
     }
 
@@ -147,6 +150,5 @@ fn parse_address(address: &str) -> Result<Url> {
         Some(rest) => format!("http://{rest}"),
         None => address.to_owned(),
     };
-    Url::parse(&with_scheme)
-        .map_err(|error| anyhow!("error creating API client: parse {}: {error}", go_quote(address)))
+    url::parse(&with_scheme).map_err(|error| anyhow!("error creating API client: {error}"))
 }

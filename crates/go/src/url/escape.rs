@@ -42,7 +42,7 @@ pub fn query_escape(text: &str) -> String {
 /// # Errors
 /// A bad escape.
 pub fn path_unescape(text: &str) -> Result<String, EscapeError> {
-    unescape(text, Part::PathSegment).map(|bytes| lossy(&bytes))
+    unescape(text.as_bytes(), Part::PathSegment).map(|bytes| lossy(&bytes))
 }
 
 /// `url.QueryUnescape`: a plus becomes a space; bytes that are not UTF-8 become U+FFFD.
@@ -50,20 +50,69 @@ pub fn path_unescape(text: &str) -> Result<String, EscapeError> {
 /// # Errors
 /// A bad escape.
 pub fn query_unescape(text: &str) -> Result<String, EscapeError> {
-    unescape(text, Part::Query).map(|bytes| lossy(&bytes))
+    unescape(text.as_bytes(), Part::Query).map(|bytes| lossy(&bytes))
 }
 
-/// Names and values of a query or form in order, as `url.ParseQuery` reads them. Pairs with a bad escape or a semicolon
-/// are left out, as in the result that Go returns beside its error.
-pub fn parse_query(query: &str) -> Vec<(String, String)> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty() && !pair.contains(';'))
-        .filter_map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((query_unescape(name).ok()?, query_unescape(value).ok()?))
-        })
-        .collect()
+/// What of a query or form cannot be read. The text is Go's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// Semicolons once separated pairs.
+    #[error("invalid semicolon separator in query")]
+    Semicolon,
+    #[error(transparent)]
+    Escape(#[from] EscapeError),
+}
+
+/// `url.ParseQuery`: names and values of a query or form, in the order in which they are written. Pairs that cannot be read
+/// are left out; the error tells of one of them. Bytes that are not UTF-8 become U+FFFD.
+pub fn parse_query(query: impl AsRef<[u8]>) -> (Vec<(String, String)>, Option<QueryError>) {
+    let (mut pairs, mut error) = (Vec::new(), None);
+    for pair in query.as_ref().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        if pair.contains(&b';') {
+            error = Some(QueryError::Semicolon);
+            continue;
+        }
+        let equals = pair.iter().position(|byte| *byte == b'=');
+        let (name, value) = equals.map_or((pair, &b""[..]), |at| (&pair[..at], &pair[at + 1..]));
+        match (unescape(name, Part::Query), unescape(value, Part::Query)) {
+            (Ok(name), Ok(value)) => pairs.push((lossy(&name), lossy(&value))),
+            (Err(why), _) | (_, Err(why)) => drop(error.get_or_insert(why.into())),
+        }
+    }
+    (pairs, error)
+}
+
+/// Names and values as a query or form. `url.Values.Encode` also sorts them by name, which is left to callers.
+pub fn encode_query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut out = String::new();
+    for (name, value) in pairs {
+        if !out.is_empty() {
+            out.push('&');
+        }
+        out.push_str(&query_escape(name));
+        out.push('=');
+        out.push_str(&query_escape(value));
+    }
+    out
+}
+
+/// A byte as `%XX`.
+pub fn percent_encoded(byte: u8) -> [u8; 3] {
+    let digit = |value: u8| b"0123456789ABCDEF"[usize::from(value)];
+    [b'%', digit(byte >> 4), digit(byte & 0xf)]
+}
+
+/// Encodes all bytes but the plain ones, for those whose rules are not Go's.
+pub fn percent_encode(bytes: &[u8], is_plain: impl Fn(u8) -> bool) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for byte in bytes {
+        if is_plain(*byte) {
+            out.push(char::from(*byte));
+        } else {
+            out.extend(percent_encoded(*byte).map(char::from));
+        }
+    }
+    out
 }
 
 pub(super) fn lossy(bytes: &[u8]) -> String {
@@ -98,9 +147,7 @@ pub(super) fn escape(bytes: &[u8], part: Part) -> String {
         if byte == b' ' && part == Part::Query {
             out.push('+');
         } else if is_reserved(byte, part) {
-            out.push('%');
-            out.push(char::from(b"0123456789ABCDEF"[usize::from(byte >> 4)]));
-            out.push(char::from(b"0123456789ABCDEF"[usize::from(byte & 0xf)]));
+            out.extend(percent_encoded(byte).map(char::from));
         } else {
             out.push(char::from(byte));
         }
@@ -108,10 +155,10 @@ pub(super) fn escape(bytes: &[u8], part: Part) -> String {
     out
 }
 
-pub(super) fn unescape(text: &str, part: Part) -> Result<Vec<u8>, EscapeError> {
-    check(text, part)?;
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+pub(super) fn unescape(bytes: &[u8], part: Part) -> Result<Vec<u8>, EscapeError> {
+    check(bytes, part)?;
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
     while let [first, tail @ ..] = rest {
         rest = tail;
         match (first, tail) {
@@ -126,9 +173,8 @@ pub(super) fn unescape(text: &str, part: Part) -> Result<Vec<u8>, EscapeError> {
     Ok(out)
 }
 
-/// Whether everything in `text` may stand in this part.
-fn check(text: &str, part: Part) -> Result<(), EscapeError> {
-    let bytes = text.as_bytes();
+/// Whether everything may stand in this part.
+fn check(bytes: &[u8], part: Part) -> Result<(), EscapeError> {
     let is_host = matches!(part, Part::Host | Part::Zone);
     let mut at = 0;
     while at < bytes.len() {

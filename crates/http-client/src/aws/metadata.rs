@@ -82,7 +82,7 @@ impl Sources {
         let Some(full) = self.variable("AWS_CONTAINER_CREDENTIALS_FULL_URI") else { return Ok(None) };
         let url = Request::get(&full)?.url;
         if url.scheme() != "https" && !is_own_host(&url) {
-            return Err(AwsError::ContainerHost(url.host_name().to_owned()));
+            return Err(AwsError::ContainerHost(url.hostname()));
         }
         Ok(Some(full))
     }
@@ -108,9 +108,9 @@ impl Sources {
 }
 
 fn is_own_host(url: &Url) -> bool {
-    let name = url.host_name();
+    let name = url.hostname();
     let loopback = name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    loopback || name == "localhost" || CONTAINER_HOSTS.contains(&name)
+    loopback || name == "localhost" || CONTAINER_HOSTS.contains(&&*name)
 }
 
 /// Parses credentials as printed by the metadata services and by `credential_process`.

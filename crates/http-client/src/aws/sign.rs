@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ferula_go::hex;
+use ferula_go::url::{parse_query, percent_encode};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use ring::{digest, hmac};
 
@@ -39,7 +41,7 @@ pub fn sign(
     let start = format!("AWS4{}", credentials.secret_key.reveal()).into_bytes();
     let steps = [date, region, service, "aws4_request"];
     let key = steps.iter().fold(start, |key, step| mac(&key, step.as_bytes()));
-    let signature = hex(&mac(&key, to_sign.as_bytes()));
+    let signature = hex::encode(mac(&key, to_sign.as_bytes()));
     let authorization = format!(
         "{ALGORITHM} Credential={}/{scope}, SignedHeaders={signed_names}, Signature={signature}",
         credentials.access_key
@@ -55,7 +57,7 @@ fn value(text: &str) -> Result<HeaderValue, AwsError> {
 
 /// Returns the names of the signed headers, and the text whose hash is signed.
 fn canonical_request(request: &Request) -> (String, String) {
-    let mut headers = BTreeMap::from([("host".to_owned(), request.url.host().to_owned())]);
+    let mut headers = BTreeMap::from([("host".to_owned(), request.url.host())]);
     for (name, value) in &request.headers {
         if name.as_str() == "content-type" || name.as_str().starts_with("x-amz-") {
             let text = String::from_utf8_lossy(value.as_bytes());
@@ -65,37 +67,29 @@ fn canonical_request(request: &Request) -> (String, String) {
     }
     let names = headers.keys().map(String::as_str).collect::<Vec<_>>().join(";");
     let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-    let path = match request.url.path() {
+    let path = match &*request.url.escaped_path() {
         "" => "/".to_owned(),
         // The path has been encoded once already.
-        path => escape(path.as_bytes(), true),
+        path => escape(path, b"-_.~/"),
     };
-    let query = canonical_query(request.url.query().unwrap_or_default());
+    let query = canonical_query(request.url.raw_query());
     let (method, body) = (&request.method, hash(&request.body));
     let text = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{body}");
     (names, text)
 }
 
 fn canonical_query(query: &str) -> String {
-    let mut pairs: Vec<(String, String)> = ferula_go::url::parse_query(query)
-        .iter()
-        .map(|(name, value)| (escape(name.as_bytes(), false), escape(value.as_bytes(), false)))
-        .collect();
+    let (pairs, _) = parse_query(query);
+    let escaped = |text: &str| escape(text, b"-_.~");
+    let mut pairs: Vec<(String, String)> =
+        pairs.iter().map(|(name, value)| (escaped(name), escaped(value))).collect();
     pairs.sort();
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
-/// Encodes everything but the unreserved characters of RFC 3986.
-fn escape(bytes: &[u8], keeps_slashes: bool) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) || (keeps_slashes && byte == b'/') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+/// Encodes all but letters, digits and these signs: AWS knows no `+` for a space.
+fn escape(text: &str, signs: &[u8]) -> String {
+    percent_encode(text.as_bytes(), |byte| byte.is_ascii_alphanumeric() || signs.contains(&byte))
 }
 
 fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
@@ -103,9 +97,5 @@ fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    hex(digest::digest(&digest::SHA256, bytes).as_ref())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(digest::digest(&digest::SHA256, bytes))
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use ferula_config::Secret;
+use ferula_go::url::encode_query;
 
 use super::service::{ask, element_texts, service_url};
 use super::sign::sign;
 use super::sources::{AwsError, Credentials, Sources, moment, now};
 use crate::message::Request;
-use crate::url::encode_form;
-use ferula_config::Secret;
 
 const VERSION: &str = "2011-06-15";
 
@@ -101,6 +101,6 @@ impl Sources {
 }
 
 fn sts_request(url: &str, form: &[(&str, &str)]) -> Result<Request, AwsError> {
-    let body = Bytes::from(encode_form(form.iter().copied()));
+    let body = Bytes::from(encode_query(form.iter().copied()));
     Ok(Request::post(url, "application/x-www-form-urlencoded", body)?)
 }

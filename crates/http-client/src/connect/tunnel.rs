@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{Dialled, Stream};
 use crate::error::Cause;
 use crate::proxy::Proxy;
-use crate::url::Url;
+use crate::url::{Url, port_or_default};
 
 /// Maximum size of a proxy's answer to `CONNECT`.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -72,7 +72,7 @@ pub(super) async fn socks5(
     target: &str,
 ) -> Result<(), Cause> {
     let failed = |reason: String| Cause::Socks {
-        proxy: format!("{}:{}", super::bracketed(proxy.url.host_name()), proxy.url.port_or_default()),
+        proxy: format!("{}:{}", super::bracketed(&proxy.url.hostname()), port_or_default(&proxy.url)),
         target: target.to_owned(),
         reason,
     };
@@ -88,7 +88,7 @@ pub(super) async fn socks5(
 
 /// Negotiates the tunnel. Returns the reason if the proxy refuses.
 async fn negotiate(stream: &mut Box<dyn Stream>, proxy: &Proxy, url: &Url) -> io::Result<Option<String>> {
-    let methods: &[u8] = match proxy.url.user() {
+    let methods: &[u8] = match proxy.url.username() {
         Some(_) => &[VERSION, 2, NO_AUTHENTICATION, NAME_AND_PASSWORD],
         None => &[VERSION, 1, NO_AUTHENTICATION],
     };
@@ -96,17 +96,17 @@ async fn negotiate(stream: &mut Box<dyn Stream>, proxy: &Proxy, url: &Url) -> io
     stream.flush().await?;
     let mut chosen = [0; 2];
     stream.read_exact(&mut chosen).await?;
-    match (chosen, proxy.url.user()) {
+    match (chosen, proxy.url.username()) {
         ([VERSION, NO_AUTHENTICATION], _) => {}
-        ([VERSION, NAME_AND_PASSWORD], Some(user)) => {
-            let password = user.password.as_deref().unwrap_or_default();
+        ([VERSION, NAME_AND_PASSWORD], Some(name)) => {
+            let password = proxy.url.password().unwrap_or_default();
             let (Ok(name_length), Ok(password_length)) =
-                (u8::try_from(user.name.len()), u8::try_from(password.len()))
+                (u8::try_from(name.len()), u8::try_from(password.len()))
             else {
                 return Ok(Some("invalid username/password".into()));
             };
             let message =
-                [&[1, name_length], user.name.as_bytes(), &[password_length], password.as_bytes()].concat();
+                [&[1, name_length], name.as_bytes(), &[password_length], password.as_bytes()].concat();
             stream.write_all(&message).await?;
             stream.flush().await?;
             let mut answer = [0; 2];
@@ -126,7 +126,8 @@ async fn negotiate(stream: &mut Box<dyn Stream>, proxy: &Proxy, url: &Url) -> io
 
 fn connect_request(url: &Url) -> Option<Vec<u8>> {
     let mut request = vec![VERSION, 1, 0];
-    match url.host_name().parse::<IpAddr>() {
+    let host = url.hostname();
+    match host.parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) => {
             request.push(1);
             request.extend_from_slice(&address.octets());
@@ -136,11 +137,11 @@ fn connect_request(url: &Url) -> Option<Vec<u8>> {
             request.extend_from_slice(&address.octets());
         }
         Err(_) => {
-            request.extend_from_slice(&[3, u8::try_from(url.host_name().len()).ok()?]);
-            request.extend_from_slice(url.host_name().as_bytes());
+            request.extend_from_slice(&[3, u8::try_from(host.len()).ok()?]);
+            request.extend_from_slice(host.as_bytes());
         }
     }
-    let port: u16 = url.port_or_default().parse().ok()?;
+    let port: u16 = port_or_default(url).parse().ok()?;
     request.extend_from_slice(&port.to_be_bytes());
     Some(request)
 }

@@ -11,7 +11,7 @@ use ferula_http_client::aws::{self, Aws};
 use ferula_http_client::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use ferula_http_client::{
     HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Request, RequestError, Response, SetupError,
-    StatusCode, Url,
+    StatusCode, Url, masked,
 };
 use ferula_runtime::SharedClock;
 
@@ -28,10 +28,7 @@ pub enum ClientError {
     /// No HTTP client can be created from the section.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// The URL is invalid.
-    #[error("{0}")]
-    Url(String),
-    /// A header is invalid. Its value is not shown.
+    /// A header that cannot be sent. Its value is not shown.
     #[error("header {0} of remote_write cannot be sent")]
     Header(String),
 }
@@ -88,8 +85,7 @@ impl WriteClient {
     /// # Errors
     /// Files cannot be read, or headers are invalid.
     pub fn new(config: &RemoteWriteConfig, clock: SharedClock) -> Result<Self, ClientError> {
-        let address = config.url.as_ref().map_or("", |url| url.as_str());
-        let url = Url::parse(address).map_err(|error| ClientError::Url(error.to_string()))?;
+        let url = config.url.as_ref().and_then(|url| url.parsed()).cloned().unwrap_or_default();
         let message = message_of(config);
         let (content_type, version) = match message {
             Message::V1 => ("application/x-protobuf", "0.1.0"),
@@ -150,7 +146,7 @@ impl WriteClient {
         tokio::select! {
             answer = answer => answer,
             () = self.clock.0.sleep(self.timeout) => {
-                Err(passing(RequestError::deadline(&Method::POST, &self.url.masked())))
+                Err(passing(RequestError::deadline(&Method::POST, &masked(&self.url))))
             }
         }
     }

@@ -37,7 +37,11 @@ fn append(db: &AgentDb, names: &[&str], at: i64) -> Vec<AppendError> {
     let mut appender = db.appender();
     let mut batch = SampleBatch::default();
     for name in names {
-        batch.push_float(appender.resolve(&labels(name)).expect("a series"), Timestamp::from_millis(at), at as f64);
+        batch.push_float(
+            appender.resolve(&labels(name)).expect("a series"),
+            Timestamp::from_millis(at),
+            at as f64,
+        );
     }
     let refused = appender.append(&mut batch).refused;
     appender.commit(Durability::Written).expect("committed");
@@ -197,7 +201,9 @@ fn truncated_rounds(disk: &FaultDisk, options: AgentOptions) -> (AgentDb, Vec<Tr
     for round in 0..6 {
         let at = HOUR + round * 2 * MINUTE;
         append(&db, if round == 0 { &["old", "young"] } else { &["young"] }, at);
-        done.push(db.truncate(Timestamp::from_millis(at), Some(Timestamp::from_millis(at))).expect("truncated"));
+        done.push(
+            db.truncate(Timestamp::from_millis(at), Some(Timestamp::from_millis(at))).expect("truncated"),
+        );
     }
     (db, done)
 }
@@ -234,7 +240,12 @@ fn a_series_in_use_and_one_that_returns_keep_their_samples() {
     let used = appender.resolve(&labels("used")).expect("a series");
     append(&db, &["gone"], HOUR);
     let gone = { db.appender().resolve(&labels("gone")).expect("a series") };
-    assert_eq!(db.truncate(Timestamp::from_millis(3 * HOUR), Some(Timestamp::from_millis(3 * HOUR))).expect("truncated").removed_series, 1);
+    assert_eq!(
+        db.truncate(Timestamp::from_millis(3 * HOUR), Some(Timestamp::from_millis(3 * HOUR)))
+            .expect("truncated")
+            .removed_series,
+        1
+    );
     let mut batch = SampleBatch::default();
     batch.push_float(used, Timestamp::from_millis(HOUR), 1.0);
     batch.push_float(gone, Timestamp::from_millis(HOUR), 1.0);
@@ -257,7 +268,9 @@ fn what_a_reader_has_not_read_stays_until_it_is_too_old() {
     for round in 0..20 {
         append(&db, &["a"], HOUR + round * 10 * MINUTE);
         // Nothing was sent so far.
-        let done = db.truncate(Timestamp::from_millis(HOUR + round * 10 * MINUTE), Some(Timestamp::EPOCH)).expect("truncated");
+        let done = db
+            .truncate(Timestamp::from_millis(HOUR + round * 10 * MINUTE), Some(Timestamp::EPOCH))
+            .expect("truncated");
         let (first, now) = (segments(&disk)[0], round as u32);
         // Segment n ended after the sample of ten minutes times n.
         assert!(first <= now.saturating_sub(6), "an hour is kept: {first} in round {now}, {done:?}");
@@ -346,7 +359,11 @@ fn a_stop_at_any_write_loses_nothing_that_was_committed() {
                 let at = HOUR + round * 2 * MINUTE;
                 let mut appender = db.appender();
                 let mut batch = SampleBatch::default();
-                batch.push_float(appender.resolve(&labels("a")).expect("a series"), Timestamp::from_millis(at), 1.0);
+                batch.push_float(
+                    appender.resolve(&labels("a")).expect("a series"),
+                    Timestamp::from_millis(at),
+                    1.0,
+                );
                 appender.append(&mut batch);
                 if appender.commit(Durability::Written).is_ok() {
                     committed = at;

@@ -113,7 +113,7 @@ fn end_line(line: &mut String, out: &mut String) {
 
 /// Random digits, for boundaries that occur in no text.
 pub fn random_hex<const BYTES: usize>() -> String {
-    random::<BYTES>().iter().map(|byte| format!("{byte:02x}")).collect()
+    ferula_go::hex::encode(random::<BYTES>())
 }
 
 /// A random number.

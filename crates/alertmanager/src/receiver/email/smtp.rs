@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use ferula_go::base64;
+use ferula_go::{base64, hex};
 use ferula_http_client::{Cause, TlsClient};
 use md5::{Digest, Md5};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -204,7 +204,7 @@ impl Smtp {
     async fn cram_md5(&mut self, secrets: &Secrets, secret: &str) -> Result<(), SmtpError> {
         let reply = self.auth_step("AUTH CRAM-MD5", 334).await?;
         let digest = hmac_md5(secret.as_bytes(), &challenge(&reply)?);
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex::encode(digest);
         let answer = base64::encode(format!("{} {digest}", secrets.user).as_bytes());
         self.auth_step(&answer, 235).await.map(drop)
     }

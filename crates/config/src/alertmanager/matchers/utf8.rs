@@ -1,6 +1,8 @@
 //! The UTF-8 grammar: `{` name op value `,` … `}`, braces and the last comma optional; names and values bare or in double
 //! quotes. Errors name the columns, counted in characters.
 
+use ferula_go::quote;
+
 use super::{MatchOp, Matcher, MatcherError, is_reserved};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,48 +253,5 @@ fn close(lexer: &mut Lexer<'_>, braced: bool) -> Result<(), MatcherError> {
 
 /// Go's `strconv.Unquote` of a text in double quotes; what is not UTF-8 then is refused.
 fn unquote(text: &str) -> Option<String> {
-    let body = text.strip_prefix('"')?.strip_suffix('"')?;
-    let mut bytes = Vec::with_capacity(body.len());
-    let mut chars = body.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\n' | '"' => return None,
-            '\\' => escape(&mut chars, &mut bytes)?,
-            c => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-/// Resolves what follows a backslash.
-fn escape(chars: &mut std::str::Chars<'_>, bytes: &mut Vec<u8>) -> Option<()> {
-    let number = |chars: &mut std::str::Chars<'_>, first: Option<char>, digits: usize, radix: u32| {
-        let mut value = first.map_or(Some(0), |c| c.to_digit(radix))?;
-        for _ in first.map_or(0, |_| 1)..digits {
-            value = value * radix + chars.next()?.to_digit(radix)?;
-        }
-        Some(value)
-    };
-    let plain = match chars.next()? {
-        'a' => 0x07,
-        'b' => 0x08,
-        'f' => 0x0c,
-        'n' => b'\n',
-        'r' => b'\r',
-        't' => b'\t',
-        'v' => 0x0b,
-        '\\' => b'\\',
-        '"' => b'"',
-        'x' => u8::try_from(number(chars, None, 2, 16)?).ok()?,
-        c @ '0'..='7' => u8::try_from(number(chars, Some(c), 3, 8)?).ok()?,
-        c @ ('u' | 'U') => {
-            let digits = if c == 'u' { 4 } else { 8 };
-            let c = char::from_u32(number(chars, None, digits, 16)?)?;
-            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            return Some(());
-        }
-        _ => return None,
-    };
-    bytes.push(plain);
-    Some(())
+    String::from_utf8(quote::unquote(text)?).ok()
 }

@@ -97,7 +97,7 @@ impl Service {
     ) -> Result<Document, RefreshError> {
         let mut form = vec![("Action", action), ("Version", version)];
         form.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let body = ferula_http_client::url::encode_form(form);
+        let body = ferula_go::url::encode_query(form);
         let url = format!("{}/", self.url().await?);
         let request = Request::post(&url, "application/x-www-form-urlencoded", Bytes::from(body))?;
         let answer = self.send(request, action, xml_error).await?;

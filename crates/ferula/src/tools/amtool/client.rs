@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use ferula_config::alertmanager::{Matcher, parse_matcher};
 use ferula_go::quote::go_quote;
-use ferula_go::url::query_escape;
+use ferula_go::url::encode_query;
 use ferula_http_client::Method;
 use serde_json::Value;
 
@@ -121,11 +121,7 @@ impl Client {
 
     fn call(&self, operation: Operation, query: &[(&str, &str)], body: Option<&Value>) -> Result<Answer> {
         let mut url = self.server.at(&format!("api/v2/{}", operation.path));
-        if !query.is_empty() {
-            let pairs: Vec<String> =
-                query.iter().map(|(name, value)| format!("{name}={}", query_escape(value))).collect();
-            url = url.with_query(Some(&pairs.join("&")));
-        }
+        url.set_raw_query(&encode_query(query.iter().copied()));
         let headers: &[(&str, &str)] = match body {
             Some(_) => &[("accept", "application/json"), ("content-type", "application/json")],
             None => &[("accept", "application/json")],

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ferula_go::float::format_f;
-use ferula_http_client::url::encode_form;
+use ferula_go::url::encode_query;
 use ferula_http_client::{Method, Url};
 use ferula_model::UnixNanos;
 use serde_json::Value as Json;
@@ -109,7 +109,8 @@ impl Api {
         let mut form = vec![("end", end.as_str())];
         form.extend(matchers.iter().map(|matcher| ("match[]", *matcher)));
         form.push(("start", &start));
-        let url = self.0.at(&format!("api/v1/label/{name}/values")).with_query(Some(&encode_form(form)));
+        let mut url = self.0.at(&format!("api/v1/label/{name}/values"));
+        url.set_raw_query(&encode_query(form));
         let answer = self.send(Method::GET, &url, &[], Vec::new())?;
         let answer = read(answer)?;
         answer.warnings.iter().for_each(|warning| eprintln!("query warning: {warning}"));
@@ -119,12 +120,12 @@ impl Api {
     /// Sends parameters in the body, or in the URL if the server does not accept a body.
     fn post(&self, path: &str, form: &[(&str, String)]) -> Result<Data, ApiError> {
         let mut url = self.0.at(path);
-        let form = encode_form(form.iter().map(|(name, value)| (*name, value.as_str())));
+        let form = encode_query(form.iter().map(|(name, value)| (*name, value.as_str())));
         let body = form.clone().into_bytes();
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let mut answer = self.send(Method::POST, &url, &headers, body)?;
         if matches!(answer.code, 403 | 405 | 501) {
-            url = url.with_query(Some(&form));
+            url.set_raw_query(&form);
             answer = self.send(Method::GET, &url, &[], Vec::new())?;
         }
         read(answer)

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use ferula_config::rules::{LoadedRules, RuleFileOptions, load_rules};
 use ferula_config::unit_test::UnitTestFile;
 use ferula_go::Regexp;
+use ferula_go::html::escape_xml;
 use ferula_model::UnixNanos;
 use ferula_model::labels::NameScheme;
 use ferula_promql::Features;
@@ -155,41 +156,22 @@ fn junit(reports: &[FileReport]) -> String {
         let (count, errors) = (cases.len() + usize::from(error.is_some()), usize::from(error.is_some()));
         out.push_str(&format!(
             "<testsuite name=\"{}\" tests=\"{count}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"0\" timestamp=\"{}\">",
-            escaped(&report.name),
+            escape_xml(&report.name),
             report.began
         ));
         for case in cases {
-            out.push_str(&format!("<testcase name=\"{}\">", escaped(&case.name)));
+            out.push_str(&format!("<testcase name=\"{}\">", escape_xml(&case.name)));
             for failure in &case.failures {
-                out.push_str(&format!("<failure>{}</failure>", escaped(failure)));
+                out.push_str(&format!("<failure>{}</failure>", escape_xml(failure)));
             }
             out.push_str("</testcase>");
         }
         if let Some(error) = error {
-            let error = escaped(error);
+            let error = escape_xml(error);
             out.push_str(&format!("<testcase name=\"unknown\"><error>{error}</error></testcase>"));
         }
         out.push_str("</testsuite>");
     }
     out.push_str("</testsuites>");
-    out
-}
-
-/// Escapes text as Go's XML encoder does.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("&#34;"),
-            '\'' => out.push_str("&#39;"),
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\t' => out.push_str("&#x9;"),
-            '\n' => out.push_str("&#xA;"),
-            '\r' => out.push_str("&#xD;"),
-            c => out.push(c),
-        }
-    }
     out
 }
