@@ -84,6 +84,7 @@ pub struct Api {
     pub targets: Arc<dyn TargetSource>,
     pub alerting: Arc<dyn AlertingSource>,
     pub(crate) write: ferula_remote::write::Receiver,
+    pub(crate) otlp: ferula_otlp::Receiver,
     pub(crate) read: crate::routes::read::ReadGate,
     pub(crate) editor_names: crate::routes::ferula::editor::NameCache,
     pub(crate) federation: crate::routes::federate::FederationMetrics,
@@ -103,6 +104,7 @@ impl Api {
         let features = site.settings.remote_write_features;
         Api {
             write: ferula_remote::write::Receiver::new(&site.registry, features),
+            otlp: ferula_otlp::Receiver::new(&site.registry, site.settings.otlp_features),
             read: crate::routes::read::ReadGate::new(
                 site.settings.remote_read.concurrent_max,
                 &site.registry,

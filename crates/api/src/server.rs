@@ -15,9 +15,9 @@ use ferula_runtime::clock::Sleep;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_telemetry::{debug, warn};
 use hyper::body::{Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -40,6 +40,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The size limit of a request's head, as in Go.
 const HEAD_BYTES_MAX: usize = (1 << 20) + 4096;
+/// Requests at once on one connection of HTTP/2, as in Go.
+const STREAMS_MAX: u32 = 250;
 /// The limit on header fields. Go has none, but each field costs memory in every request.
 const HEADER_FIELDS_MAX: usize = 1000;
 
@@ -169,33 +171,54 @@ async fn next(listener: &TcpListener, shared: &Connections) -> std::io::Result<A
 async fn connection(shared: Connections, stream: TcpStream, peer: SocketAddr) {
     // Answers are written in large pieces; Nagle's algorithm would only delay the last one.
     let _ = stream.set_nodelay(true);
-    let Some(access) = shared.access.clone() else { return speak(shared, stream, peer).await };
+    let Some(access) = shared.access.clone() else {
+        return speak(shared, stream, peer, Protocol::Http1).await;
+    };
     let accepted = tokio::select! {
         accepted = tokio::time::timeout(HANDSHAKE_TIME_MAX, access.accept(stream)) => accepted,
         () = shared.shutdown.requested() => return,
     };
     match accepted {
-        Ok(Ok(Ok(encrypted))) => speak(shared, encrypted, peer).await,
-        Ok(Ok(Err(plain))) => speak(shared, plain, peer).await,
+        Ok(Ok(Ok(encrypted))) => {
+            let protocol = match encrypted.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Protocol::Http2,
+                _ => Protocol::Http1,
+            };
+            speak(shared, encrypted, peer, protocol).await;
+        }
+        Ok(Ok(Err(plain))) => speak(shared, plain, peer, Protocol::Http1).await,
         Ok(Err(err)) => debug!("TLS handshake error", component = "web", peer = peer, err = err),
         Err(_) => debug!("TLS handshake timeout", component = "web", peer = peer),
     }
 }
 
+/// What a connection speaks. HTTP/2 is agreed upon while TLS is, as in Go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
 /// Answers requests until the connection ends.
-async fn speak<S>(shared: Connections, stream: S, peer: SocketAddr)
+async fn speak<S>(shared: Connections, stream: S, peer: SocketAddr, protocol: Protocol)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let stream = WriteTimeout::new(EncodedQueries::new(stream), shared.clock.clone(), WRITE_TIMEOUT);
-    let work = Work { answers: Arc::default(), writes: stream.is_waiting() };
-    let (router, answers) = (shared.router.clone(), work.answers.clone());
+    // Only the first line of HTTP/1 needs help with URLs that the library does not take.
+    let stream: Box<dyn Stream> = match protocol {
+        Protocol::Http1 => Box::new(EncodedQueries::new(stream)),
+        Protocol::Http2 => Box::new(stream),
+    };
+    let stream = WriteTimeout::new(stream, shared.clock.clone(), WRITE_TIMEOUT);
+    let work = Work { answers: Arc::default(), begun: Arc::default(), writes: stream.is_waiting() };
+    let (router, answers, begun) = (shared.router.clone(), work.answers.clone(), work.begun.clone());
     let access = shared.access.clone();
     let service = service_fn(move |request: HttpRequest<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ClientAddress(peer.ip()));
         let (mut router, access) = (router.clone(), access.clone());
         let answering = Answering::begin(&answers);
+        begun.fetch_add(1, Ordering::Relaxed);
         let is_head = request.method() == Method::HEAD;
         async move {
             let (refusal, headers) = match &access {
@@ -218,25 +241,68 @@ where
             Ok::<_, Infallible>(response.map(|body| CountedBody { body, _answering: answering }))
         }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(shared.read_timeout)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADER_FIELDS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+    let stream = TokioIo::new(stream);
+    match protocol {
+        Protocol::Http1 => {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(shared.read_timeout)
+                .max_buf_size(HEAD_BYTES_MAX)
+                .max_headers(HEADER_FIELDS_MAX)
+                .serve_connection(stream, service);
+            drive(connection, |connection| connection.graceful_shutdown(), &shared, &work, peer, None).await;
+        }
+        Protocol::Http2 => {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(STREAMS_MAX)
+                .max_header_list_size(HEAD_BYTES_MAX as u32)
+                .serve_connection(stream, service);
+            let idle_max = Some(shared.read_timeout);
+            drive(connection, |connection| connection.graceful_shutdown(), &shared, &work, peer, idle_max).await;
+        }
+    }
+}
+
+/// Bytes in both directions.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Runs a connection to its end, which comes early at shutdown, when it is idle while others wait, and when it has had no
+/// request for `idle_max`.
+async fn drive<C, E>(
+    connection: C,
+    finish: impl Fn(Pin<&mut C>),
+    shared: &Connections,
+    work: &Work,
+    peer: SocketAddr,
+    idle_max: Option<Duration>,
+) where
+    C: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
     tokio::pin!(connection);
     let mut ends: Option<Sleep> = None;
+    let (mut idle, mut begun) = (idle_max.map(|idle_max| shared.clock.sleep(idle_max)), 0);
     let result = loop {
         tokio::select! {
             result = connection.as_mut() => break result,
             () = shared.shutdown.requested() => {
-                connection.as_mut().graceful_shutdown();
+                finish(connection.as_mut());
                 break connection.as_mut().await;
             }
             () = shared.crowded.notified() => {
                 // An answer in progress is finished; then the connection ends too.
-                connection.as_mut().graceful_shutdown();
+                finish(connection.as_mut());
                 ends.get_or_insert_with(|| shared.clock.sleep(CROWDED_HEAD));
+            }
+            () = async { idle.as_mut().expect("it is set").await }, if idle.is_some() => {
+                if work.is_idle() && work.begun() == begun {
+                    finish(connection.as_mut());
+                }
+                begun = work.begun();
+                idle = idle_max.map(|idle_max| shared.clock.sleep(idle_max));
             }
             () = async { ends.as_mut().expect("it is set").await }, if ends.is_some() => {
                 if work.is_idle() {
@@ -256,11 +322,17 @@ where
 struct Work {
     /// Answers being produced, or handed over for writing.
     answers: Arc<AtomicUsize>,
+    /// Requests so far.
+    begun: Arc<AtomicUsize>,
     /// Whether a write is waiting for the client to read.
     writes: Arc<AtomicBool>,
 }
 
 impl Work {
+    fn begun(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
+    }
+
     fn is_idle(&self) -> bool {
         self.answers.load(Ordering::Relaxed) == 0 && !self.writes.load(Ordering::Relaxed)
     }

@@ -63,6 +63,10 @@ pub struct Settings {
     pub remote_write: bool,
     /// The receiver options that feature flags enable.
     pub remote_write_features: ferula_remote::write::Features,
+    /// `--web.enable-otlp-receiver`
+    pub otlp: bool,
+    /// The options of OTLP that feature flags enable.
+    pub otlp_features: ferula_otlp::Features,
     /// Limits of remote read.
     pub remote_read: ferula_remote::read::Limits,
     /// Whether the configuration is reloaded when its files change.

@@ -13,7 +13,10 @@ use ferula_tsdb::{AgentDb, Db};
 /// The store as handlers use it.
 #[derive(Clone)]
 pub struct Store {
+    /// With everything that is read beside it.
     pub queryable: Arc<dyn Queryable>,
+    /// Without that, for federation.
+    pub local: Arc<dyn Queryable>,
     /// For remote write.
     pub appendable: Arc<dyn Appendable>,
     /// For status and maintenance.

@@ -7,12 +7,15 @@
 //! Always true: passwords are compared with bcrypt on one thread at a time, whether or not the user exists. Results of
 //! comparisons are cached under a keyed hash.
 
+mod rate_limit;
+mod sans;
 mod tls;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
@@ -20,11 +23,13 @@ use axum::http::{Response, StatusCode};
 use ferula_config::ConfigError;
 use ferula_config::web::WebConfig;
 use ferula_telemetry::error;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use rate_limit::RateLimit;
 pub use tls::TlsSetupError;
 
 /// The number of cached comparisons.
@@ -42,8 +47,6 @@ pub enum WebConfigError {
     /// The password is not hashed with bcrypt. It is not shown.
     #[error("basic_auth_users: the password of {0} is not a bcrypt hash")]
     Password(String),
-    #[error("{0} is not supported yet")]
-    Unsupported(&'static str),
     #[error("the system has no random bytes for the key of cached comparisons")]
     NoRandomness,
 }
@@ -67,6 +70,8 @@ pub struct WebAccess {
     comparing: Semaphore,
     key: ring::hmac::Key,
     remembered: Mutex<HashMap<Vec<u8>, bool>>,
+    /// As in Prometheus, of the file as it was at the start.
+    rate_limit: Option<RateLimit>,
 }
 
 /// What is decided about a request.
@@ -88,12 +93,6 @@ impl Current {
     fn load(path: &Path) -> Result<Self, WebConfigError> {
         let config = WebConfig::load(path)?;
         let tls = &config.tls_server_config;
-        if !tls.client_allowed_sans.is_empty() {
-            return Err(WebConfigError::Unsupported("tls_server_config.client_allowed_sans"));
-        }
-        if !config.rate_limit.interval.is_zero() {
-            return Err(WebConfigError::Unsupported("rate_limit"));
-        }
         for (user, hash) in &config.basic_auth_users {
             if hash.reveal().parse::<bcrypt::HashParts>().is_err() {
                 return Err(WebConfigError::Password(user.clone()));
@@ -109,7 +108,10 @@ impl Current {
             [&tls.cert_file, &tls.key_file, &tls.client_ca_file].into_iter().filter(|name| !name.is_empty());
         let files = std::iter::once(path.to_owned()).chain(named.map(PathBuf::from));
         let stamps = files.map(|file| (file.clone(), stamp(&file))).collect();
-        let acceptor = if tls.is_enabled() { Some(tls::acceptor(tls)?) } else { None };
+        let acceptor = match tls.is_enabled() {
+            true => Some(tls::acceptor(tls, config.http_server_config.http2)?),
+            false => None,
+        };
         Ok(Current { config, tls: acceptor, headers, stamps })
     }
 
@@ -131,6 +133,7 @@ impl WebAccess {
         Ok(WebAccess {
             path: path.to_owned(),
             is_tls: current.tls.is_some(),
+            rate_limit: RateLimit::of(&current.config.rate_limit),
             current: Mutex::new(Arc::new(current)),
             comparing: Semaphore::new(1),
             key: ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &random),
@@ -165,6 +168,10 @@ impl WebAccess {
         if !self.is_tls {
             return Ok(Err(stream));
         }
+        let stream = match in_plain_http(&stream).await {
+            true => return Err(refuse_plain_http(stream).await),
+            false => stream,
+        };
         match &self.current().tls {
             None => Err(std::io::Error::other("the web configuration file no longer has TLS settings")),
             Some(acceptor) => acceptor.accept(stream).await.map(Ok),
@@ -174,6 +181,11 @@ impl WebAccess {
     /// Decides about a request, with a single check of the files.
     pub(crate) async fn check(&self, headers: &HeaderMap) -> Verdict {
         let current = self.current();
+        if self.rate_limit.as_ref().is_some_and(|limit| !limit.allows(Instant::now())) {
+            let mut refusal = Response::new(Body::from("Too Many Requests\n"));
+            *refusal.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            return Verdict { refusal: Some(refusal), headers: HeaderMap::new() };
+        }
         Verdict { refusal: self.refusal(&current, headers).await, headers: current.headers.clone() }
     }
 
@@ -221,6 +233,26 @@ impl WebAccess {
         all.insert(tag, right);
         right
     }
+}
+
+/// Whether a client begins as HTTP does, rather than TLS. Looks at what has come without taking it.
+async fn in_plain_http(stream: &TcpStream) -> bool {
+    let mut begin = [0; 5];
+    // A first piece that is shorter is no client's that needs to be told.
+    matches!(stream.peek(&mut begin).await, Ok(5))
+        && [b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO"].contains(&&begin)
+}
+
+/// Tells the client in Go's words.
+async fn refuse_plain_http(mut stream: TcpStream) -> std::io::Error {
+    const ANSWER: &[u8] =
+        b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    // What was sent is taken before the end, or the client sees a broken connection instead of the answer.
+    let mut rest = [0; 4096];
+    let _ = stream.try_read(&mut rest);
+    let _ = stream.write_all(ANSWER).await;
+    let _ = stream.shutdown().await;
+    std::io::Error::other("client sent an HTTP request to an HTTPS server")
 }
 
 /// User and password of a request.

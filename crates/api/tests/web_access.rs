@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// A bcrypt hash of "secret" at the lowest cost.
 fn hash() -> String {
@@ -79,10 +80,26 @@ impl Lab {
                 builder.with_client_auth_cert(chain, key).expect("a pair")
             }
         };
+        exchange(self.encrypted(client).await?, headers).await
+    }
+
+    async fn encrypted(&self, client: rustls::ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await?;
         let name = ServerName::try_from("localhost").expect("a name");
-        let stream = TlsConnector::from(Arc::new(client)).connect(name, stream).await?;
-        exchange(stream, headers).await
+        TlsConnector::from(Arc::new(client)).connect(name, stream).await
+    }
+
+    /// A connection of a client that would speak both versions.
+    async fn either(&self) -> TlsStream<TcpStream> {
+        let mut roots = rustls::RootCertStore::empty();
+        let authority = self.authority();
+        roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).expect("one")).expect("taken");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().expect("versions");
+        let mut client = builder.with_root_certificates(roots).with_no_client_auth();
+        client.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        self.encrypted(client).await.expect("connected")
     }
 }
 
@@ -214,5 +231,70 @@ fn invalid_files_are_refused_at_start() {
         std::fs::write(dir.path().join("web.yml"), lines).expect("written");
         let error = WebAccess::load(&dir.path().join("web.yml")).err().expect(lines).to_string();
         assert!(error.contains(want) && !error.contains("plain"), "{lines}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn both_versions_of_http_are_spoken_over_tls_unless_the_newer_is_off() {
+    let lab = Lab::start(&format!("{TLS}}}\nbasic_auth_users: {{ada: '{}'}}\n", hash())).await;
+    let stream = lab.either().await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(executor, io).await.expect("a connection of version 2");
+    tokio::spawn(connection);
+    let ask = |authorization: &'static str| {
+        let mut sender = sender.clone();
+        async move {
+            let request = axum::http::Request::get("https://localhost/")
+                .header("authorization", authorization)
+                .body(axum::body::Body::empty())
+                .expect("a request");
+            let answer = sender.send_request(request).await.expect("answered");
+            let status = answer.status().as_u16();
+            let body = axum::body::to_bytes(axum::body::Body::new(answer.into_body()), 100).await;
+            (status, body.expect("a body"))
+        }
+    };
+    let (good, bad) = tokio::join!(ask("Basic YWRhOnNlY3JldA=="), ask("Basic YWRhOndyb25n"));
+    assert_eq!((good.0, &good.1[..]), (200, &b"hello"[..]));
+    assert_eq!((bad.0, &bad.1[..]), (401, &b"Unauthorized\n"[..]));
+    let lab = Lab::start(&format!("{TLS}}}\nhttp_server_config: {{http2: false}}\n")).await;
+    let stream = lab.either().await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert!(exchange(stream, "").await.expect("answered").starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn plain_http_on_a_port_with_tls_is_told_so_in_gos_words() {
+    let lab = Lab::start(&format!("{TLS}}}\n")).await;
+    let stream = TcpStream::connect(lab.address).await.expect("connected");
+    let answer = exchange(stream, "").await.expect("answered");
+    assert_eq!(
+        answer,
+        "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+    );
+}
+
+#[tokio::test]
+async fn requests_beyond_the_rate_are_refused() {
+    let lab = Lab::start("rate_limit: {burst: 2, interval: 1h}\nhttp_server_config: {headers: {X-Frame-Options: deny}}\n").await;
+    for want in ["200", "200", "429", "429"] {
+        let stream = TcpStream::connect(lab.address).await.expect("connected");
+        let answer = exchange(stream, "").await.expect("answered");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {want}")), "{answer}");
+        let (refused, with_header) = (want == "429", answer.contains("x-frame-options: deny"));
+        assert!(refused != with_header && answer.ends_with("Too Many Requests\n") == refused, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn only_clients_with_an_allowed_name_are_let_in() {
+    for (allowed, ok) in [("[localhost, x]", true), ("[other]", false)] {
+        let options = format!("client_auth_type: RequireAnyClientCert, client_allowed_sans: {allowed}");
+        let lab = Lab::start(&format!("{TLS}, {options}}}\n")).await;
+        let answer = lab.ask(&lab.authority(), Some(certificate()), "").await;
+        assert_eq!(answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")), ok, "{allowed}");
     }
 }

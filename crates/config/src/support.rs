@@ -84,7 +84,6 @@ pub(crate) fn unsupported_in_config(sections: &Sections, tree: &Tree) -> Vec<Uns
         let steps = vec![Step::Key("alerting".into()), Step::Key("alertmanagers".into()), Step::Index(index)];
         finder.inside(steps, |finder| {
             finder.http_client(&alertmanager.http);
-            finder.key("sigv4", alertmanager.sigv4.is_some());
         });
     }
     finder.key("tracing", !sections.tracing.endpoint.is_empty());
@@ -95,8 +94,11 @@ pub(crate) fn unsupported_in_config(sections: &Sections, tree: &Tree) -> Vec<Uns
             finder.key("google_iam", destination.google_iam.is_some());
         });
     }
-    finder.key("remote_read", !sections.remote_read.is_empty());
-    finder.key("otlp", sections.otlp != crate::tracing::OtlpConfig::default());
+    for (index, source) in sections.remote_read.iter().enumerate() {
+        finder.inside(vec![Step::Key("remote_read".into()), Step::Index(index)], |finder| {
+            finder.http_client(&source.http);
+        });
+    }
     finder.found
 }
 

@@ -108,8 +108,8 @@ mod tests {
     fn unsupported_sections_are_named_with_their_line() {
         let dir = tempfile::tempdir().expect("a directory for the test");
         let file = dir.path().join("prometheus.yml");
-        std::fs::write(&file, "remote_read:\n- url: http://a/\n").expect("written");
+        std::fs::write(&file, "tracing:\n  endpoint: a\n").expect("written");
         let error = ConfigSource::File(file).load_file(false).expect_err("refused").to_string();
-        assert_eq!(error, "not supported yet: remote_read (line 1)");
+        assert_eq!(error, "not supported yet: tracing (line 1)");
     }
 }

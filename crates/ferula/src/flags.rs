@@ -27,7 +27,7 @@ use ferula_telemetry::logging::{Format, Level};
 use ferula_tsdb::Compression;
 
 pub use external_url::external_url;
-pub use features::FeatureSet;
+pub use features::{FeatureSet, OtlpDeltas};
 pub use help::{documentation, help};
 pub use parse::{Given, Parsed, parse};
 use table::{FLAGS, Key, Mode, Support, find};
@@ -67,6 +67,7 @@ pub struct Flags {
     pub lifecycle: bool,
     pub admin: bool,
     pub remote_write: bool,
+    pub otlp: bool,
     pub remote_write_messages: AcceptedMessages,
     pub remote_read: ferula_remote::read::Limits,
     pub storage: StorageFlags,
@@ -190,6 +191,7 @@ impl Flags {
             lifecycle: values.get(table::LIFECYCLE),
             admin: values.get(table::ADMIN_API),
             remote_write: values.get(table::REMOTE_WRITE_RECEIVER),
+            otlp: values.get(table::OTLP_RECEIVER),
             remote_read: remote_read_limits(&values),
             remote_write_messages: AcceptedMessages::of(values.get(table::REMOTE_WRITE_MESSAGES)).map_err(
                 |unknown| Refused::new(2, format!("Error parsing command line arguments: {unknown}")),

@@ -1,4 +1,4 @@
-//! Remote storage: destinations that receive copies of the stored samples.
+//! Remote storage: destinations that receive copies of the stored samples, and sources that queries also read.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -8,6 +8,9 @@ use ferula_api::TargetSource;
 use ferula_config::Config;
 use ferula_model::{MetricMetadata, Timestamp};
 use ferula_remote::send::{ApplyError, Foundation, MetadataSource, WriteManager};
+use ferula_remote::source::{ReadSources, SourcesError};
+use ferula_runtime::SharedClock;
+use ferula_storage::Fanout;
 use tokio::runtime::Handle;
 
 use crate::storage::LocalStore;
@@ -38,18 +41,38 @@ impl MetadataSource for TargetMetadata {
     }
 }
 
+/// Times from the flags.
+#[derive(Clone, Copy)]
+pub struct Times {
+    pub flush_deadline: Duration,
+    /// Of the shortest blocks.
+    pub block: Duration,
+}
+
 /// The remote storage of a server.
 pub struct RemoteStorage {
     writes: WriteManager,
+    sources: ReadSources,
+    fanout: Arc<Fanout>,
+}
+
+/// Why a configuration was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    #[error(transparent)]
+    Writes(#[from] ApplyError),
+    #[error(transparent)]
+    Reads(#[from] SourcesError),
 }
 
 impl RemoteStorage {
     /// Creates it without destinations. Must be called within the runtime.
     pub fn new(
         store: &LocalStore,
+        fanout: &Arc<Fanout>,
         site: &ferula_api::Site,
         targets: Arc<dyn TargetSource>,
-        flush_deadline: Duration,
+        times: Times,
     ) -> Self {
         let writes = WriteManager::new(Foundation {
             feed: store.feed(),
@@ -57,17 +80,23 @@ impl RemoteStorage {
             clock: site.clock.clone(),
             registry: site.registry.clone(),
             dir: store.dir().to_owned(),
-            flush_deadline,
+            flush_deadline: times.flush_deadline,
         });
-        RemoteStorage { writes }
+        let (store, clock) = (store.clone(), site.clock.clone());
+        let local_start = Arc::new(move || local_start(&store, &clock, times.block));
+        let sources = ReadSources::new(&site.registry, site.clock.clone(), local_start);
+        RemoteStorage { writes, sources, fanout: fanout.clone() }
     }
 
-    /// Applies the destinations of a configuration. Must be called within the runtime, on a thread that may block.
+    /// Applies the destinations and sources of a configuration. Must be called within the runtime, on a thread that may
+    /// block.
     ///
     /// # Errors
-    /// A destination that cannot be used.
-    pub fn apply(&self, config: &Config) -> Result<(), ApplyError> {
-        tokio::task::block_in_place(|| Handle::current().block_on(self.writes.apply_config(config)))
+    /// A destination or a source that cannot be used. As in Prometheus, sources stay as they are if a destination fails.
+    pub fn apply(&self, config: &Config) -> Result<(), RemoteError> {
+        tokio::task::block_in_place(|| Handle::current().block_on(self.writes.apply_config(config)))?;
+        self.fanout.set_sources(self.sources.of(config)?);
+        Ok(())
     }
 
     /// Time of the newest sample that every destination has; the epoch while one has none.
@@ -79,4 +108,15 @@ impl RemoteStorage {
     pub async fn stop(&self) {
         self.writes.stop().await;
     }
+}
+
+/// From here on the store has everything itself: the beginning of its oldest block, or now, and as in Prometheus two
+/// blocks more, for what a young store did not see.
+fn local_start(store: &LocalStore, clock: &SharedClock, block: Duration) -> i64 {
+    let oldest = match store {
+        LocalStore::Server(db) => db.blocks().iter().map(|block| block.meta().min_time).min(),
+        LocalStore::Agent(_) => None,
+    };
+    let margin_ms = i64::try_from(block.as_millis()).unwrap_or(i64::MAX).saturating_mul(2);
+    oldest.unwrap_or_else(|| clock.now().millis() / 1000 * 1000).saturating_add(margin_ms)
 }

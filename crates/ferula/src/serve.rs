@@ -10,6 +10,7 @@ use ferula_api::{Api, Service, Site, Stage, WalReplay, WebUi};
 use ferula_config::Config;
 use ferula_query::ActiveFile;
 use ferula_runtime::{RealClock, SharedClock, Shutdown, TaskGroup};
+use ferula_storage::Fanout;
 use ferula_telemetry::{Registry, error, info, warn};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +24,7 @@ use crate::foundation::Foundation;
 use crate::listen::{listen, local_address, web_access};
 use crate::own_metrics::{self, ReloadMetrics};
 use crate::reload::{ConfiguredParts, Reloader, Requests};
-use crate::remote::RemoteStorage;
+use crate::remote::{RemoteStorage, Times};
 use crate::settings::{api_settings, query_service};
 use crate::storage::{self, LocalStore, StoreSettings};
 use crate::web_ui::Pages;
@@ -141,13 +142,17 @@ impl Start {
     ) -> anyhow::Result<()> {
         let (site, shutdown) = (self.site, tasks.shutdown().clone());
         let config_file = self.source.file().map(Path::to_path_buf);
-        let queries = Arc::new(query_service(&self.flags, self.active_file, local, &site));
+        let fanout = Arc::new(Fanout::new(local.queryable()));
+        let queries = Arc::new(query_service(&self.flags, self.active_file, fanout.clone(), &site));
         let local_alerts = self.embedded.as_ref().map(Embedded::sink);
         let foundation =
             Foundation { store: local, queries: &queries, site: &site, local_alerts, shutdown: &shutdown };
         let agents = Arc::new(Agents::new(&foundation, &self.flags));
-        let deadline = self.flags.remote_flush_deadline;
-        let remote = Arc::new(RemoteStorage::new(local, &site, agents.targets(), deadline));
+        let times = Times {
+            flush_deadline: self.flags.remote_flush_deadline,
+            block: self.flags.storage.min_block,
+        };
+        let remote = Arc::new(RemoteStorage::new(local, &fanout, &site, agents.targets(), times));
         let parts = ConfiguredParts {
             site: site.clone(),
             queries: queries.clone(),
@@ -159,7 +164,7 @@ impl Start {
         let started = Reloader::start(self.source, self.address.clone(), parts, self.reload_metrics);
         let (reloader, loaded) = started.context("error loading config")?;
         let reloader = Arc::new(reloader);
-        let store = local.for_api(&site);
+        let store = local.for_api(fanout, &site);
         let (targets, alerting) = (agents.targets(), agents.alerting());
         let api = Api::new(site.clone(), queries, store, targets, alerting, loaded);
         web.service.send_replace(Service::Running(Arc::new(api)));

@@ -1,17 +1,18 @@
 //! From flags to the settings of the API and the query service.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_api::{ExternalUrl, Settings, Site};
 use ferula_model::duration;
 use ferula_promql::{Engine, EngineOptions, MemoryContract};
 use ferula_query::{ActiveFile, QueryService, ServiceOptions};
+use ferula_storage::Queryable;
 use ferula_telemetry::Registry;
 use time::OffsetDateTime;
 
-use crate::flags::{Flags, table};
-use crate::storage::LocalStore;
+use crate::flags::{Flags, OtlpDeltas, table};
 use crate::{limits, storage, version};
 
 /// The share of the process' memory that all queries together may hold.
@@ -51,6 +52,15 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
         admin: flags.admin,
         remote_write: flags.remote_write,
         remote_read: flags.remote_read,
+        otlp: flags.otlp,
+        otlp_features: ferula_otlp::Features {
+            adds_deltas_up: flags.features.otlp_deltas == OtlpDeltas::AddUp,
+            stores_deltas: flags.features.otlp_deltas == OtlpDeltas::Store,
+            type_and_unit_labels: flags.features.promql.type_and_unit_labels,
+            metadata: flags.features.metadata,
+            start_timestamps: flags.features.reads_start_timestamps(),
+            lookback_ms: millis(flags.lookback_delta),
+        },
         remote_write_features: ferula_remote::write::Features {
             type_and_unit_labels: flags.features.promql.type_and_unit_labels,
             start_timestamps: flags.features.reads_start_timestamps(),
@@ -76,7 +86,7 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
 pub fn query_service(
     flags: &Flags,
     active_file: Option<ActiveFile>,
-    store: &LocalStore,
+    store: Arc<dyn Queryable>,
     site: &Site,
 ) -> QueryService {
     let engine = Engine::new(EngineOptions {
@@ -89,7 +99,7 @@ pub fn query_service(
     let options = ServiceOptions { concurrency_max: flags.query_concurrency, timeout: flags.query_timeout };
     // An agent runs no queries, and shows no metrics of them.
     let registry = if flags.agent.is_some() { Registry::new() } else { site.registry.clone() };
-    QueryService::new(store.queryable(), engine, options, active_file, site.clock.clone(), &registry)
+    QueryService::new(store, engine, options, active_file, site.clock.clone(), &registry)
 }
 
 fn millis(duration: Duration) -> i64 {

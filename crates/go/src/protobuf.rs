@@ -87,6 +87,14 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// As `fixed64`.
+    pub fn fixed64(self, field: &'static str) -> Result<u64, ProtobufError> {
+        match self {
+            Value::Fixed64(number) => Ok(number),
+            other => Err(other.wrong(field)),
+        }
+    }
+
     /// As bytes or a nested message.
     pub fn bytes(self, field: &'static str) -> Result<&'a [u8], ProtobufError> {
         match self {
@@ -140,14 +148,23 @@ impl<'a> Value<'a> {
 
     /// Adds the numbers of a repeated `double`, packed or not.
     pub fn extend_doubles(self, field: &'static str, into: &mut Vec<f64>) -> Result<(), ProtobufError> {
+        self.each_fixed64(field, |bits| into.push(f64::from_bits(bits)))
+    }
+
+    /// Adds the numbers of a repeated `fixed64`, packed or not.
+    pub fn extend_fixed64s(self, field: &'static str, into: &mut Vec<u64>) -> Result<(), ProtobufError> {
+        self.each_fixed64(field, |number| into.push(number))
+    }
+
+    fn each_fixed64(self, field: &'static str, mut take: impl FnMut(u64)) -> Result<(), ProtobufError> {
         match self {
             Value::Bytes(packed) => {
                 let mut reader = Reader::new(packed);
                 while !reader.rest.is_empty() {
-                    into.push(f64::from_bits(reader.fixed64()?));
+                    take(reader.fixed64()?);
                 }
             }
-            other => into.push(other.double(field)?),
+            other => take(other.fixed64(field)?),
         }
         Ok(())
     }

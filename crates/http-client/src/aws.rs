@@ -10,12 +10,14 @@
 mod chain;
 mod metadata;
 mod profile;
+mod section;
 mod service;
 mod sign;
 mod signer;
 mod sources;
 mod sts;
 
+pub use section::SigV4;
 pub use sign::sign;
 pub use signer::Aws;
 pub use sources::{AwsError, Credentials, Settings};

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::alertmanager::Addresses;
 use crate::metrics::Metrics;
-use crate::send::{Sender, SenderOptions};
+use crate::send::{AlertmanagerClient, Sender, SenderOptions};
 
 /// How long to wait before retrying to create a client.
 const CLIENT_RETRY: Duration = Duration::from_secs(5);
@@ -91,7 +91,7 @@ struct Set {
     job: String,
     config: AlertmanagerConfig,
     /// `None` while its files cannot be read; retried on every discovery update.
-    client: Option<HttpClient>,
+    client: Option<AlertmanagerClient>,
     target_rules: Vec<Rule>,
     alert_rules: Vec<Rule>,
     addresses: Addresses,
@@ -110,7 +110,7 @@ impl Set {
         if self.client.is_some() {
             return Ok(());
         }
-        match HttpClient::new(&self.config.http, user_agent) {
+        match AlertmanagerClient::of(&self.config, user_agent) {
             Ok(client) => {
                 if let Some(caveat) = HttpClient::caveat(&self.config.http) {
                     warn!(caveat, section = self.job);
@@ -317,7 +317,7 @@ impl Inner {
         self.count(&state);
     }
 
-    fn start(&self, client: HttpClient, url: &str, timeout: std::time::Duration) -> Running {
+    fn start(&self, client: AlertmanagerClient, url: &str, timeout: std::time::Duration) -> Running {
         let sender = Arc::new(Sender::new(
             url.to_owned(),
             SenderOptions {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferula_http_client::{HttpClient, Method, Request, RequestError, StatusCode};
+use ferula_config::alerting::AlertmanagerConfig;
+use ferula_http_client::aws::SigV4;
+use ferula_http_client::{HttpClient, Method, Request, RequestError, SetupError, StatusCode};
 use ferula_model::Alert;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_telemetry::{error, warn};
@@ -24,7 +26,7 @@ pub(crate) struct Sender {
     pub queue: Queue,
     pub metrics: OfOne,
     work: Notify,
-    client: HttpClient,
+    client: AlertmanagerClient,
     timeout: Duration,
     batch_size: usize,
     clock: SharedClock,
@@ -38,9 +40,24 @@ enum Failure {
     Refused(String),
 }
 
+/// How the Alertmanagers of a section are spoken to.
+#[derive(Clone, Debug)]
+pub(crate) struct AlertmanagerClient {
+    pub http: HttpClient,
+    pub signer: Option<SigV4>,
+}
+
+impl AlertmanagerClient {
+    pub fn of(section: &AlertmanagerConfig, user_agent: &'static str) -> Result<Self, SetupError> {
+        let http = HttpClient::new(&section.http, user_agent)?;
+        let signer = section.sigv4.as_ref().map(|section| SigV4::of(section, user_agent)).transpose()?;
+        Ok(AlertmanagerClient { http, signer })
+    }
+}
+
 /// What a sender needs besides its address.
 pub(crate) struct SenderOptions {
-    pub client: HttpClient,
+    pub client: AlertmanagerClient,
     pub metrics: OfOne,
     pub timeout: Duration,
     pub queue_capacity: usize,
@@ -149,17 +166,20 @@ impl Sender {
         let passing = |error: RequestError| Failure::Passing(error.to_string());
         let request = Request::post(&self.url, "application/json", body.into()).map_err(passing)?;
         let answer = async {
-            let response = self.client.send(request).await?;
+            let request = match &self.client.signer {
+                Some(signer) => {
+                    signer.sign(request).await.map_err(|error| Failure::Passing(error.to_string()))?
+                }
+                None => request,
+            };
+            let response = self.client.http.send(request).await.map_err(passing)?;
             let (status, text) = (response.status(), response.status_text().to_owned());
             // The connection can be reused once the body has been read. Its content does not matter.
             response.drain().await;
-            Ok((status, text))
+            judge(status, &text)
         };
         tokio::select! {
-            answer = answer => {
-                let (status, text) = answer.map_err(passing)?;
-                judge(status, &text)
-            }
+            answer = answer => answer,
             () = self.clock.sleep(self.timeout) => Err(passing(RequestError::deadline(&Method::POST, &self.url))),
         }
     }
@@ -177,6 +197,8 @@ fn judge(status: StatusCode, text: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use ferula_config::Secret;
+    use ferula_config::alerting::SigV4Config;
     use ferula_config::http_client::HttpClientConfig;
     use ferula_runtime::RealClock;
     use ferula_telemetry::Registry;
@@ -184,6 +206,45 @@ mod tests {
 
     use super::*;
     use crate::metrics::Metrics;
+
+    /// The head of the first request that comes in.
+    async fn head_of_one(listener: tokio::net::TcpListener) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut head = Vec::new();
+        while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+            stream.read_buf(&mut head).await.expect("a request");
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.expect("answered");
+        String::from_utf8_lossy(&head).to_lowercase()
+    }
+
+    #[tokio::test]
+    async fn alerts_for_aws_are_signed() {
+        let section = SigV4Config {
+            region: "eu-west-1".into(),
+            access_key: "KEY".into(),
+            secret_key: Secret::new("secret"),
+            ..SigV4Config::default()
+        };
+        let http = HttpClient::new(&HttpClientConfig::default(), "x").expect("a client");
+        let signer = Some(SigV4::of(&section, "x").expect("a signer"));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/api/v2/alerts", listener.local_addr().expect("bound"));
+        let options = SenderOptions {
+            client: AlertmanagerClient { http, signer },
+            metrics: Metrics::new(&Registry::new(), 1).of(&url),
+            timeout: Duration::from_secs(60),
+            queue_capacity: 1,
+            batch_size: 1,
+            clock: Arc::new(RealClock::new()),
+        };
+        let sender = Sender::new(url, options);
+        let (head, sent) = tokio::join!(head_of_one(listener), sender.post(b"[]".to_vec()));
+        assert!(sent.is_ok());
+        let authorization = "\r\nauthorization: aws4-hmac-sha256 credential=key/";
+        assert!(head.contains(authorization) && head.contains("/eu-west-1/aps/aws4_request"), "{head}");
+    }
 
     #[tokio::test]
     async fn every_key_of_the_client_section_works_as_elsewhere() {
@@ -195,7 +256,7 @@ mod tests {
                 Ok(client) => {
                     let url = format!("{}://{}/api/v2/alerts", case.scheme, case.address);
                     let options = SenderOptions {
-                        client,
+                        client: AlertmanagerClient { http: client, signer: None },
                         metrics: Metrics::new(&Registry::new(), 1).of(&url),
                         timeout: Duration::from_secs(60),
                         queue_capacity: 1,

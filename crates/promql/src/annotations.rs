@@ -47,6 +47,8 @@ enum Detail {
     Overlap {
         count: u64,
     },
+    /// Not of the query but of the store, so without a place.
+    OfStore,
 }
 
 /// The operation in which histograms met; the last word of two texts.
@@ -83,6 +85,11 @@ impl Annotation {
     fn info(text: impl AsRef<str>, span: Span) -> Self {
         let text = format!("PromQL info: {}", text.as_ref());
         Annotation { level: Level::Info, text, span, detail: Detail::None }
+    }
+
+    /// What the store says about its own answer.
+    pub(crate) fn of_store(text: String) -> Self {
+        Annotation { level: Level::Warning, text, span: Span::default(), detail: Detail::OfStore }
     }
 
     pub(crate) fn invalid_quantile(q: f64, span: Span) -> Self {
@@ -260,6 +267,7 @@ impl Annotation {
             Detail::Overlap { count } if *count > 1 => {
                 format!("{} ({count} occurrences) ({place})", self.text)
             }
+            Detail::OfStore => self.text.clone(),
             _ => format!("{} ({place})", self.text),
         }
     }

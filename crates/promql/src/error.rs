@@ -32,6 +32,7 @@ impl From<StorageError> for QueryError {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::OutOfMemory(refused) => QueryError::OutOfMemory(refused),
+            StorageError::Remote(text) => QueryError::Execution(text),
             other => QueryError::Storage(other),
         }
     }

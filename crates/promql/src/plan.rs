@@ -57,7 +57,7 @@ pub(crate) fn plan(
     rewrite::context_functions::rewrite(&mut root, grid);
     rewrite::step_invariant::rewrite(&mut root);
     rewrite::counts_only::rewrite(&mut root);
-    let selectors = ranges::requests(&mut root, grid, lookback_ms);
+    let selectors = ranges::requests(&mut root, grid, instant, lookback_ms);
     let range = ranges::union(&selectors);
     Ok(Plan { root, grid, instant, lookback_ms, features: options.features, selectors, range })
 }

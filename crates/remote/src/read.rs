@@ -5,24 +5,24 @@
 //!                                        └▶ frame, frame …   (length | CRC-32C | ChunkedReadResponse)
 //! ```
 //!
-//! Field numbers are those of `prompb/remote.proto` and `prompb/types.proto` of Prometheus. Native histograms
-//! are sent as float histograms, because that is how the store returns them.
+//! Field numbers are those of `prompb/remote.proto` and `prompb/types.proto` of Prometheus, and what is zero is left out as by its
+//! encoder: the answers are equal to its own. Chunks are those of the store.
 
 mod chunks;
 mod request;
+mod samples;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use ferula_model::{HistogramValue, LabelSet, MatchOp, Matcher, TimeRange};
-use ferula_storage::{Hints, Queryable, SelectionId, SeriesSamples, Snapshot, StorageError};
+use ferula_model::{LabelSet, MatchOp, Matcher, TimeRange};
+use ferula_storage::{Hints, Queryable, SelectionId, SeriesSamples, Snapshot, StorageError, StoredChunk};
 
-use self::chunks::chunks_of;
+use self::chunks::{chunks_of, label_bytes, put_chunk};
 pub use self::request::{Query, ReadRequest, ResponseType};
-use crate::histogram::put_histogram;
+use self::samples::SampleFields;
 use crate::label::put_labels;
-use crate::protobuf::{ProtobufError, push_varint, put_bytes, put_double, put_varint};
+use crate::protobuf::{ProtobufError, push_varint, put_bytes, put_varint};
 use crate::snappy::SnappyError;
 
 /// Default maximum frame size of a stream, in bytes.
@@ -92,9 +92,9 @@ struct Selected<'s> {
 
 impl<'s> Answerer<'s> {
     fn select(&self, query: &Query, sorted: bool) -> Result<Selected<'s>, ReadError> {
-        let range = TimeRange::from_millis(query.start_ms, query.end_ms);
         let matchers: Vec<Matcher> = query.matchers.iter().map(|matcher| self.local(matcher)).collect();
-        let mut snapshot = self.store.snapshot(range)?;
+        let mut snapshot = self.store.snapshot(TimeRange::from_millis(query.start_ms, query.end_ms))?;
+        let range = query.read_range();
         let hints = Hints { range: Some(range), sorted, ..self.hints.clone() };
         let selection = snapshot.select(&matchers, &hints)?;
         snapshot.freeze()?;
@@ -133,30 +133,20 @@ impl<'s> Answerer<'s> {
         for query in &request.queries {
             let selected = self.select(query, false)?;
             let (mut result, mut count) = (Vec::new(), 0u64);
-            let mut failed = None;
-            let (mut series, mut part) = (Vec::new(), Vec::new());
-            selected.read(&mut |row, samples| {
-                count += samples.len() as u64;
-                if self.limits.samples_max > 0 && count > self.limits.samples_max {
-                    failed = Some(ReadError::SampleLimit(self.limits.samples_max));
-                    return ControlFlow::Break(());
-                }
-                if samples.is_empty() {
-                    return ControlFlow::Continue(());
-                }
+            let mut series = Vec::new();
+            for row in 0..selected.count() {
+                self.check_stop()?;
                 let before = result.len();
                 series.clear();
                 put_labels(&mut series, &self.labels(&selected.labels(row)));
-                put_samples(&mut series, &mut part, samples);
-                put_bytes(&mut result, 1, &series);
-                if let Err(error) = self.hints.charge(result.len() - before) {
-                    failed = Some(error.into());
-                    return ControlFlow::Break(());
+                if !query.only_series() {
+                    count += selected.put_samples(row, &mut series)?;
                 }
-                ControlFlow::Continue(())
-            })?;
-            if let Some(error) = failed {
-                return Err(error);
+                if self.limits.samples_max > 0 && count > self.limits.samples_max {
+                    return Err(ReadError::SampleLimit(self.limits.samples_max));
+                }
+                put_bytes(&mut result, 1, &series);
+                self.hints.charge(result.len() - before)?;
             }
             put_bytes(&mut message, 1, &result);
         }
@@ -174,41 +164,51 @@ impl<'s> Answerer<'s> {
     ) -> Result<(), ReadError> {
         for (index, query) in request.queries.iter().enumerate() {
             let selected = self.select(query, true)?;
-            let mut gone = false;
-            selected.read(&mut |row, samples| {
-                if samples.is_empty() {
-                    return ControlFlow::Continue(());
+            for (labels, row) in self.sorted_rows(&selected)? {
+                self.check_stop()?;
+                let chunks = selected.chunks(row)?;
+                if self.frames_of(index, &self.labels(&labels), &chunks, send).is_break() {
+                    return Err(ReadError::Gone);
                 }
-                let labels = self.labels(&selected.labels(row));
-                let sent = self.frames_of(index, &labels, samples, send);
-                gone |= sent.is_break();
-                sent
-            })?;
-            if gone {
-                return Err(ReadError::Gone);
             }
         }
         Ok(())
     }
 
-    /// The frames of one series: each has as many chunks as fit, but at least one.
+    fn check_stop(&self) -> Result<(), ReadError> {
+        if self.hints.stop.is_set() { Err(StorageError::Stopped.into()) } else { Ok(()) }
+    }
+
+    /// The rows by their labels, which is the order that readers of a stream rely on.
+    fn sorted_rows(&self, selected: &Selected<'_>) -> Result<Vec<(LabelSet, usize)>, ReadError> {
+        let count = selected.count();
+        self.hints.charge(count.saturating_mul(size_of::<(LabelSet, usize)>()))?;
+        let mut rows: Vec<(LabelSet, usize)> = (0..count).map(|row| (selected.labels(row), row)).collect();
+        rows.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(rows)
+    }
+
+    /// The frames of one series. As in Prometheus a frame ends with the chunk that fills it.
     fn frames_of(
         &self,
         query: usize,
         labels: &LabelSet,
-        samples: &SeriesSamples,
+        chunks: &[StoredChunk],
         send: &mut dyn FnMut(Vec<u8>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let mut head = Vec::new();
         put_labels(&mut head, labels);
-        let mut series = head.clone();
-        let mut chunks = chunks_of(samples).into_iter().peekable();
-        while let Some(chunk) = chunks.next() {
-            put_bytes(&mut series, 2, &chunk);
-            let next = chunks.peek().map_or(0, Vec::len);
-            if chunks.peek().is_none() || series.len() + next > self.limits.frame_bytes_max {
+        let bound = self.limits.frame_bytes_max.saturating_sub(label_bytes(labels));
+        let (mut series, mut filled, mut message) = (head.clone(), 0, Vec::new());
+        for (index, chunk) in chunks.iter().enumerate() {
+            message.clear();
+            put_chunk(&mut message, chunk);
+            filled += message.len();
+            put_bytes(&mut series, 2, &message);
+            if filled >= bound || index + 1 == chunks.len() {
                 send(frame(query, &series))?;
                 series.clone_from(&head);
+                filled = 0;
             }
         }
         ControlFlow::Continue(())
@@ -216,37 +216,47 @@ impl<'s> Answerer<'s> {
 }
 
 impl Selected<'_> {
+    fn count(&self) -> usize {
+        self.snapshot.series_count(self.selection)
+    }
+
     fn labels(&self, row: usize) -> LabelSet {
         self.snapshot.labels(self.selection, row)
     }
 
-    fn read(
-        &self,
-        sink: &mut dyn FnMut(usize, &SeriesSamples) -> ControlFlow<()>,
-    ) -> Result<(), StorageError> {
-        let rows = 0..self.snapshot.series_count(self.selection);
-        let mut take = |row: usize, samples: &SeriesSamples| sink(row, samples);
-        self.snapshot.read(self.selection, rows, self.range, &mut take)
+    /// The chunks of a row as they are stored, or else made of its samples.
+    fn chunks(&self, row: usize) -> Result<Vec<StoredChunk>, StorageError> {
+        if let Some(chunks) = self.snapshot.read_chunks(self.selection, row, self.range, true)? {
+            return Ok(chunks);
+        }
+        let mut chunks = Vec::new();
+        self.read(row, &mut |samples| chunks = chunks_of(samples))?;
+        Ok(chunks)
     }
-}
 
-/// Appends the floats and histograms of a series.
-fn put_samples(series: &mut Vec<u8>, part: &mut Vec<u8>, samples: &SeriesSamples) {
-    for (at, value) in samples.floats.timestamps.iter().zip(&samples.floats.values) {
-        part.clear();
-        // As in Prometheus' encoder: zeros are omitted, but negative zeros are not.
-        if value.to_bits() != 0 {
-            put_double(part, 1, *value);
+    /// Appends the samples of a row. Returns how many there are.
+    fn put_samples(&self, row: usize, series: &mut Vec<u8>) -> Result<u64, StorageError> {
+        let mut fields = SampleFields::default();
+        // Whole chunks: what a histogram knows of resets depends on its place in them.
+        match self.snapshot.read_chunks(self.selection, row, self.range, false)? {
+            Some(chunks) => {
+                for chunk in &chunks {
+                    fields.put_chunk(chunk, self.range)?;
+                }
+            }
+            None => self.read(row, &mut |samples| fields.put_columns(samples))?,
         }
-        if *at != 0 {
-            put_varint(part, 2, *at as u64);
-        }
-        put_bytes(series, 2, part);
+        series.append(&mut fields.floats);
+        series.append(&mut fields.histograms);
+        Ok(fields.count)
     }
-    for (at, value) in samples.histograms.timestamps.iter().zip(&samples.histograms.values) {
-        part.clear();
-        put_histogram(part, *at, 0, &HistogramValue::Float(Arc::clone(value)));
-        put_bytes(series, 4, part);
+
+    fn read(&self, row: usize, take: &mut dyn FnMut(&SeriesSamples)) -> Result<(), StorageError> {
+        let mut sink = |_: usize, samples: &SeriesSamples| {
+            take(samples);
+            ControlFlow::Continue(())
+        };
+        self.snapshot.read(self.selection, row..row + 1, self.range, &mut sink)
     }
 }
 

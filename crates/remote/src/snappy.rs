@@ -20,8 +20,13 @@ pub fn decoded_bytes(block: &[u8]) -> Result<usize, SnappyError> {
     if stated > DECODED_BYTES_MAX {
         return Err(SnappyError::TooLarge(stated));
     }
-    // Snappy expands 3 bytes to at most 64. A block that claims more is corrupt, and no memory is allocated
-    // for it.
+    possible_bytes(block)
+}
+
+/// [`decoded_bytes`] without the bound, for callers with a bound of their own.
+pub fn possible_bytes(block: &[u8]) -> Result<usize, SnappyError> {
+    let stated = snap::raw::decompress_len(block).map_err(|_| SnappyError::Corrupt)?;
+    // Snappy expands 3 bytes to at most 64. A block that claims more is corrupt, and no memory is allocated for it.
     if stated > block.len().saturating_mul(32) {
         return Err(SnappyError::Corrupt);
     }
@@ -31,6 +36,11 @@ pub fn decoded_bytes(block: &[u8]) -> Result<usize, SnappyError> {
 /// Decompresses a block. Its stated size is checked before memory is allocated.
 pub fn decode(block: &[u8]) -> Result<Vec<u8>, SnappyError> {
     decoded_bytes(block)?;
+    decode_unbounded(block)
+}
+
+/// Unpacks a block of which the caller has asked for [`possible_bytes`].
+pub fn decode_unbounded(block: &[u8]) -> Result<Vec<u8>, SnappyError> {
     snap::raw::Decoder::new().decompress_vec(block).map_err(|_| SnappyError::Corrupt)
 }
 

@@ -228,7 +228,7 @@ fn a_restart_continues_at_its_position_with_what_was_stored_meanwhile() {
 
 #[test]
 fn a_killed_sender_loses_nothing_and_repeats_only_the_requests_that_were_in_flight() {
-    const KILLS: u64 = 60;
+    const KILLS: u64 = 100;
     let source = Source::new();
     let recorder_runtime = runtime();
     let recorder = recorder_runtime.block_on(Recorder::start());

@@ -10,8 +10,10 @@
 pub mod appender;
 pub mod columns;
 mod disk_error;
+pub mod fanout;
 pub mod log_feed;
 mod memory;
+pub mod merge;
 pub mod querier;
 
 pub use appender::{
@@ -20,6 +22,7 @@ pub use appender::{
 };
 pub use columns::{FloatColumn, HistogramColumn, SeriesSamples};
 pub use disk_error::DiskError;
+pub use fanout::{Fanout, PendingRead, Source, SourceRow, SourceRows};
 pub use log_feed::{Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogRef, LogSample};
 pub use memory::{LEASE_STEP_BYTES, Lease, MemoryContract, OutOfMemory};
-pub use querier::{Hints, Queryable, RowSink, SelectionId, Snapshot, Stop, StorageError};
+pub use querier::{Hints, Purpose, Queryable, RowSink, SelectionId, Snapshot, Stop, StorageError, StoredChunk};

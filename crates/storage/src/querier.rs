@@ -47,6 +47,23 @@ pub struct Hints {
     pub sorted: bool,
     /// Only labels are wanted, no samples (`/series`).
     pub labels_only: bool,
+    /// What a query does with the series, for sources that are asked over the network.
+    pub purpose: Option<Arc<Purpose>>,
+}
+
+/// What a query does with the series of a selection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Purpose {
+    /// Distance of the moments at which they are evaluated, in milliseconds; 0 for a single one.
+    pub step_ms: i64,
+    /// The innermost function or aggregation around the selector, or "".
+    pub function: String,
+    /// Labels of an aggregation that stands directly around the selector.
+    pub grouping: Vec<String>,
+    /// Whether these are the labels that stay, rather than those that go.
+    pub by: bool,
+    /// The window of a range selector in milliseconds, 0 without one.
+    pub range_ms: i64,
 }
 
 impl Hints {
@@ -109,6 +126,19 @@ pub trait Snapshot: Send + Sync {
         sink: &mut dyn RowSink,
     ) -> Result<(), StorageError>;
 
+    /// The chunks of a row that have samples in `range`, as they are stored; those that overlap are written anew, and with
+    /// `trimmed` those that reach beyond the range. `None` if the store keeps none.
+    fn read_chunks(
+        &self,
+        selection: SelectionId,
+        row: usize,
+        range: TimeRange,
+        trimmed: bool,
+    ) -> Result<Option<Vec<StoredChunk>>, StorageError> {
+        let _ = (selection, row, range, trimmed);
+        Ok(None)
+    }
+
     /// Names of labels of series that satisfy the matchers, sorted. Cut to `limit` if that is not 0; one more
     /// than `limit` may be returned to show that there are more. Of the hints, `stop` and `memory` count.
     fn label_names(
@@ -126,6 +156,23 @@ pub trait Snapshot: Send + Sync {
         limit: usize,
         hints: &Hints,
     ) -> Result<Vec<String>, StorageError>;
+
+    /// What readers should be told about the answers so far: sources beside the store that failed.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// A compressed run of a series' samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredChunk {
+    /// Milliseconds since the epoch of its first sample.
+    pub min_ms: i64,
+    /// Milliseconds since the epoch of its last sample.
+    pub max_ms: i64,
+    /// The number of its encoding in Prometheus' files.
+    pub encoding: u8,
+    pub data: Vec<u8>,
 }
 
 /// Takes rows from [`Snapshot::read`].
@@ -161,4 +208,7 @@ pub enum StorageError {
     /// The reader may not hold as much as its selections need.
     #[error("reading would use too much memory: {0}")]
     OutOfMemory(#[from] OutOfMemory),
+    /// A source beside the store failed. The text is for readers.
+    #[error("{0}")]
+    Remote(String),
 }

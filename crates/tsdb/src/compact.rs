@@ -12,7 +12,8 @@ mod plan;
 mod run;
 mod uploads;
 
-pub use encode::EncodeOptions;
+pub use encode::{EncodeOptions, SampleEncoder};
+pub(crate) use merge::{merge, visible};
 pub use plan::{PlanOptions, block_ranges, plan};
 pub use run::{BlockSource, Compactor, MergedSeries, SeriesSource, SourceSeries, Watch, write_block};
 pub use uploads::without_waiting;

@@ -32,6 +32,7 @@ mod metrics;
 mod out_of_order;
 mod pins;
 mod reader;
+mod row_chunks;
 mod replay;
 mod rules;
 mod series;

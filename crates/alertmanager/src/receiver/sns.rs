@@ -26,16 +26,7 @@ pub(super) struct Sns {
 
 impl Sns {
     pub fn new(config: SnsConfig, service: Service, client: HttpClient) -> Self {
-        let sigv4 = &config.sigv4;
-        let settings = Settings {
-            region: sigv4.region.clone(),
-            access_key: sigv4.access_key.clone(),
-            secret_key: sigv4.secret_key.clone(),
-            profile: sigv4.profile.clone(),
-            role_arn: sigv4.role_arn.clone(),
-            external_id: sigv4.external_id.clone(),
-            use_fips_sts_endpoint: sigv4.use_fips_sts_endpoint,
-        };
+        let settings = Settings::from(&config.sigv4);
         Sns { config, service, aws: Aws::new(settings, client) }
     }
 

@@ -38,7 +38,7 @@ fn categories(settings: &Settings) -> Categories {
         ("exclude_alerts", true),
         ("label_values_match", true),
         ("lifecycle", settings.lifecycle),
-        ("otlp_write_receiver", false),
+        ("otlp_write_receiver", settings.otlp),
         ("query_stats", true),
         ("query_warnings", true),
         ("remote_write_receiver", settings.remote_write),
@@ -50,8 +50,8 @@ fn categories(settings: &Settings) -> Categories {
     }
     let flag = |name: &str| settings.features.iter().any(|feature| feature == name);
     for (category, name, on) in [
-        ("otlp_receiver", "delta_conversion", false),
-        ("otlp_receiver", "native_delta_ingestion", false),
+        ("otlp_receiver", "delta_conversion", flag("otlp-deltatocumulative")),
+        ("otlp_receiver", "native_delta_ingestion", flag("otlp-native-delta-ingestion")),
         ("prometheus", "agent_mode", settings.agent),
         ("prometheus", "auto_reload_config", settings.auto_reload),
         ("prometheus", "server_mode", !settings.agent),

@@ -98,7 +98,7 @@ fn page(api: &Api, request: &Request, escaping: NameEscaping, lookup: &Lookup) -
     let now = api.site.clock.now().millis();
     let lookback = i64::try_from(api.site.settings.lookback_delta.as_millis()).unwrap_or(i64::MAX);
     let range = TimeRange::from_millis(now.saturating_sub(lookback), now);
-    let mut snapshot = api.store.queryable.snapshot(range).map_err(failed)?;
+    let mut snapshot = api.store.local.snapshot(range).map_err(failed)?;
     let hints = Hints { range: Some(range), sorted: true, ..lookup.hints() };
     let mut selections = Vec::with_capacity(sets.len());
     // `{}` selects nothing here.

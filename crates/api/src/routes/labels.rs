@@ -68,10 +68,11 @@ fn gather(
     if cut {
         texts.truncate(limit);
     }
+    let warnings = snapshot.warnings();
     let answer = Answer::json(move |json| {
         // The texts count as memory until they are written, however slowly the client reads.
         let _held = lookup;
         json.strings(texts);
     });
-    Ok(answer.truncated_if(cut))
+    Ok(answer.with_annotations(warnings, Vec::new()).truncated_if(cut))
 }

@@ -1,10 +1,11 @@
 //! `series`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ferula_model::{LabelSet, Matcher, TimeRange};
 use ferula_query::Lookup;
-use ferula_storage::{Hints, StorageError};
+use ferula_storage::{Hints, Purpose, StorageError};
 
 use super::{matcher_sets, optional_range};
 use crate::answer::{Answer, Handled};
@@ -26,10 +27,11 @@ pub fn series(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     let sets = matcher_sets(&request.params).map_err(|why| ApiError::parameter("match[]", why))?;
     // One more than requested, to tell whether there is more. A series may match several selectors.
     let wanted = if limit == 0 { usize::MAX } else { limit.saturating_add(1) };
+    let mut warnings = Vec::new();
     let mut found: Vec<LabelSet> = match sets.as_slice() {
         [one] => {
             let mut found = Vec::new();
-            select(api, &lookup, range, one, false, |labels| {
+            warnings = select(api, &lookup, range, one, false, |labels| {
                 found.push(labels);
                 (found.len() < wanted).then_some(ENTRY_BYTES)
             })?;
@@ -38,9 +40,10 @@ pub fn series(api: &Api, request: &Request, lookup: Lookup) -> Handled {
         several => {
             let mut found = BTreeSet::new();
             for set in several {
-                select(api, &lookup, range, set, true, |labels| {
+                let more = select(api, &lookup, range, set, true, |labels| {
                     Some(if found.insert(labels) { ENTRY_BYTES } else { 0 })
                 })?;
+                warnings.extend(more.into_iter().filter(|text| !warnings.contains(text)).collect::<Vec<_>>());
             }
             found.into_iter().take(wanted).collect()
         }
@@ -58,11 +61,12 @@ pub fn series(api: &Api, request: &Request, lookup: Lookup) -> Handled {
         }
         json.end_array();
     });
-    Ok(answer.truncated_if(cut))
+    Ok(answer.with_annotations(warnings, Vec::new()).truncated_if(cut))
 }
 
-/// Passes each matching series to `take`, which returns how many bytes it keeps, or `None` to stop. Each
-/// selector has its own snapshot, so only one selection is in memory at a time.
+/// Passes each matching series to `take`, which returns how many bytes it keeps, or `None` to end. Each
+/// selector has its own snapshot, so only one selection is in memory at a time. Returns the warnings of sources beside the
+/// store.
 fn select(
     api: &Api,
     lookup: &Lookup,
@@ -70,10 +74,12 @@ fn select(
     matchers: &[Matcher],
     sorted: bool,
     mut take: impl FnMut(LabelSet) -> Option<usize>,
-) -> Result<(), ApiError> {
+) -> Result<Vec<String>, ApiError> {
     let store_error = |error: StorageError| ApiError::storage(&error, ErrorKind::Execution);
     let mut snapshot = api.store.queryable.snapshot(range).map_err(store_error)?;
-    let hints = Hints { range: Some(range), sorted, labels_only: true, ..lookup.hints() };
+    // No function is called so; it tells sources that the samples are not read.
+    let purpose = Some(Arc::new(Purpose { function: "series".to_owned(), ..Purpose::default() }));
+    let hints = Hints { range: Some(range), sorted, labels_only: true, purpose, ..lookup.hints() };
     let selection = snapshot.select(matchers, &hints).map_err(store_error)?;
     snapshot.freeze().map_err(store_error)?;
     for row in 0..snapshot.series_count(selection) {
@@ -85,5 +91,5 @@ fn select(
             None => break,
         }
     }
-    Ok(())
+    Ok(snapshot.warnings())
 }

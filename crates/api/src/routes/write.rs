@@ -1,16 +1,17 @@
-//! `write`, the receiver of remote write, and `otlp/v1/metrics`, which this build refuses.
+//! `write`, the receiver of remote write, and `otlp/v1/metrics`, that of OTLP.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Response, header};
+use ferula_otlp::{Format, OtlpError};
 use ferula_remote::write::WriteError;
 use ferula_remote::write::headers::{Encoding, Message, UnpackError};
 use ferula_telemetry::error;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::answer::no_content;
+use crate::answer::{no_content, ok};
 use crate::api::Api;
 use crate::error::{Refusal, RefusalKind};
 use crate::request::{Request, no_room};
@@ -43,9 +44,48 @@ pub fn write(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Bod
 }
 
 /// `/api/v1/otlp/v1/metrics`
-pub fn otlp(_: Arc<Api>, _: Request) -> BoxFuture<'static, Response<Body>> {
-    let why = "otlp write receiver needs to be enabled with --web.enable-otlp-receiver";
-    std::future::ready(Refusal::new(RefusalKind::NotFound, why).into_answer()).boxed()
+pub fn otlp(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
+    async move {
+        if !api.site.settings.otlp {
+            let why = "otlp write receiver needs to be enabled with --web.enable-otlp-receiver";
+            return Refusal::new(RefusalKind::NotFound, why).into_answer();
+        }
+        match tokio::task::spawn_blocking(move || store_otlp(&api, &request)).await {
+            Ok(response) => response,
+            Err(err) => {
+                error!("panic while storing an OTLP request", err = err);
+                Refusal::internal().into_answer()
+            }
+        }
+    }
+    .boxed()
+}
+
+fn store_otlp(api: &Api, request: &Request) -> Response<Body> {
+    let stored = Format::of(request.header(header::CONTENT_TYPE)).map_err(OtlpError::from).and_then(|format| {
+        let body = ferula_otlp::Body {
+            format,
+            bytes: &request.body,
+            encoding: request.header(header::CONTENT_ENCODING),
+            memory: &request.memory,
+        };
+        let clock = &api.site.clock;
+        let section = &api.loaded().config.otlp;
+        api.otlp.write(&*api.store.appendable, section, body, clock.now(), clock.elapsed())
+    });
+    match stored {
+        Ok(()) => ok(Body::empty()),
+        Err(error) if error.is_no_room() => no_room().into_answer(),
+        Err(error) => {
+            let (what, kind) = match (&error, error.is_senders()) {
+                (OtlpError::Body(_), _) => ("Error decoding OTLP write request", RefusalKind::BadRequest),
+                (_, true) => ("Samples of an OTLP request were refused", RefusalKind::BadRequest),
+                (_, false) => ("Error appending remote write", RefusalKind::Internal),
+            };
+            error!(what, err = error);
+            Refusal::new(kind, error).into_answer()
+        }
+    }
 }
 
 fn store(api: &Api, request: &Request, (message, encoding): (Message, Encoding)) -> Response<Body> {

@@ -16,6 +16,8 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use super::sans::AllowedNames;
+
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsSetupError {
@@ -47,8 +49,8 @@ fn text(key: &'static str, inline: &str, path: &str) -> Result<String, TlsSetupE
     std::fs::read_to_string(path).map_err(|error| TlsSetupError::File { key, path: path.to_owned(), error })
 }
 
-/// Builds the acceptor for connections.
-pub(super) fn acceptor(config: &TlsServerConfig) -> Result<TlsAcceptor, TlsSetupError> {
+/// Builds the acceptor for connections, which may speak HTTP/2 if that is on.
+pub(super) fn acceptor(config: &TlsServerConfig, http2: bool) -> Result<TlsAcceptor, TlsSetupError> {
     let pair = |error: String| TlsSetupError::Pair(error);
     let certificate = text("cert_file", &config.cert, &config.cert_file)?;
     let key = text("key_file", config.key.reveal(), &config.key_file)?;
@@ -62,10 +64,15 @@ pub(super) fn acceptor(config: &TlsServerConfig) -> Result<TlsAcceptor, TlsSetup
         .map_err(|_| TlsSetupError::Nothing)?;
     let builder = match verifier(config, &provider)? {
         None => builder.with_no_client_auth(),
+        Some(inner) if !config.client_allowed_sans.is_empty() => {
+            let allowed = config.client_allowed_sans.clone();
+            builder.with_client_cert_verifier(Arc::new(AllowedNames { inner, allowed }))
+        }
         Some(verifier) => builder.with_client_cert_verifier(verifier),
     };
     let mut server = builder.with_single_cert(chain, key).map_err(|error| pair(error.to_string()))?;
-    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let protocols: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+    server.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(TlsAcceptor::from(Arc::new(server)))
 }
 

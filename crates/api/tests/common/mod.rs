@@ -174,7 +174,7 @@ pub fn served_with(change: impl FnOnce(&mut Settings)) -> Served {
     let options = ServiceOptions { concurrency_max: 4, timeout: Duration::from_secs(60) };
     let queryable: Arc<MemStorage> = Arc::new(store);
     let queries = QueryService::new(queryable.clone(), Engine::default(), options, None, clock, &registry);
-    let store = Store { queryable: queryable.clone(), appendable: queryable, admin: Arc::new(NoChores) };
+    let store = Store { queryable: queryable.clone(), local: queryable.clone(), appendable: queryable, admin: Arc::new(NoChores) };
     let config = Config::parse("").expect("an empty configuration is valid");
     let (loaded, receiver) = watch::channel(Arc::new(LoadedConfig::new(config, String::new())));
     let (targets, alerting) = (Arc::new(OneTarget::new()), Arc::new(NoAlerting));
@@ -225,6 +225,8 @@ fn settings() -> Settings {
         admin: false,
         remote_write: false,
         remote_write_features: ferula_remote::write::Features::default(),
+        otlp: false,
+        otlp_features: ferula_otlp::Features::default(),
         remote_read: ferula_remote::read::Limits {
             samples_max: 0,
             frame_bytes_max: ferula_remote::read::FRAME_BYTES,

@@ -21,6 +21,7 @@ pub struct FeatureSet {
     pub xor2: bool,
     /// `histograms-st-encoding`
     pub histogram_start_timestamps: bool,
+    pub otlp_deltas: OtlpDeltas,
     /// Names that cause a warning in the log, each with its text.
     pub warnings: Vec<(String, &'static str)>,
     /// Enabled names, each with its log line.
@@ -29,21 +30,41 @@ pub struct FeatureSet {
     pub names: Vec<String>,
 }
 
-/// A feature that this build does not support.
+/// What becomes of OTLP metrics of delta temporality.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtlpDeltas {
+    #[default]
+    Refuse,
+    /// `otlp-deltatocumulative`
+    AddUp,
+    /// `otlp-native-delta-ingestion`
+    Store,
+}
+
+/// Why the names cannot be taken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not supported yet: --enable-feature={0}")]
-pub struct UnsupportedFeature(String);
+pub enum FeatureError {
+    /// A feature that this build does not support.
+    #[error("not supported yet: --enable-feature={0}")]
+    Unsupported(String),
+    /// The text is Prometheus'.
+    #[error("cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion features at the same time")]
+    BothOtlpDeltas,
+}
 
 impl FeatureSet {
     /// Parses the names; empty names are skipped.
     ///
     /// # Errors
-    /// The first feature that this build does not support.
-    pub fn parse(names: &[&str]) -> Result<Self, UnsupportedFeature> {
+    /// The first feature that this build does not support, and features that exclude each other.
+    pub fn parse(names: &[&str]) -> Result<Self, FeatureError> {
         let mut set = FeatureSet::default();
         for name in names.iter().filter(|name| !name.is_empty()) {
             set.add(name)?;
             set.names.push((*name).to_owned());
+        }
+        if ["otlp-deltatocumulative", "otlp-native-delta-ingestion"].iter().all(|name| names.contains(name)) {
+            return Err(FeatureError::BothOtlpDeltas);
         }
         Ok(set)
     }
@@ -58,7 +79,7 @@ impl FeatureSet {
         self.start_timestamps || self.start_as_zero_sample
     }
 
-    fn add(&mut self, name: &str) -> Result<(), UnsupportedFeature> {
+    fn add(&mut self, name: &str) -> Result<(), FeatureError> {
         let effect = FEATURES.iter().find(|(known, _)| *known == name).map(|(_, effect)| effect);
         match effect {
             Some(Effect::On(switch, line)) => {
@@ -70,7 +91,7 @@ impl FeatureSet {
                 self.warnings.push((name.to_owned(), warning));
             }
             Some(Effect::None(warning)) => self.warnings.push((name.to_owned(), warning)),
-            Some(Effect::Unsupported) => return Err(UnsupportedFeature(name.to_owned())),
+            Some(Effect::Unsupported) => return Err(FeatureError::Unsupported(name.to_owned())),
             None => self.warnings.push((name.to_owned(), "Unknown option for --enable-feature")),
         }
         Ok(())
@@ -141,8 +162,22 @@ const FEATURES: [(&str, Effect); 28] = [
     ),
     ("old-ui", WITHOUT_EFFECT),
     ("ooo-native-histograms", ALWAYS_ON),
-    ("otlp-deltatocumulative", Effect::Unsupported),
-    ("otlp-native-delta-ingestion", Effect::Unsupported),
+    (
+        "otlp-deltatocumulative",
+        Effect::On(
+            |set| set.otlp_deltas = OtlpDeltas::AddUp,
+            "Converting delta OTLP metrics to cumulative",
+        ),
+    ),
+    (
+        "otlp-native-delta-ingestion",
+        Effect::On(
+            |set| set.otlp_deltas = OtlpDeltas::Store,
+            "Enabling native ingestion of delta OTLP metrics, storing the raw sample values without \
+             conversion. WARNING: Delta support is in an early stage of development. The ingestion and \
+             querying process is likely to change over time.",
+        ),
+    ),
     (
         "promql-binop-fill-modifiers",
         Effect::On(

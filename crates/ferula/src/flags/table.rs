@@ -150,8 +150,7 @@ flags! {
     REMOTE_WRITE_MESSAGES: List = "web.remote-write-receiver.accepted-protobuf-messages",
         "prometheus.WriteRequest,io.prometheus.write.v2.Request",
         "The remote write messages to accept: version 1, version 2, or both.";
-    OTLP_RECEIVER: Switch = "web.enable-otlp-receiver", "false", "Accept and store OTLP metrics at /api/v1/otlp.",
-        not_yet("let an OpenTelemetry Collector send by remote write (--web.enable-remote-write-receiver)");
+    OTLP_RECEIVER: Switch = "web.enable-otlp-receiver", "false", "Accept and store OTLP metrics at /api/v1/otlp/v1/metrics.";
     CONSOLE_TEMPLATES: Text = "web.console.templates", "consoles", "The directory of console templates, served below /consoles.",
         harmless(NO_CONSOLES);
     CONSOLE_LIBRARIES: Text = "web.console.libraries", "console_libraries", "The directory of libraries for console templates.",

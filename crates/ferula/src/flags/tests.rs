@@ -81,7 +81,6 @@ fn impossible_flags_are_refused_with_the_exit_codes_of_prometheus() {
 #[test]
 fn unsupported_flags_are_refused_with_advice() {
     for (argument, advice) in [
-        ("--web.enable-otlp-receiver", "--web.enable-remote-write-receiver"),
         ("--enable-feature=search-api", "--enable-feature=search-api"),
     ] {
         let refused = check(&[argument]).expect_err("refused");
@@ -96,7 +95,7 @@ fn unsupported_flags_are_refused_with_advice() {
 
 #[test]
 fn flags_without_effect_are_named_and_defaults_may_be_given() {
-    let flags = check(&["--web.console.templates=x", "--no-agent", "--no-web.enable-otlp-receiver"]);
+    let flags = check(&["--web.console.templates=x", "--no-agent"]);
     let flags = flags.expect("accepted");
     assert_eq!(flags.without_effect.len(), 1);
     assert_eq!(flags.without_effect[0].0, "--web.console.templates");

@@ -48,15 +48,15 @@ impl LocalStore {
         }
     }
 
-    /// As the API uses it.
-    pub fn for_api(&self, site: &Site) -> Store {
+    /// As the API uses it: `queryable` is the store with everything that is read beside it.
+    pub fn for_api(&self, queryable: Arc<dyn Queryable>, site: &Site) -> Store {
         let admin: Arc<dyn StoreAdmin> = match self {
             LocalStore::Server(db) => {
                 Arc::new(DbAdmin::new(db.clone(), site.registry.clone(), site.clock.clone()))
             }
             LocalStore::Agent(db) => Arc::new(AgentAdmin::new(db.clone())),
         };
-        Store { queryable: self.queryable(), appendable: self.appendable(), admin }
+        Store { queryable, local: self.queryable(), appendable: self.appendable(), admin }
     }
 
     /// Makes what was committed survive a power loss.

@@ -10,6 +10,7 @@ mod crash;
 mod formats;
 mod hostile;
 mod limits;
+mod otlp;
 mod own_metrics;
 mod packaging;
 mod pages;

@@ -2,6 +2,7 @@
 
 use ferula_model::LabelSet;
 use ferula_promql_syntax::ast::ValueType;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use ferula_storage::{Hints, Lease, Queryable, Snapshot, StorageError};
@@ -20,7 +21,7 @@ use crate::plan::Plan;
 use crate::plan::node::NodeKind;
 use crate::stats::SampleBudget;
 use crate::{
-    Annotations, EngineOptions, HeldMemory, InstantSample, QueryControl, QueryError, QueryOutcome,
+    Annotation, Annotations, EngineOptions, HeldMemory, InstantSample, QueryControl, QueryError, QueryOutcome,
     QueryStats, QueryValue, RangeSeries, SampleValue,
 };
 
@@ -38,6 +39,10 @@ pub(crate) fn run(
     let mut outcome = match select(plan, storage, control, &found_series) {
         Ok((snapshot, selections)) => {
             let prepared = control.nanos();
+            let mut annotations = Annotations::new();
+            for text in snapshot.warnings() {
+                annotations.add(Annotation::of_store(text));
+            }
             let query = QueryContext {
                 features: plan.features,
                 lookback_ms: plan.lookback_ms,
@@ -46,7 +51,7 @@ pub(crate) fn run(
                 selections,
                 account: QueryAccount::new(options.memory.clone()),
                 samples: SampleBudget::new(options.max_samples),
-                annotations: Default::default(),
+                annotations: RefCell::new(annotations),
                 since_check: Default::default(),
                 failure: Default::default(),
             };
@@ -88,19 +93,26 @@ fn select<'s>(
             range: Some(request.range),
             stop: control.as_stop(),
             memory: Some(found_series.clone()),
+            purpose: Some(request.purpose.clone()),
             ..Hints::default()
         };
-        let selection = snapshot.select(&request.matchers, &hints).map_err(|error| {
-            match (control.check("expression evaluation"), error) {
-                (Err(stopped), _) => stopped,
-                (Ok(()), StorageError::OutOfMemory(refused)) => QueryError::OutOfMemory(refused),
-                (Ok(()), error) => QueryError::Execution(format!("expanding series: {error}")),
-            }
-        })?;
+        let selection =
+            snapshot.select(&request.matchers, &hints).map_err(|error| selection_error(error, control))?;
         selections.push(selection);
     }
-    snapshot.freeze()?;
+    snapshot.freeze().map_err(|error| match error {
+        StorageError::Remote(_) => selection_error(error, control),
+        other => other.into(),
+    })?;
     Ok((snapshot, selections))
+}
+
+fn selection_error(error: StorageError, control: &QueryControl) -> QueryError {
+    match (control.check("expression evaluation"), error) {
+        (Err(stopped), _) => stopped,
+        (Ok(()), StorageError::OutOfMemory(refused)) => QueryError::OutOfMemory(refused),
+        (Ok(()), error) => QueryError::Execution(format!("expanding series: {error}")),
+    }
 }
 
 fn evaluate(plan: &Plan, per_step: bool, query: &QueryContext<'_>) -> QueryOutcome {

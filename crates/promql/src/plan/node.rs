@@ -1,10 +1,13 @@
 //! Nodes of a plan.
 
+use std::sync::Arc;
+
 use ferula_model::{Matcher, TimeRange};
 use ferula_promql_syntax::ast::{
     AggregateOp, BinaryOp, RangeExtension, Span, UnaryOp, ValueType, VectorMatching,
 };
 use ferula_promql_syntax::functions::Function;
+use ferula_storage::Purpose;
 
 /// One node of a plan.
 #[derive(Clone, Debug)]
@@ -119,6 +122,7 @@ pub(crate) struct CallNode {
 pub(crate) struct SelectorRequest {
     pub matchers: Vec<Matcher>,
     pub range: TimeRange,
+    pub purpose: Arc<Purpose>,
 }
 
 impl Node {

@@ -1,36 +1,49 @@
-//! Samples of a series as chunks of a stream: XOR for floats, float histograms for histograms.
+//! Chunks of a stream. Of samples that no store keeps in chunks, some are made: XOR for floats, float histograms for histograms.
 
 use ferula_chunk::{Encoding, Fit, FloatHistogramWriter, XorChunk};
-use ferula_model::FloatHistogram;
-use ferula_storage::SeriesSamples;
+use ferula_model::{FloatHistogram, LabelSet};
+use ferula_storage::{SeriesSamples, StoredChunk};
 
 use crate::protobuf::{put_bytes, put_varint};
 
 /// Maximum number of samples per chunk, as in Prometheus' store.
 const SAMPLES_PER_CHUNK: usize = 120;
 
-const XOR: u64 = 1;
-const FLOAT_HISTOGRAM: u64 = 3;
+/// Appends the fields of a chunk.
+pub fn put_chunk(message: &mut Vec<u8>, chunk: &StoredChunk) {
+    for (field, number) in [(1, chunk.min_ms as u64), (2, chunk.max_ms as u64), (3, u64::from(chunk.encoding))] {
+        if number != 0 {
+            put_varint(message, field, number);
+        }
+    }
+    if !chunk.data.is_empty() {
+        put_bytes(message, 4, &chunk.data);
+    }
+}
 
-/// The chunks by start time, each as a message.
-pub fn chunks_of(samples: &SeriesSamples) -> Vec<Vec<u8>> {
+/// What the labels of a series take in a frame, without their own lengths.
+pub fn label_bytes(labels: &LabelSet) -> usize {
+    let field = |text: &str| {
+        let length_bytes = (usize::BITS - (text.len() | 1).leading_zeros()).div_ceil(7) as usize;
+        if text.is_empty() { 0 } else { 1 + length_bytes + text.len() }
+    };
+    labels.iter().map(|(name, value)| field(name) + field(value)).sum()
+}
+
+/// The chunks in order of their beginning.
+pub fn chunks_of(samples: &SeriesSamples) -> Vec<StoredChunk> {
     let mut all = float_chunks(samples);
     all.extend(histogram_chunks(samples));
-    all.sort_by_key(|(begin, _)| *begin);
-    all.into_iter().map(|(_, message)| message).collect()
+    all.sort_by_key(|chunk| chunk.min_ms);
+    all
 }
 
-fn message(times: (i64, i64), kind: u64, bytes: &[u8]) -> (i64, Vec<u8>) {
-    let mut message = Vec::with_capacity(bytes.len() + 32);
-    put_varint(&mut message, 1, times.0 as u64);
-    put_varint(&mut message, 2, times.1 as u64);
-    put_varint(&mut message, 3, kind);
-    put_bytes(&mut message, 4, bytes);
-    (times.0, message)
+fn chunk((min_ms, max_ms): (i64, i64), encoding: Encoding, data: Vec<u8>) -> StoredChunk {
+    StoredChunk { min_ms, max_ms, encoding: encoding.number(), data }
 }
 
-/// A run of floats ends where a histogram intervenes.
-fn float_chunks(samples: &SeriesSamples) -> Vec<(i64, Vec<u8>)> {
+/// A run of floats ends where a histogram stands between.
+fn float_chunks(samples: &SeriesSamples) -> Vec<StoredChunk> {
     let (times, values) = (&samples.floats.timestamps, &samples.floats.values);
     let histograms = &samples.histograms.timestamps;
     let mut all = Vec::new();
@@ -39,23 +52,23 @@ fn float_chunks(samples: &SeriesSamples) -> Vec<(i64, Vec<u8>)> {
         let next_histogram = histograms.partition_point(|at| *at < times[start]);
         let bound = histograms.get(next_histogram).copied().unwrap_or(i64::MAX);
         let run = times[start..].iter().take(SAMPLES_PER_CHUNK).take_while(|at| **at <= bound).count().max(1);
-        let mut chunk = XorChunk::new();
+        let mut open = XorChunk::new();
         for index in start..start + run {
-            chunk.push(times[index], values[index]);
+            open.push(times[index], values[index]);
         }
-        all.push(message((times[start], times[start + run - 1]), XOR, &chunk.to_bytes()));
+        all.push(chunk((times[start], times[start + run - 1]), Encoding::Xor, open.to_bytes()));
         start += run;
     }
     all
 }
 
-fn histogram_chunks(samples: &SeriesSamples) -> Vec<(i64, Vec<u8>)> {
+fn histogram_chunks(samples: &SeriesSamples) -> Vec<StoredChunk> {
     let floats = &samples.floats.timestamps;
     let mut all = Vec::new();
     let mut open: Option<(i64, i64, FloatHistogramWriter)> = None;
     let mut close = |open: &mut Option<(i64, i64, FloatHistogramWriter)>| {
         if let Some((first, last, writer)) = open.take() {
-            all.push(message((first, last), FLOAT_HISTOGRAM, &writer.to_bytes()));
+            all.push(chunk((first, last), Encoding::FloatHistogram, writer.to_bytes()));
         }
     };
     let columns = samples.histograms.timestamps.iter().zip(&samples.histograms.values);
@@ -89,7 +102,3 @@ fn histogram_chunks(samples: &SeriesSamples) -> Vec<(i64, Vec<u8>)> {
     close(&mut open);
     all
 }
-
-/// The numbers of chunk types in the stream equal those of the store's encodings.
-const _: () = assert!(Encoding::Xor.number() as u64 == XOR);
-const _: () = assert!(Encoding::FloatHistogram.number() as u64 == FLOAT_HISTOGRAM);

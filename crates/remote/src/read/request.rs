@@ -1,6 +1,6 @@
 //! Requests of remote read.
 
-use ferula_model::{MatchOp, Matcher};
+use ferula_model::{MatchOp, Matcher, TimeRange};
 
 use super::ReadError;
 use crate::protobuf::Reader;
@@ -33,6 +33,30 @@ pub struct Query {
     pub end_ms: i64,
     /// All of them must match.
     pub matchers: Vec<Matcher>,
+    hints: Option<ReadHints>,
+}
+
+/// What the client does with the series.
+#[derive(Clone, Debug, Default)]
+struct ReadHints {
+    start_ms: i64,
+    end_ms: i64,
+    only_series: bool,
+}
+
+impl Query {
+    /// The range of the samples that are read: as in Prometheus that of the hints, if there are any.
+    pub fn read_range(&self) -> TimeRange {
+        match &self.hints {
+            Some(hints) => TimeRange::from_millis(hints.start_ms, hints.end_ms),
+            None => TimeRange::from_millis(self.start_ms, self.end_ms),
+        }
+    }
+
+    /// Whether the client wants to know which series there are, and no samples.
+    pub fn only_series(&self) -> bool {
+        self.hints.as_ref().is_some_and(|hints| hints.only_series)
+    }
 }
 
 const STREAMED_CHUNKS: u32 = 1;
@@ -84,10 +108,25 @@ fn query(message: &[u8]) -> Result<Query, ReadError> {
             1 => query.start_ms = value.int("Query.start_timestamp_ms")?,
             2 => query.end_ms = value.int("Query.end_timestamp_ms")?,
             3 => query.matchers.push(matcher(value.bytes("Query.matchers")?)?),
+            4 => query.hints = Some(hints(value.bytes("Query.hints")?)?),
             _ => {}
         }
     }
     Ok(query)
+}
+
+fn hints(message: &[u8]) -> Result<ReadHints, ReadError> {
+    let mut reader = Reader::new(message);
+    let mut hints = ReadHints::default();
+    while let Some((field, value)) = reader.field()? {
+        match field {
+            2 => hints.only_series = value.bytes("ReadHints.func")? == b"series",
+            3 => hints.start_ms = value.int("ReadHints.start_ms")?,
+            4 => hints.end_ms = value.int("ReadHints.end_ms")?,
+            _ => {}
+        }
+    }
+    Ok(hints)
 }
 
 fn matcher(message: &[u8]) -> Result<Matcher, ReadError> {

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ferula_config::alerting::SigV4Config;
-use ferula_config::http_client::HttpClientConfig;
 use ferula_config::remote::RemoteWriteConfig;
 use ferula_go::calendar::parse_rfc3339;
-use ferula_http_client::aws::{self, Aws};
+use ferula_http_client::aws::SigV4;
 use ferula_http_client::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use ferula_http_client::{
     HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Request, RequestError, Response, SetupError,
@@ -16,11 +14,11 @@ use ferula_http_client::{
 use ferula_runtime::SharedClock;
 
 use super::encode::Counts;
+use crate::USER_AGENT_TEXT;
 use crate::write::headers::Message;
 
 /// How much of an answer's text is shown.
 const ERROR_BYTES_MAX: usize = 1024;
-const USER_AGENT_TEXT: &str = "Prometheus/3.14.0";
 
 /// Why nothing can be sent to a destination.
 #[derive(Debug, thiserror::Error)]
@@ -53,15 +51,8 @@ pub struct WriteClient {
     message: Message,
     timeout: Duration,
     retries_rate_limit: bool,
-    signer: Option<Signer>,
+    signer: Option<SigV4>,
     clock: SharedClockDebug,
-}
-
-/// Signs requests for AWS; with the service's name.
-#[derive(Clone, Debug)]
-struct Signer {
-    aws: Aws,
-    service: String,
 }
 
 /// A clock has nothing to print.
@@ -104,7 +95,7 @@ impl WriteClient {
         }
         let http = HttpClient::new(&config.http, USER_AGENT_TEXT)?;
         let signer = match &config.sigv4 {
-            Some(section) => Some(signer_of(section)?),
+            Some(section) => Some(SigV4::of(section, USER_AGENT_TEXT)?),
             None => None,
         };
         Ok(WriteClient {
@@ -136,7 +127,7 @@ impl WriteClient {
         let answer = async {
             let request = match &self.signer {
                 None => request,
-                Some(signer) => signer.aws.sign(request, &signer.service).await.map_err(|error| {
+                Some(signer) => signer.sign(request).await.map_err(|error| {
                     SendError::Passing { text: error.to_string(), after: None, stored: None }
                 })?,
             };
@@ -171,22 +162,6 @@ impl WriteClient {
     pub fn message(&self) -> Message {
         self.message
     }
-}
-
-/// Credentials are fetched with a separate plain client, as in the SDK.
-fn signer_of(section: &SigV4Config) -> Result<Signer, SetupError> {
-    let client = HttpClient::new(&HttpClientConfig::default(), USER_AGENT_TEXT)?;
-    let settings = aws::Settings {
-        region: section.region.clone(),
-        access_key: section.access_key.clone(),
-        secret_key: section.secret_key.clone(),
-        profile: section.profile.clone(),
-        role_arn: section.role_arn.clone(),
-        external_id: section.external_id.clone(),
-        use_fips_sts_endpoint: section.use_fips_sts_endpoint,
-    };
-    let service = if section.service_name.is_empty() { "aps" } else { &section.service_name };
-    Ok(Signer { aws: Aws::new(settings, client), service: service.to_owned() })
 }
 
 /// The beginning of an answer's text.

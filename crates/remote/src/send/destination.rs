@@ -210,6 +210,8 @@ enum ReadingEnd {
     /// The number of lanes changes.
     Lanes(usize),
     Finished,
+    /// The reader is lost. A new one continues behind what was acknowledged.
+    Panicked,
 }
 
 impl Run {
@@ -248,6 +250,12 @@ impl Run {
                     read.set_lanes(count);
                     self.lanes.now = count;
                     read
+                }
+                (ReadingEnd::Panicked, _) if self.pause(DISK_PAUSE).await => {
+                    match self.open(self.context.progress.positions()).await {
+                        Some(reader) => reader,
+                        None => break,
+                    }
                 }
                 _ => break,
             };
@@ -316,7 +324,7 @@ impl Run {
                 }
                 Err(err) => {
                     error!("Reading the log for remote write panicked", component = "remote", err = err);
-                    return (ReadingEnd::Finished, None);
+                    return (ReadingEnd::Panicked, None);
                 }
             };
             reader = after;

@@ -119,7 +119,12 @@ impl Progress {
         state.lanes.iter().map(|lane| lane.position().acknowledged).min().unwrap_or_default()
     }
 
-    /// Continues with another number of lanes; everything before `place` is done.
+    /// Where each lane would continue after a restart.
+    pub fn positions(&self) -> Vec<LanePosition> {
+        self.lock().lanes.iter().map(Lane::position).collect()
+    }
+
+    /// Continues with another number of lanes, all of which have done what is before `place`.
     pub fn set_lanes(&self, count: usize, place: Place) {
         let mut state = self.lock();
         state.lanes = vec![Lane::at(place); count];

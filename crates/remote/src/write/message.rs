@@ -77,8 +77,13 @@ pub struct Times {
 }
 
 impl<'a> TimeSeries<'a> {
-    /// The bytes from the first label to the last. They identify the series as long as its sender encodes
-    /// labels the same way each time. Also checks that the message is well-formed.
+    /// Over the message of one series.
+    pub fn new(message: &'a [u8]) -> Self {
+        TimeSeries { message }
+    }
+
+    /// The bytes from the first label to the last, which identify the series as long as its sender writes labels
+    /// the same way each time. Also checks that the message can be walked.
     pub fn label_bytes(&self) -> Result<&'a [u8], ProtobufError> {
         let mut reader = Reader::new(self.message);
         let (mut first, mut last) = (None, 0);

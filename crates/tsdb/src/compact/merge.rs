@@ -14,10 +14,10 @@ use crate::block::{BlockChunk, BlockError, BlockOptions, Intervals};
 use crate::ids::TimeSpan;
 
 /// Why a chunk could not be read, for an error that names the block.
-pub(super) type Unreadable = ferula_chunk::Corrupt;
+pub(crate) type Unreadable = ferula_chunk::Corrupt;
 
-/// The part of `chunks` that is neither deleted nor outside of the span.
-pub(super) fn visible(
+/// What is left of `chunks` without the deleted ranges and without what lies outside of the span.
+pub(crate) fn visible(
     chunks: &mut Vec<BlockChunk>,
     deleted: &Intervals,
     span: TimeSpan,
@@ -71,8 +71,8 @@ impl Stream {
     }
 }
 
-/// Merges into one sequence of chunks that do not overlap. Within a source, chunks are in time order.
-pub(super) fn merge(
+/// One row of chunks that do not overlap. Within a source, chunks are in order of time.
+pub(crate) fn merge(
     sources: Vec<Vec<BlockChunk>>,
     options: EncodeOptions,
 ) -> Result<Vec<BlockChunk>, Unreadable> {

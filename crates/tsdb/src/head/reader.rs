@@ -39,19 +39,19 @@ pub(crate) struct HeadSelection {
 /// The end of a series at the moment of the cut.
 #[derive(Debug)]
 pub struct FrozenRow {
-    slot: SlotId,
-    /// The chunk that was open,
-    chunk_number: u32,
-    /// and its number of samples.
-    samples: u16,
-    out_of_order: Option<Box<FrozenOutOfOrder>>,
+    pub(super) slot: SlotId,
+    /// The chunk that was open …
+    pub(super) chunk_number: u32,
+    /// … and how many samples it had.
+    pub(super) samples: u16,
+    pub(super) out_of_order: Option<Box<FrozenOutOfOrder>>,
 }
 
 /// Out-of-order samples at the moment of the cut.
 #[derive(Debug)]
-struct FrozenOutOfOrder {
-    samples: Vec<OutOfOrderSample>,
-    full: Vec<FullChunk>,
+pub(super) struct FrozenOutOfOrder {
+    pub(super) samples: Vec<OutOfOrderSample>,
+    pub(super) full: Vec<FullChunk>,
 }
 
 impl HeadSelection {

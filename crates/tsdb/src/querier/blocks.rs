@@ -9,7 +9,7 @@ use super::columns::append_chunk;
 use super::identity::{Identities, IdentityCache, identity};
 use super::merge::{append, remove_ranges};
 use crate::block::index::SeriesEntry;
-use crate::block::{Block, BlockError, Tombstones};
+use crate::block::{Block, BlockChunk, BlockError, Tombstones};
 use crate::ids::TimeSpan;
 use crate::postings::Compare;
 
@@ -63,6 +63,19 @@ impl BlockPart {
             }
         });
         failed.map_or(Ok(numbers), |error| Err(storage_error(error)))
+    }
+
+    /// The deletions that held when the snapshot was taken.
+    pub fn tombstones(&self) -> &Tombstones {
+        &self.tombstones
+    }
+
+    /// The chunks of a series that overlap the span, as they are stored.
+    pub fn chunks(&self, number: u32, span: TimeSpan) -> Result<Vec<BlockChunk>, StorageError> {
+        let mut entry = SeriesEntry::default();
+        self.block.series(number, &mut entry).map_err(storage_error)?;
+        let inside = entry.chunks.iter().filter(|meta| meta.span().overlaps(span));
+        inside.map(|meta| self.block.chunk(*meta).map_err(storage_error)).collect()
     }
 
     /// Labels of a series.

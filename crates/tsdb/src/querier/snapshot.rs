@@ -15,10 +15,11 @@ use std::sync::Arc;
 
 use ferula_model::{LabelSet, Matcher, TimeRange};
 use ferula_storage::{
-    Hints, Lease, OutOfMemory, RowSink, SelectionId, SeriesSamples, Snapshot, Stop, StorageError,
+    Hints, Lease, OutOfMemory, RowSink, SelectionId, SeriesSamples, Snapshot, Stop, StorageError, StoredChunk,
 };
 
 use super::blocks::BlockPart;
+use super::chunks::ChunkSources;
 use super::identity::identity;
 use super::merge::append;
 use crate::block::index::SeriesEntry;
@@ -339,6 +340,30 @@ impl Snapshot for DbSnapshot<'_> {
             }
         }
         Ok(())
+    }
+
+    fn read_chunks(
+        &self,
+        selection: SelectionId,
+        row: usize,
+        range: TimeRange,
+        trimmed: bool,
+    ) -> Result<Option<Vec<StoredChunk>>, StorageError> {
+        let mut sources = ChunkSources::new(range, trimmed);
+        match &self.selections[selection.0].rows {
+            Rows::Unresolved => return Err(StorageError::NotReady),
+            Rows::Head(rows) => sources.add_head(self.head, &rows[row], self.head_min)?,
+            Rows::Block(numbers) => sources.add_block(&self.blocks[0], numbers[row])?,
+            Rows::Merged(rows) => {
+                for (part, number) in &rows[row].blocks {
+                    sources.add_block(&self.blocks[*part], *number)?;
+                }
+                if let Some(head_row) = &rows[row].head {
+                    sources.add_head(self.head, head_row, self.head_min)?;
+                }
+            }
+        }
+        sources.finish().map(Some)
     }
 
     fn label_names(
