@@ -221,13 +221,14 @@ impl Sink for Commit<'_> {
             Err(error) => return Err(TranslateError::Refused(error)),
         };
         let start = if self.receiver.features.start_timestamps { sample.start_ms } else { 0 };
+        let (at, start) = (Timestamp::from_millis(sample.at_ms), Timestamp::from_millis(start));
         match sample.value {
             TranslatedValue::Float(value) => {
-                self.batch.push_float_with_start(series, sample.at_ms, value, start);
+                self.batch.push_float_with_start(series, at, value, start);
             }
             TranslatedValue::Histogram(value) => self.batch.histograms.push(HistogramSample {
                 series,
-                timestamp: sample.at_ms,
+                timestamp: at,
                 start_timestamp: start,
                 value,
             }),

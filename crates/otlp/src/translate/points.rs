@@ -249,7 +249,7 @@ fn exemplar(point: &PointExemplar<'_>) -> Result<Exemplar, Ended> {
     let mut chars = 0;
     for (name, id) in [("trace_id", point.trace_id), ("span_id", point.span_id)] {
         if id.iter().any(|byte| *byte != 0) {
-            let text: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+            let text = ferula_go::hex::encode(id);
             chars += name.len() + text.len();
             builder.set(name, &text);
         }

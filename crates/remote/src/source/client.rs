@@ -8,7 +8,7 @@ use ferula_go::duration;
 use ferula_http_client::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use ferula_http_client::{
     BodyError, HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Request, RequestError, Response, SetupError,
-    Url,
+    Url, masked,
 };
 use ferula_runtime::SharedClock;
 
@@ -84,7 +84,7 @@ impl ReadClient {
     ) -> Result<Self, SetupProblem> {
         let address = section.url.as_ref().map_or("", |url| url.as_str());
         let url = Url::parse(address).map_err(|error| SetupProblem::Url(error.to_string()))?;
-        let shown_url = url.masked();
+        let shown_url = masked(&url);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("snappy"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("snappy"));
