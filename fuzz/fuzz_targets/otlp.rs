@@ -49,7 +49,8 @@ fn main() {
     ferula_fuzz::drive("otlp", &[SEED.as_bytes(), &protobuf], |input| {
         let store = MemStorage::new();
         for section in &sections {
-            for (format, encoding) in [(Format::Protobuf, ""), (Format::Json, ""), (Format::Protobuf, "gzip")] {
+            for (format, encoding) in [(Format::Protobuf, ""), (Format::Json, ""), (Format::Protobuf, "gzip")]
+            {
                 let memory = MemoryContract::new(64 << 20).lease();
                 let body = Body { format, bytes: input, encoding, memory: &memory };
                 let now = Timestamp::from_millis(1 << 40);

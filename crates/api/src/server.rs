@@ -259,7 +259,8 @@ where
                 .max_header_list_size(HEAD_BYTES_MAX as u32)
                 .serve_connection(stream, service);
             let idle_max = Some(shared.read_timeout);
-            drive(connection, |connection| connection.graceful_shutdown(), &shared, &work, peer, idle_max).await;
+            drive(connection, |connection| connection.graceful_shutdown(), &shared, &work, peer, idle_max)
+                .await;
         }
     }
 }

@@ -271,15 +271,15 @@ async fn plain_http_on_a_port_with_tls_is_told_so_in_gos_words() {
     let lab = Lab::start(&format!("{TLS}}}\n")).await;
     let stream = TcpStream::connect(lab.address).await.expect("connected");
     let answer = exchange(stream, "").await.expect("answered");
-    assert_eq!(
-        answer,
-        "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
-    );
+    assert_eq!(answer, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n");
 }
 
 #[tokio::test]
 async fn requests_beyond_the_rate_are_refused() {
-    let lab = Lab::start("rate_limit: {burst: 2, interval: 1h}\nhttp_server_config: {headers: {X-Frame-Options: deny}}\n").await;
+    let lab = Lab::start(
+        "rate_limit: {burst: 2, interval: 1h}\nhttp_server_config: {headers: {X-Frame-Options: deny}}\n",
+    )
+    .await;
     for want in ["200", "200", "429", "429"] {
         let stream = TcpStream::connect(lab.address).await.expect("connected");
         let answer = exchange(stream, "").await.expect("answered");

@@ -148,10 +148,8 @@ impl Start {
         let foundation =
             Foundation { store: local, queries: &queries, site: &site, local_alerts, shutdown: &shutdown };
         let agents = Arc::new(Agents::new(&foundation, &self.flags));
-        let times = Times {
-            flush_deadline: self.flags.remote_flush_deadline,
-            block: self.flags.storage.min_block,
-        };
+        let times =
+            Times { flush_deadline: self.flags.remote_flush_deadline, block: self.flags.storage.min_block };
         let remote = Arc::new(RemoteStorage::new(local, &fanout, &site, agents.targets(), times));
         let parts = ConfiguredParts {
             site: site.clone(),

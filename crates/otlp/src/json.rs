@@ -218,7 +218,9 @@ impl<'de> Visitor<'de> for ScalarSeed<'_> {
                 let value = names.iter().position(|name| *name == text).unwrap_or(0);
                 put_varint(self.out, number, value as u64);
             }
-            Kind::Double => put_double(self.out, number, ferula_go::number::parse_float(text).map_err(|_| invalid())?),
+            Kind::Double => {
+                put_double(self.out, number, ferula_go::number::parse_float(text).map_err(|_| invalid())?)
+            }
             Kind::Bool | Kind::Message(_) => return Err(invalid()),
             _ => {
                 let value: i128 = text.parse().map_err(|_| invalid())?;

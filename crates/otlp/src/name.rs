@@ -103,7 +103,8 @@ impl Naming {
             let words: Vec<&str> = name.split(|c| !kept(c)).filter(|word| !word.is_empty()).collect();
             words.join("_")
         };
-        let result = if result.starts_with(|c: char| c.is_ascii_digit()) { format!("_{result}") } else { result };
+        let result =
+            if result.starts_with(|c: char| c.is_ascii_digit()) { format!("_{result}") } else { result };
         if result.is_empty() {
             return Err(NameError::EmptyMetric(name.to_owned()));
         }

@@ -189,7 +189,9 @@ impl Common<'_> {
     }
 
     fn bytes(&self) -> usize {
-        self.attributes.len() * size_of::<Attribute<'_>>() + self.exemplars.len() * size_of::<&[u8]>() + POINT_BYTES
+        self.attributes.len() * size_of::<Attribute<'_>>()
+            + self.exemplars.len() * size_of::<&[u8]>()
+            + POINT_BYTES
     }
 }
 

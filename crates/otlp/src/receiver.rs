@@ -6,13 +6,16 @@ use std::time::Duration;
 use ferula_config::tracing::OtlpConfig;
 use ferula_model::Timestamp;
 use ferula_storage::{
-    AppendError, Appendable, Appender, CommitError, Durability, HistogramSample, Lease, OutOfMemory, SampleBatch, SampleKind,
+    AppendError, Appendable, Appender, CommitError, Durability, HistogramSample, Lease, OutOfMemory,
+    SampleBatch, SampleKind,
 };
 use ferula_telemetry::{Counter, CounterVec, Registry, debug, warn};
 
 use crate::body::{BodyError, Format};
 use crate::delta::Deltas;
-use crate::translate::{Fatal, Settings, Sink, TranslateError, Translated, TranslatedValue, Translation, Warning};
+use crate::translate::{
+    Fatal, Settings, Sink, TranslateError, Translated, TranslatedValue, Translation, Warning,
+};
 
 /// Samples may be this far ahead of the clock.
 const AHEAD_MILLIS_MAX: i64 = 10 * 60 * 1000;

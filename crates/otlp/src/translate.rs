@@ -257,7 +257,12 @@ impl<'t> Translation<'t> {
         Ok(())
     }
 
-    fn scope(&mut self, message: &[u8], resource: &ResourceLabels<'_>, span: &mut TimeSpan) -> Result<(), Fatal> {
+    fn scope(
+        &mut self,
+        message: &[u8],
+        resource: &ResourceLabels<'_>,
+        span: &mut TimeSpan,
+    ) -> Result<(), Fatal> {
         let scope = match ScopeLabels::read(message, self.settings)? {
             Ok(scope) => scope,
             Err(error) => return self.note(Err(error.into())),

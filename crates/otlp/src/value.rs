@@ -61,9 +61,8 @@ impl<'a> Attribute<'a> {
             AnyValue::String(text) => text.to_owned(),
             AnyValue::Bool(value) => value.to_string(),
             AnyValue::Int(value) => value.to_string(),
-            AnyValue::Double(value) => {
-                format_number(value).unwrap_or_else(|| format!("json: unsupported value: {}", format_g(value)))
-            }
+            AnyValue::Double(value) => format_number(value)
+                .unwrap_or_else(|| format!("json: unsupported value: {}", format_g(value))),
             AnyValue::Bytes(bytes) => base64::encode(bytes),
             AnyValue::List(_) | AnyValue::Map(_) => {
                 let mut out = String::new();

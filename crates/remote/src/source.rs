@@ -66,7 +66,8 @@ impl ReadSources {
         let mut sources: Vec<Arc<dyn Source>> = Vec::with_capacity(config.remote_read.len());
         for (index, section) in config.remote_read.iter().enumerate() {
             let hash = section.hash();
-            let name = if section.name.is_empty() { hash.chars().take(6).collect() } else { section.name.clone() };
+            let name =
+                if section.name.is_empty() { hash.chars().take(6).collect() } else { section.name.clone() };
             let client = ReadClient::new(section, &name, &self.metrics, self.clock.clone())
                 .map_err(|problem| SourcesError::Client { index, problem })?;
             if !hashes.insert(hash) {
@@ -145,8 +146,7 @@ impl Source for RemoteSource {
 }
 
 fn asks_for(matchers: &[Matcher], name: &str, value: &str) -> bool {
-    matchers.iter().any(|matcher| {
-        matcher.op == MatchOp::Equal && &*matcher.name == name && &*matcher.value == value
-    })
+    matchers
+        .iter()
+        .any(|matcher| matcher.op == MatchOp::Equal && &*matcher.name == name && &*matcher.value == value)
 }
-

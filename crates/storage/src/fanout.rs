@@ -16,9 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange};
 
 use crate::merge::merge;
-use crate::{
-    Hints, Queryable, RowSink, SelectionId, SeriesSamples, Snapshot, StorageError,
-};
+use crate::{Hints, Queryable, RowSink, SelectionId, SeriesSamples, Snapshot, StorageError};
 
 /// A source of series beside the store.
 pub trait Source: Send + Sync {
@@ -85,8 +83,13 @@ impl Queryable for Fanout {
         if asked.is_empty() {
             return Ok(store);
         }
-        let snapshot =
-            FanoutSnapshot { store, asked, selections: Vec::new(), frozen: false, warnings: Mutex::default() };
+        let snapshot = FanoutSnapshot {
+            store,
+            asked,
+            selections: Vec::new(),
+            frozen: false,
+            warnings: Mutex::default(),
+        };
         Ok(Box::new(snapshot))
     }
 

@@ -62,17 +62,18 @@ pub fn otlp(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body
 }
 
 fn store_otlp(api: &Api, request: &Request) -> Response<Body> {
-    let stored = Format::of(request.header(header::CONTENT_TYPE)).map_err(OtlpError::from).and_then(|format| {
-        let body = ferula_otlp::Body {
-            format,
-            bytes: &request.body,
-            encoding: request.header(header::CONTENT_ENCODING),
-            memory: &request.memory,
-        };
-        let clock = &api.site.clock;
-        let section = &api.loaded().config.otlp;
-        api.otlp.write(&*api.store.appendable, section, body, clock.now(), clock.elapsed())
-    });
+    let stored =
+        Format::of(request.header(header::CONTENT_TYPE)).map_err(OtlpError::from).and_then(|format| {
+            let body = ferula_otlp::Body {
+                format,
+                bytes: &request.body,
+                encoding: request.header(header::CONTENT_ENCODING),
+                memory: &request.memory,
+            };
+            let clock = &api.site.clock;
+            let section = &api.loaded().config.otlp;
+            api.otlp.write(&*api.store.appendable, section, body, clock.now(), clock.elapsed())
+        });
     match stored {
         Ok(()) => ok(Body::empty()),
         Err(error) if error.is_no_room() => no_room().into_answer(),

@@ -101,7 +101,8 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (first, mut rest) = rest.split_first()?;
     let mut length = usize::from(*first);
     if length & 0x80 != 0 {
-        let (digits, behind) = rest.split_at_checked(length & 0x7f).filter(|(digits, _)| digits.len() <= 4)?;
+        let (digits, behind) =
+            rest.split_at_checked(length & 0x7f).filter(|(digits, _)| digits.len() <= 4)?;
         length = digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit));
         rest = behind;
     }

@@ -174,7 +174,12 @@ pub fn served_with(change: impl FnOnce(&mut Settings)) -> Served {
     let options = ServiceOptions { concurrency_max: 4, timeout: Duration::from_secs(60) };
     let queryable: Arc<MemStorage> = Arc::new(store);
     let queries = QueryService::new(queryable.clone(), Engine::default(), options, None, clock, &registry);
-    let store = Store { queryable: queryable.clone(), local: queryable.clone(), appendable: queryable, admin: Arc::new(NoChores) };
+    let store = Store {
+        queryable: queryable.clone(),
+        local: queryable.clone(),
+        appendable: queryable,
+        admin: Arc::new(NoChores),
+    };
     let config = Config::parse("").expect("an empty configuration is valid");
     let (loaded, receiver) = watch::channel(Arc::new(LoadedConfig::new(config, String::new())));
     let (targets, alerting) = (Arc::new(OneTarget::new()), Arc::new(NoAlerting));

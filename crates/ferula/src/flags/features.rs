@@ -164,10 +164,7 @@ const FEATURES: [(&str, Effect); 28] = [
     ("ooo-native-histograms", ALWAYS_ON),
     (
         "otlp-deltatocumulative",
-        Effect::On(
-            |set| set.otlp_deltas = OtlpDeltas::AddUp,
-            "Converting delta OTLP metrics to cumulative",
-        ),
+        Effect::On(|set| set.otlp_deltas = OtlpDeltas::AddUp, "Converting delta OTLP metrics to cumulative"),
     ),
     (
         "otlp-native-delta-ingestion",

@@ -37,19 +37,38 @@ fn post(server: &Server, content_type: &str, body: &str) -> (u16, String) {
 #[test]
 fn requests_are_stored_or_refused_as_in_prometheus() {
     let directory = tempfile::tempdir().expect("a directory");
-    let server = start(directory.path(), "promote_resource_attributes: [host.name]", &["--web.enable-otlp-receiver"]);
+    let server =
+        start(directory.path(), "promote_resource_attributes: [host.name]", &["--web.enable-otlp-receiver"]);
     let at = now_nanos();
     assert_eq!(post(&server, "application/json", &request(2, 7, at)), (200, String::new()));
     let found = server.try_query("orders_placed_total").expect("answered");
-    assert_eq!(found[0]["metric"], json!({"__name__": "orders_placed_total", "job": "shop", "host_name": "h1"}));
+    assert_eq!(
+        found[0]["metric"],
+        json!({"__name__": "orders_placed_total", "job": "shop", "host_name": "h1"})
+    );
     assert_eq!(found[0]["value"][1], json!("7"));
     let info = server.try_query("target_info").expect("answered");
     assert_eq!(info[0]["metric"], json!({"__name__": "target_info", "job": "shop", "host_name": "h1"}));
     for (content_type, body, status, text) in [
-        ("text/plain", "x", 400, "unsupported content type: text/plain, supported: [application/json, application/x-protobuf]\n"),
-        ("application/json", &request(1, 1, at), 500, "invalid temporality and type combination for metric \"orders.placed\"\n"),
+        (
+            "text/plain",
+            "x",
+            400,
+            "unsupported content type: text/plain, supported: [application/json, application/x-protobuf]\n",
+        ),
+        (
+            "application/json",
+            &request(1, 1, at),
+            500,
+            "invalid temporality and type combination for metric \"orders.placed\"\n",
+        ),
         ("application/json", &request(2, 8, at), 400, "duplicate sample for timestamp\n"),
-        ("application/json", &request(2, 8, at + 3_600_000_000_000), 400, "out of bounds: timestamp is too far in the future\nout of bounds: timestamp is too far in the future\n"),
+        (
+            "application/json",
+            &request(2, 8, at + 3_600_000_000_000),
+            400,
+            "out of bounds: timestamp is too far in the future\nout of bounds: timestamp is too far in the future\n",
+        ),
     ] {
         assert_eq!(post(&server, content_type, body), (status, text.to_owned()), "{body}");
     }

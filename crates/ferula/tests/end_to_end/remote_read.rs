@@ -87,7 +87,10 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("a length without end", chunked(&[&[0xff; 11]])),
         ("a chunk of no kind", chunked(&[&frame(JOB_A, &[Chunk::Unknown])])),
         ("text", other("200 OK", "text/plain", b"hello")),
-        ("another stream", other("200 OK", "application/x-streamed-protobuf;proto=prometheus.ChunkedReadResponse", b"")),
+        (
+            "another stream",
+            other("200 OK", "application/x-streamed-protobuf;proto=prometheus.ChunkedReadResponse", b""),
+        ),
         ("500", other("500 Internal Server Error", "text/plain", b"oh no\n")),
         ("404", other("404 Not Found", "text/plain", b"")),
         ("429", other("429 Too Many Requests", "text/plain", b"slow\ndown\n\n")),
@@ -115,8 +118,7 @@ struct Readers {
 impl Readers {
     fn start(options: &str) -> Option<Readers> {
         let program = peer("prometheus")?;
-        let directories =
-            [(); 2].map(|()| tempfile::tempdir().expect("a directory for the test"));
+        let directories = [(); 2].map(|()| tempfile::tempdir().expect("a directory for the test"));
         let server = |index: usize| {
             let source = Source::start(played::packed(b""));
             let config = format!(

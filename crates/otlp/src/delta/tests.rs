@@ -56,7 +56,8 @@ fn histograms_with_other_bounds_begin_anew() {
 }
 
 fn buckets() -> impl Strategy<Value = Buckets> {
-    (-300i32..300, proptest::collection::vec(0u64..4, 0..120)).prop_map(|(offset, counts)| Buckets { offset, counts })
+    (-300i32..300, proptest::collection::vec(0u64..4, 0..120))
+        .prop_map(|(offset, counts)| Buckets { offset, counts })
 }
 
 fn points() -> impl Strategy<Value = Vec<(i32, Buckets)>> {

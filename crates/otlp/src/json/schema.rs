@@ -54,12 +54,8 @@ const fn many(number: u32, camel: &'static str, snake: &'static str, kind: Kind)
 }
 
 /// `ExportMetricsServiceRequest`
-pub static REQUEST: Message = Message(&[many(
-    1,
-    "resourceMetrics",
-    "resource_metrics",
-    Kind::Message(|| &RESOURCE_METRICS),
-)]);
+pub static REQUEST: Message =
+    Message(&[many(1, "resourceMetrics", "resource_metrics", Kind::Message(|| &RESOURCE_METRICS))]);
 
 static RESOURCE_METRICS: Message = Message(&[
     one(1, "resource", "resource", Kind::Message(|| &RESOURCE)),
@@ -69,10 +65,8 @@ static RESOURCE_METRICS: Message = Message(&[
 
 static RESOURCE: Message = Message(&[many(1, "attributes", "attributes", Kind::Message(|| &KEY_VALUE))]);
 
-static KEY_VALUE: Message = Message(&[
-    one(1, "key", "key", Kind::Text),
-    one(2, "value", "value", Kind::Message(|| &ANY_VALUE)),
-]);
+static KEY_VALUE: Message =
+    Message(&[one(1, "key", "key", Kind::Text), one(2, "value", "value", Kind::Message(|| &ANY_VALUE))]);
 
 static ANY_VALUE: Message = Message(&[
     one(1, "stringValue", "string_value", Kind::Text),
@@ -107,12 +101,7 @@ static METRIC: Message = Message(&[
     one(5, "gauge", "gauge", Kind::Message(|| &GAUGE)),
     one(7, "sum", "sum", Kind::Message(|| &SUM)),
     one(9, "histogram", "histogram", Kind::Message(|| &HISTOGRAM)),
-    one(
-        10,
-        "exponentialHistogram",
-        "exponential_histogram",
-        Kind::Message(|| &EXPONENTIAL_HISTOGRAM),
-    ),
+    one(10, "exponentialHistogram", "exponential_histogram", Kind::Message(|| &EXPONENTIAL_HISTOGRAM)),
     one(11, "summary", "summary", Kind::Message(|| &SUMMARY)),
 ]);
 
@@ -194,10 +183,8 @@ static SUMMARY_POINT: Message = Message(&[
     one(8, "flags", "flags", Kind::Unsigned32),
 ]);
 
-static QUANTILE: Message = Message(&[
-    one(1, "quantile", "quantile", Kind::Double),
-    one(2, "value", "value", Kind::Double),
-]);
+static QUANTILE: Message =
+    Message(&[one(1, "quantile", "quantile", Kind::Double), one(2, "value", "value", Kind::Double)]);
 
 static EXEMPLAR: Message = Message(&[
     one(2, "timeUnixNano", "time_unix_nano", Kind::Fixed64),

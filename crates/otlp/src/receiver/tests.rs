@@ -63,12 +63,18 @@ fn one_sample_that_is_refused_takes_the_request_back() {
     let store = MemStorage::new();
     let late = gauge("late", NOW_MS + 11 * 60 * 1000, 1.0);
     let error = write(&store, &request(&format!("{},{late}", gauge("a", NOW_MS, 1.0)))).expect_err("refused");
-    assert_eq!(error.to_string(), "out of bounds: timestamp is too far in the future\nout of bounds: timestamp is too far in the future");
+    assert_eq!(
+        error.to_string(),
+        "out of bounds: timestamp is too far in the future\nout of bounds: timestamp is too far in the future"
+    );
     assert!(error.is_senders());
     assert_eq!(stored(&store), Vec::<String>::new());
     let unknown = r#"{"name":"x","sum":{"dataPoints":[{"asInt":"1","timeUnixNano":"1"}]}}"#;
     let error = write(&store, &request(unknown)).expect_err("refused");
-    assert!(error.to_string().starts_with("invalid temporality and type combination for metric \"x\""), "{error}");
+    assert!(
+        error.to_string().starts_with("invalid temporality and type combination for metric \"x\""),
+        "{error}"
+    );
     assert!(!error.is_senders());
 }
 
@@ -77,7 +83,10 @@ fn a_span_of_years_makes_no_mountain_of_target_info() {
     let store = MemStorage::new();
     let far = format!("{},{}", gauge("a", 1_000, 1.0), gauge("b", NOW_MS, 1.0));
     let error = write(&store, &request(&far)).expect_err("refused");
-    assert!(matches!(&error, OtlpError::Refused(errors) if errors == &[TranslateError::TooFarApart]), "{error}");
+    assert!(
+        matches!(&error, OtlpError::Refused(errors) if errors == &[TranslateError::TooFarApart]),
+        "{error}"
+    );
 }
 
 #[test]
@@ -100,9 +109,13 @@ fn bodies_that_are_no_requests_are_refused_in_words() {
     let store = MemStorage::new();
     for text in ["", "[]", "{", r#"{"resourceMetrics":7}"#, r#"{"resourceMetrics":[{"resource":"x"}]}"#] {
         let error = write(&store, text).expect_err("refused");
-        assert!(error.is_senders() && matches!(error, OtlpError::Body(BodyError::Json(_))), "{text}: {error}");
+        assert!(
+            error.is_senders() && matches!(error, OtlpError::Body(BodyError::Json(_))),
+            "{text}: {error}"
+        );
     }
-    write(&store, r#"{"unknown":[1,{"a":null}],"resource_metrics":[null,{"scopeMetrics":null}]}"#).expect("skipped");
+    write(&store, r#"{"unknown":[1,{"a":null}],"resource_metrics":[null,{"scopeMetrics":null}]}"#)
+        .expect("skipped");
     assert_eq!(
         Format::of("text/plain").expect_err("refused").to_string(),
         "unsupported content type: text/plain, supported: [application/json, application/x-protobuf]"

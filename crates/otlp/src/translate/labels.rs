@@ -5,7 +5,10 @@ use ferula_go::quote::go_quote;
 use ferula_model::labels::{METRIC_NAME, TYPE_LABEL, UNIT_LABEL};
 use ferula_model::{LabelSet, LabelSetBuilder, MetricMetadata, MetricType};
 
-use super::{Ended, Family, Promotion, Settings, TimeSpan, TranslateError, Translated, TranslatedValue, Translation, Warning};
+use super::{
+    Ended, Family, Promotion, Settings, TimeSpan, TranslateError, Translated, TranslatedValue, Translation,
+    Warning,
+};
 use crate::name::NameError;
 use crate::point::attributes;
 use crate::value::{Attribute, text};
@@ -32,9 +35,13 @@ impl<'a> ResourceLabels<'a> {
     ///
     /// # Errors
     /// Broken bytes; inside, an attribute whose name cannot be that of a label.
-    pub fn read(message: &'a [u8], settings: &Settings) -> Result<Result<Self, TranslateError>, ProtobufError> {
+    pub fn read(
+        message: &'a [u8],
+        settings: &Settings,
+    ) -> Result<Result<Self, TranslateError>, ProtobufError> {
         let attributes = attributes(message, 1)?;
-        let value = |name: &str| attributes.iter().find(|attribute| attribute.name == name).map(Attribute::text);
+        let value =
+            |name: &str| attributes.iter().find(|attribute| attribute.name == name).map(Attribute::text);
         let job = match (value(SERVICE_NAMESPACE), value(SERVICE_NAME)) {
             (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
             (_, name) => name.unwrap_or_default(),
@@ -202,11 +209,7 @@ impl Translation<'_> {
     }
 
     /// The series `target_info` of a resource, from its first point to its last.
-    pub(super) fn target_info(
-        &mut self,
-        resource: &ResourceLabels<'_>,
-        span: TimeSpan,
-    ) -> Result<(), Ended> {
+    pub(super) fn target_info(&mut self, resource: &ResourceLabels<'_>, span: TimeSpan) -> Result<(), Ended> {
         let is_identifying = |attribute: &&Attribute<'_>| IDENTIFYING.contains(&attribute.name);
         let identifying = IDENTIFYING
             .iter()

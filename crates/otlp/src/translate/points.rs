@@ -12,7 +12,8 @@ use super::layout::{Indexes, sparse};
 use super::{Ended, Family, TranslateError, Translated, TranslatedValue, Translation, Warning, millis};
 use crate::delta::StreamId;
 use crate::point::{
-    Common, ExponentialPoint, HistogramPoint, Kind, Metric, Number, NumberPoint, Point, PointExemplar, SummaryPoint,
+    Common, ExponentialPoint, HistogramPoint, Kind, Metric, Number, NumberPoint, Point, PointExemplar,
+    SummaryPoint,
 };
 use crate::value::{Attribute, bound_text};
 
@@ -26,20 +27,35 @@ const ZERO_THRESHOLD: f64 = 1e-128;
 const EXEMPLAR_CHARS_MAX: usize = 128;
 
 impl Translation<'_> {
-    pub(super) fn points(&mut self, metric: &Metric<'_>, family: &Family<'_>, adds_up: bool) -> Result<(), Ended> {
+    pub(super) fn points(
+        &mut self,
+        metric: &Metric<'_>,
+        family: &Family<'_>,
+        adds_up: bool,
+    ) -> Result<(), Ended> {
         let mut points = metric.points();
-        let stream = adds_up.then(|| StreamId::of(metric, family.resource.attributes.as_slice(), family.scope.map_or(&[], |scope| &scope.identity)));
+        let stream = adds_up.then(|| {
+            StreamId::of(
+                metric,
+                family.resource.attributes.as_slice(),
+                family.scope.map_or(&[], |scope| &scope.identity),
+            )
+        });
         while let Some(message) = points.next()? {
             match metric.kind {
                 Kind::Gauge | Kind::Sum => {
                     let mut point: NumberPoint<'_> = self.read(message)?;
-                    if self.add_up(&stream, &point.common.attributes.clone(), |deltas, id| deltas.number(id, &mut point)) {
+                    if self.add_up(&stream, &point.common.attributes.clone(), |deltas, id| {
+                        deltas.number(id, &mut point)
+                    }) {
                         self.number(&point, family, metric.kind == Kind::Sum)?;
                     }
                 }
                 Kind::Histogram => {
                     let mut point: HistogramPoint<'_> = self.read(message)?;
-                    if !self.add_up(&stream, &point.common.attributes.clone(), |deltas, id| deltas.histogram(id, &mut point)) {
+                    if !self.add_up(&stream, &point.common.attributes.clone(), |deltas, id| {
+                        deltas.histogram(id, &mut point)
+                    }) {
                         continue;
                     }
                     if self.settings.custom_buckets {
@@ -50,7 +66,9 @@ impl Translation<'_> {
                 }
                 Kind::ExponentialHistogram => {
                     let mut point: ExponentialPoint<'_> = self.read(message)?;
-                    if self.add_up(&stream, &point.common.attributes.clone(), |deltas, id| deltas.exponential(id, &mut point)) {
+                    if self.add_up(&stream, &point.common.attributes.clone(), |deltas, id| {
+                        deltas.exponential(id, &mut point)
+                    }) {
                         self.exponential(&point, family)?;
                     }
                 }
@@ -86,7 +104,12 @@ impl Translation<'_> {
         }
     }
 
-    fn number(&mut self, point: &NumberPoint<'_>, family: &Family<'_>, with_exemplars: bool) -> Result<(), Ended> {
+    fn number(
+        &mut self,
+        point: &NumberPoint<'_>,
+        family: &Family<'_>,
+        with_exemplars: bool,
+    ) -> Result<(), Ended> {
         let labels = self.named_labels(&point.common, family)?;
         let value = if point.common.is_stale() { STALE_NAN } else { point.value.value() };
         let exemplars = if with_exemplars { self.exemplars(&point.common)? } else { Vec::new() };
@@ -183,7 +206,12 @@ impl Translation<'_> {
         let counter_reset_hint =
             if family.is_delta { CounterResetHint::Gauge } else { CounterResetHint::Unknown };
         if common.is_stale() {
-            return Histogram { counter_reset_hint, sum: STALE_NAN, count: STALE_NAN_BITS, ..Histogram::default() };
+            return Histogram {
+                counter_reset_hint,
+                sum: STALE_NAN,
+                count: STALE_NAN_BITS,
+                ..Histogram::default()
+            };
         }
         let sum = sum.unwrap_or(0.0);
         if count == 0 && sum != 0.0 {
@@ -193,7 +221,12 @@ impl Translation<'_> {
         Histogram { counter_reset_hint, sum, count, ..Histogram::default() }
     }
 
-    fn native(&mut self, histogram: Histogram, common: &Common<'_>, family: &Family<'_>) -> Result<(), Ended> {
+    fn native(
+        &mut self,
+        histogram: Histogram,
+        common: &Common<'_>,
+        family: &Family<'_>,
+    ) -> Result<(), Ended> {
         let labels = self.named_labels(common, family)?;
         let exemplars = self.exemplars(common)?;
         let value = TranslatedValue::Histogram(HistogramValue::Integer(Arc::new(histogram)));
@@ -221,7 +254,14 @@ impl Translation<'_> {
         exemplars: Vec<Exemplar>,
     ) -> Result<(), Ended> {
         let (start_ms, at_ms) = (millis(common.start), millis(common.time));
-        self.sink.push(Translated { labels, start_ms, at_ms, value, exemplars, metadata: &family.metadata })?;
+        self.sink.push(Translated {
+            labels,
+            start_ms,
+            at_ms,
+            value,
+            exemplars,
+            metadata: &family.metadata,
+        })?;
         Ok(())
     }
 

@@ -43,8 +43,12 @@ fn histogram_text(value: &HistogramValue) -> String {
         CounterResetHint::NotReset => 2,
         CounterResetHint::Gauge => 3,
     };
-    let bounds: String =
-        h.custom_values.iter().flat_map(|bounds| bounds.iter()).map(|bound| format!("{:016x},", bound.to_bits())).collect();
+    let bounds: String = h
+        .custom_values
+        .iter()
+        .flat_map(|bounds| bounds.iter())
+        .map(|bound| format!("{:016x},", bound.to_bits()))
+        .collect();
     format!(
         "h{hint} s{} zt{:016x} zc{} c{} sum{:016x} p{}{} n{}{} cv{bounds}",
         h.schema,
@@ -94,7 +98,12 @@ impl Sink for Recorder {
 fn section(config: &Value) -> (OtlpConfig, bool, bool) {
     let flag = |key: &str, default: bool| config[key].as_bool().unwrap_or(default);
     let list = |key: &str| -> Vec<String> {
-        config[key].as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+        config[key]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect()
     };
     let mut section = OtlpConfig {
         promote_all_resource_attributes: flag("promote_all_resource_attributes", false),
@@ -142,7 +151,11 @@ fn requests_become_the_samples_that_prometheus_makes_of_them() {
         let got_errors: Vec<String> = got.iter().map(ToString::to_string).collect();
         assert_eq!(got_errors, texts("errors"), "request {number}: {line}");
         assert_eq!(recorder.samples, texts("samples"), "request {number}: {line}");
-        assert_eq!(Some(recorder.warnings.len() as u64), answer["warnings"].as_u64(), "request {number}: {line}");
+        assert_eq!(
+            Some(recorder.warnings.len() as u64),
+            answer["warnings"].as_u64(),
+            "request {number}: {line}"
+        );
         samples += recorder.samples.len();
         errors += got_errors.len();
     }

@@ -21,8 +21,8 @@ use crate::plan::Plan;
 use crate::plan::node::NodeKind;
 use crate::stats::SampleBudget;
 use crate::{
-    Annotation, Annotations, EngineOptions, HeldMemory, InstantSample, QueryControl, QueryError, QueryOutcome,
-    QueryStats, QueryValue, RangeSeries, SampleValue,
+    Annotation, Annotations, EngineOptions, HeldMemory, InstantSample, QueryControl, QueryError,
+    QueryOutcome, QueryStats, QueryValue, RangeSeries, SampleValue,
 };
 
 /// Runs a plan over a store.

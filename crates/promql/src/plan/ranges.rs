@@ -39,12 +39,7 @@ impl<'a> Around<'a> {
 }
 
 /// Numbers the selectors and decides what each may read.
-pub(super) fn requests(
-    root: &mut Node,
-    grid: Grid,
-    instant: bool,
-    lookback_ms: i64,
-) -> Vec<SelectorRequest> {
+pub(super) fn requests(root: &mut Node, grid: Grid, instant: bool, lookback_ms: i64) -> Vec<SelectorRequest> {
     let mut requests = Requests { lookback_ms, all: Vec::new() };
     let step_ms = if instant { 0 } else { grid.step_ms };
     let steps = Steps { first_ms: grid.start_ms, last_ms: grid.end_ms, step_ms };

@@ -11,7 +11,9 @@ const SAMPLES_PER_CHUNK: usize = 120;
 
 /// Appends the fields of a chunk.
 pub fn put_chunk(message: &mut Vec<u8>, chunk: &StoredChunk) {
-    for (field, number) in [(1, chunk.min_ms as u64), (2, chunk.max_ms as u64), (3, u64::from(chunk.encoding))] {
+    for (field, number) in
+        [(1, chunk.min_ms as u64), (2, chunk.max_ms as u64), (3, u64::from(chunk.encoding))]
+    {
         if number != 0 {
             put_varint(message, field, number);
         }

@@ -22,7 +22,8 @@ impl SampleFields {
     /// Adds the samples of a chunk in the range.
     pub fn put_chunk(&mut self, chunk: &StoredChunk, range: TimeRange) -> Result<(), StorageError> {
         let corrupt = |error: &dyn std::fmt::Display| StorageError::Corrupt(error.to_string());
-        let encoding = Encoding::from_number(chunk.encoding).ok_or_else(|| corrupt(&"a chunk of no encoding"))?;
+        let encoding =
+            Encoding::from_number(chunk.encoding).ok_or_else(|| corrupt(&"a chunk of no encoding"))?;
         for sample in SampleIter::new(encoding, &chunk.data).map_err(|error| corrupt(&error))? {
             let sample = sample.map_err(|error| corrupt(&error))?;
             let at = sample.timestamp;
@@ -31,7 +32,9 @@ impl SampleFields {
             }
             match sample.value {
                 SampleValue::Float(value) => self.put_float(at, value),
-                SampleValue::Histogram(value) => self.put_histogram(at, &HistogramValue::Integer(Arc::new(*value))),
+                SampleValue::Histogram(value) => {
+                    self.put_histogram(at, &HistogramValue::Integer(Arc::new(*value)))
+                }
                 SampleValue::FloatHistogram(value) => {
                     self.put_histogram(at, &HistogramValue::Float(Arc::new(*value)));
                 }

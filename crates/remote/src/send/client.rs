@@ -127,8 +127,10 @@ impl WriteClient {
         let answer = async {
             let request = match &self.signer {
                 None => request,
-                Some(signer) => signer.sign(request).await.map_err(|error| {
-                    SendError::Passing { text: error.to_string(), after: None, stored: None }
+                Some(signer) => signer.sign(request).await.map_err(|error| SendError::Passing {
+                    text: error.to_string(),
+                    after: None,
+                    stored: None,
                 })?,
             };
             let response = self.http.send(request).await.map_err(passing)?;

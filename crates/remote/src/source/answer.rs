@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::{Buf, Bytes, BytesMut};
 use ferula_chunk::{Columns, Corrupt, Encoding, HistogramColumns, decode_floats, decode_histograms};
-use ferula_model::labels::METRIC_NAME;
 use ferula_model::histogram::HistogramError;
+use ferula_model::labels::METRIC_NAME;
 use ferula_model::{HistogramValue, LabelSet, TimeRange};
 use ferula_storage::merge::append;
 use ferula_storage::{Hints, OutOfMemory, SeriesSamples, SourceRow, StorageError};
@@ -95,7 +95,8 @@ impl<'a> Rows<'a> {
         within.extend_within(&samples, self.range);
         let histograms: usize = within.histograms.values.iter().map(|value| value.accounted_bytes()).sum();
         self.hints.charge(ROW_BYTES + within.len().saturating_mul(16).saturating_add(histograms))?;
-        let row = self.rows.entry(labels.clone()).or_insert_with(|| SourceRow { labels, ..Default::default() });
+        let row =
+            self.rows.entry(labels.clone()).or_insert_with(|| SourceRow { labels, ..Default::default() });
         append(&mut row.samples, within);
         row.broken = row.broken.take().or(broken);
         Ok(())
@@ -263,10 +264,7 @@ pub fn chunked(pieces: &mut dyn Pieces, limit: u64, rows: &mut Rows<'_>) -> Resu
 const CHECKSUM_BYTES: usize = 4;
 
 /// The length of the next frame and how many bytes state it; `None` at the end of the stream.
-fn next_length(
-    pieces: &mut dyn Pieces,
-    buffer: &mut BytesMut,
-) -> Result<Option<(usize, u64)>, AnswerError> {
+fn next_length(pieces: &mut dyn Pieces, buffer: &mut BytesMut) -> Result<Option<(usize, u64)>, AnswerError> {
     const BYTES_MAX: usize = 10;
     loop {
         let last = buffer.iter().take(BYTES_MAX).position(|byte| byte & 0x80 == 0);

@@ -7,8 +7,8 @@ use ferula_config::remote::RemoteReadConfig;
 use ferula_go::duration;
 use ferula_http_client::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use ferula_http_client::{
-    BodyError, HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Request, RequestError, Response, SetupError,
-    Url, masked,
+    BodyError, HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Request, RequestError, Response,
+    SetupError, Url, masked,
 };
 use ferula_runtime::SharedClock;
 
@@ -134,7 +134,8 @@ impl ReadClient {
             self.metrics.note_answer("sampled", took);
             self.metrics.note_end("sampled", code.as_str());
             Ok((BodyKind::Sampled, response))
-        } else if content_type.starts_with("application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse")
+        } else if content_type
+            .starts_with("application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse")
         {
             self.metrics.note_answer("chunked", took);
             Ok((BodyKind::Chunked, response))

@@ -101,7 +101,8 @@ impl PendingRead for Pending {
         };
         let mut rows = Rows::new(self.expected.range, &self.expected.hidden, &self.expected.hints);
         let result = match kind {
-            BodyKind::Sampled => whole(&mut self.events, &self.expected.hints).and_then(|body| answer::sampled(&body, &mut rows)),
+            BodyKind::Sampled => whole(&mut self.events, &self.expected.hints)
+                .and_then(|body| answer::sampled(&body, &mut rows)),
             BodyKind::Chunked => {
                 let limit = self.expected.frame_bytes_max;
                 let result = answer::chunked(&mut EventPieces(&mut self.events), limit, &mut rows);
@@ -112,9 +113,10 @@ impl PendingRead for Pending {
         };
         let error = result.err().map(|error| match error {
             AnswerError::Store(error) => error,
-            error @ (AnswerError::Unpack(_) | AnswerError::Message(_) | AnswerError::Results(_) | AnswerError::Body(_)) => {
-                remote(format!("remote_read: {error}"))
-            }
+            error @ (AnswerError::Unpack(_)
+            | AnswerError::Message(_)
+            | AnswerError::Results(_)
+            | AnswerError::Body(_)) => remote(format!("remote_read: {error}")),
             error => remote(error.to_string()),
         });
         SourceRows { rows: rows.finish(), error }

@@ -1,7 +1,7 @@
 //! Samples of one series from several sources of the database.
 
-pub use ferula_storage::merge::{append, merge_all};
 use ferula_storage::SeriesSamples;
+pub use ferula_storage::merge::{append, merge_all};
 
 use crate::ids::TimeSpan;
 

@@ -47,7 +47,15 @@ fn round(begin: i64, round: i64) -> Vec<Series> {
     let kinds = [
         ("whole", whole.clone()),
         ("gauge", Histogram { reset_hint: 3, ..whole.clone() }),
-        ("float", Histogram { float: true, negative_spans: vec![(-2, 1)], negative_counts: vec![4], ..whole.clone() }),
+        (
+            "float",
+            Histogram {
+                float: true,
+                negative_spans: vec![(-2, 1)],
+                negative_counts: vec![4],
+                ..whole.clone()
+            },
+        ),
         ("custom", Histogram { schema: -53, zero_count: 0, custom_values: vec![0.5, 2.0], ..whole }),
     ];
     all.extend(kinds.into_iter().map(|(name, histogram)| Series {
@@ -72,10 +80,14 @@ fn ask(server: &Server, body: &[u8]) -> (String, Vec<u8>) {
     stream.read_to_end(&mut answer).expect("answered");
     let end = answer.windows(4).position(|end| end == b"\r\n\r\n").expect("a head");
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
-    let kept = |line: &&str| line.starts_with("http/") || line.starts_with("content-type") || line.starts_with("content-encoding");
-    let mut lines: Vec<String> = head.lines().filter(kept).map(|line| line.replace("http/1.1", "http/1.0")).collect();
+    let kept = |line: &&str| {
+        line.starts_with("http/") || line.starts_with("content-type") || line.starts_with("content-encoding")
+    };
+    let mut lines: Vec<String> =
+        head.lines().filter(kept).map(|line| line.replace("http/1.1", "http/1.0")).collect();
     lines.sort();
-    let packed = lines.iter().any(|line| line.ends_with("snappy")) && lines.iter().any(|line| line.contains(" 200"));
+    let packed =
+        lines.iter().any(|line| line.ends_with("snappy")) && lines.iter().any(|line| line.contains(" 200"));
     let body = &answer[end + 4..];
     let body = if packed { snappy::decode(body).expect("a block") } else { body.to_vec() };
     (lines.join("\n"), body)
@@ -141,7 +153,8 @@ fn every_answer_is_that_of_the_real_prometheus_byte_by_byte() {
     let begin = store(&prometheus, first.path());
     copy_directory(first.path(), second.path());
     let at = |round: i64| begin + round * STEP_MS;
-    let ranges = [(at(0), at(480)), (at(50), at(180)), (at(119) + 3, at(121)), (at(0) + 7, at(0) + 9), (1, 2)];
+    let ranges =
+        [(at(0), at(480)), (at(50), at(180)), (at(119) + 3, at(121)), (at(0) + 7, at(0) + 9), (1, 2)];
     let selectors: [&[Matcher]; 10] = [
         &[(0, "__name__", "m")],
         &[(2, "__name__", ".+")],
@@ -155,18 +168,33 @@ fn every_answer_is_that_of_the_real_prometheus_byte_by_byte() {
         &[(0, "__name__", "nothing")],
     ];
     let mut compared = 0;
-    for limit in ["--log.level=warn", "--storage.remote.read-max-bytes-in-frame=300", "--storage.remote.read-sample-limit=500"] {
+    for limit in [
+        "--log.level=warn",
+        "--storage.remote.read-max-bytes-in-frame=300",
+        "--storage.remote.read-sample-limit=500",
+    ] {
         let flags = [&FLAGS[..], &[limit]].concat();
         let flags: Vec<&str> = flags.into_iter().filter(|flag| *flag != "--log.level=warn").collect();
         let real = Server::start_prometheus(&prometheus, first.path(), &flags);
         let ours = Server::start(second.path(), &flags);
         for range in ranges {
             for matchers in selectors {
-                for hints in [None, Some((range.0 + 10 * STEP_MS, range.1 - 5 * STEP_MS, "rate")), Some((range.0, range.1, "series"))] {
+                for hints in [
+                    None,
+                    Some((range.0 + 10 * STEP_MS, range.1 - 5 * STEP_MS, "rate")),
+                    Some((range.0, range.1, "series")),
+                ] {
                     for accepted in [&[][..], &[0], &[1], &[7, 1, 0], &[7]] {
                         let body = request(&[query(range, matchers, hints)], accepted);
                         let (a, b) = (ask(&real, &body), ask(&ours, &body));
-                        assert!(a == b, "{limit} {range:?} {matchers:?} {hints:?} {accepted:?}: {} {} {} {}", a.0, a.1.len(), b.0, b.1.len());
+                        assert!(
+                            a == b,
+                            "{limit} {range:?} {matchers:?} {hints:?} {accepted:?}: {} {} {} {}",
+                            a.0,
+                            a.1.len(),
+                            b.0,
+                            b.1.len()
+                        );
                         compared += 1;
                     }
                 }
@@ -177,9 +205,17 @@ fn every_answer_is_that_of_the_real_prometheus_byte_by_byte() {
             let body = request(&two, accepted);
             assert!(ask(&real, &body) == ask(&ours, &body), "two queries, {accepted:?}");
         }
-        for broken in [&b"nonsense"[..], b"", &snappy::encode(b"\x0a\x05ab"), &request(&[query((1, 2), &[(9, "a", "b")], None)], &[])] {
+        for broken in [
+            &b"nonsense"[..],
+            b"",
+            &snappy::encode(b"\x0a\x05ab"),
+            &request(&[query((1, 2), &[(9, "a", "b")], None)], &[]),
+        ] {
             let (a, b) = (ask(&real, broken), ask(&ours, broken));
-            assert_eq!((a.0, String::from_utf8_lossy(&a.1).into_owned()), (b.0, String::from_utf8_lossy(&b.1).into_owned()));
+            assert_eq!(
+                (a.0, String::from_utf8_lossy(&a.1).into_owned()),
+                (b.0, String::from_utf8_lossy(&b.1).into_owned())
+            );
         }
     }
     assert!(compared > 2000, "{compared}");

@@ -90,7 +90,8 @@ const VALUES: [f64; 5] = [1.0, 2.5, 4.0, 8.0, 16.0];
 /// These five samples as a chunk, which another encoder wrote.
 const CHUNK: &str = "0005c0d6ecf6905d3ff00000000000009875c26fff5ac3ad416d60c0";
 /// The first two, and the two behind them.
-const HALVES: [&str; 2] = ["0002c0d6ecf6905d3ff00000000000009875c26fff40", "0002a0abf0f6905d40100000000000009875d416"];
+const HALVES: [&str; 2] =
+    ["0002c0d6ecf6905d3ff00000000000009875c26fff40", "0002a0abf0f6905d40100000000000009875d416"];
 
 type Labels<'a> = &'a [(&'a str, &'a [u8])];
 
