@@ -4,7 +4,7 @@
 mod exponential;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use crate::point::{Buckets, ExponentialPoint, HistogramPoint, Kind, Metric, Number, NumberPoint};
@@ -61,11 +61,7 @@ impl StreamId {
     pub fn with_point(&self, attributes: &[Attribute<'_>]) -> u128 {
         let mut key = self.of_metric.clone();
         put_attributes(&mut key, attributes);
-        let hash = |seed: &RandomState| {
-            let mut hasher = seed.build_hasher();
-            key.hash(&mut hasher);
-            u128::from(hasher.finish())
-        };
+        let hash = |seed: &RandomState| u128::from(seed.hash_one(&key));
         hash(&SEEDS[0]) << 64 | hash(&SEEDS[1])
     }
 }

@@ -1,5 +1,6 @@
 //! Points of each kind as samples.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use ferula_model::labels::METRIC_NAME;
@@ -133,7 +134,7 @@ impl Translation<'_> {
             sum = sum.wrapping_add(*count);
             let mut of_bucket = Vec::new();
             // A value that is no number is above no bound.
-            while let Some(exemplar) = exemplars.next_if(|exemplar| !(exemplar.value > *bound)) {
+            while let Some(exemplar) = exemplars.next_if(|exemplar| exemplar.value.partial_cmp(bound) != Some(Ordering::Greater)) {
                 of_bucket.push(exemplar);
             }
             let labels = with(&base, family, "_bucket", Some(("le", &bound_text(*bound))));
