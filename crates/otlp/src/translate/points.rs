@@ -134,7 +134,9 @@ impl Translation<'_> {
             sum = sum.wrapping_add(*count);
             let mut of_bucket = Vec::new();
             // A value that is no number is above no bound.
-            while let Some(exemplar) = exemplars.next_if(|exemplar| exemplar.value.partial_cmp(bound) != Some(Ordering::Greater)) {
+            while let Some(exemplar) =
+                exemplars.next_if(|exemplar| exemplar.value.partial_cmp(bound) != Some(Ordering::Greater))
+            {
                 of_bucket.push(exemplar);
             }
             let labels = with(&base, family, "_bucket", Some(("le", &bound_text(*bound))));
