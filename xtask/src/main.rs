@@ -31,8 +31,9 @@ cargo xtask <chore>
                          PEERS is a directory with the programs prometheus and node_exporter
   compare rules --peers PEERS [MINUTES]
                          2,000 recording rules over 100,000 series every 15 s in both: CPU, memory, missed iterations
-  compare ui             what the pages cost in a browser: bytes, first paint, longest main-thread task, heap, pointer
-                         (build of the tests; needs Chromium, see crates/ferula/tests/browser)
+  compare ui [URL…]      what the pages cost in a browser: bytes, first paint, pictures, longest main-thread task, heap,
+                         pointer, keys, long lists; of other pages, by their address, what they load and hold
+                         (release build; needs Chromium, see crates/ferula/tests/browser)
   demo [--scenario=NAME] [--check]
                          services that misbehave, ferula with the shipped rules and its Alertmanager, and an inbox for what
                          people would receive; --check runs every scenario and fails if the wrong people are told
@@ -67,7 +68,7 @@ fn chore() -> Result<()> {
         ["compare", "rules", "--peers", peers, minutes] => {
             compare_rules::rules(Path::new(peers), minutes.parse()?)
         }
-        ["compare", "ui"] => run::measure_ui(),
+        ["compare", "ui", addresses @ ..] => run::measure_ui(addresses),
         ["demo", words @ ..] => demo::demo(words),
         ["fuzz"] => run::fuzz(None, 60),
         ["fuzz", name] => run::fuzz(Some(name), 60),

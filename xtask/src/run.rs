@@ -67,8 +67,9 @@ pub fn bench(name: Option<&str>) -> Result<()> {
     }
 }
 
-pub fn measure_ui() -> Result<()> {
-    cargo(&["test", "--package", "ferula", "--test", "browser", "--", "--measure"], &[])
+pub fn measure_ui(addresses: &[&str]) -> Result<()> {
+    let measure = ["test", "--release", "--package", "ferula", "--test", "browser", "--", "--measure"];
+    cargo(&[&measure, addresses].concat(), &[])
 }
 
 pub fn fuzz(name: Option<&str>, seconds: u64) -> Result<()> {

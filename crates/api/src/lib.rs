@@ -19,6 +19,7 @@ pub mod error;
 mod global_url;
 mod http_metrics;
 pub mod json;
+pub mod page_answer;
 pub mod params;
 mod raw_query;
 pub mod readiness;

@@ -18,7 +18,7 @@ use crate::error::{ApiError, Refusal, RefusalKind};
 use crate::request::{FORM_BYTES_MAX, Request, WRITE_BYTES_MAX};
 use crate::routes::{
     admin, exemplars, features, federate, ferula, labels, management, metadata, notifications, pages, parse,
-    query, read, rules, scrape_pools, self_metrics, series, status, targets, write,
+    query, read, rules, scrape_pools, search, self_metrics, series, status, targets, write,
 };
 use crate::service::Service;
 use crate::site::Site;
@@ -96,6 +96,10 @@ const API_ROUTES: &[Route] = &[
     route("/ferula/editor", GET_POST, Endpoint::Lookup(ferula::editor::editor)).server(),
     route("/ferula/backtest", POST, Endpoint::Query(ferula::backtest::backtest)).server(),
     route("/ferula/tree", GET_POST, Endpoint::Query(ferula::tree::tree)).server(),
+    route("/ferula/changed_flags", GET, Endpoint::Json(status::changed_flags)),
+    route("/ferula/explain", GET_POST, Endpoint::Json(ferula::explain::explain)).server(),
+    route("/ferula/metrics", GET_POST, Endpoint::Lookup(ferula::metrics::metrics)).server(),
+    route("/ferula/raw", GET_POST, Endpoint::Lookup(ferula::raw::raw)).server(),
     route("/ferula/bad_page", GET, Endpoint::Json(ferula::bad_page::bad_page)),
     route("/ferula/relabel", POST, Endpoint::Json(ferula::relabel::relabel)),
     route("/ferula/scrape_preview", POST, Endpoint::Query(ferula::relabel::scrape_preview)),
@@ -106,9 +110,9 @@ const API_ROUTES: &[Route] = &[
     route("/labels", GET_POST, Endpoint::Lookup(labels::names)).server(),
     route("/label/:name/values", GET, Endpoint::Lookup(labels::values)).server(),
     route("/series", GET_POST, Endpoint::Lookup(series::series)).server(),
-    route("/search/metric_names", GET_POST, Endpoint::Json(labels::search)),
-    route("/search/label_names", GET_POST, Endpoint::Json(labels::search)),
-    route("/search/label_values", GET_POST, Endpoint::Json(labels::search)),
+    route("/search/metric_names", GET_POST, Endpoint::Lookup(search::metric_names)),
+    route("/search/label_names", GET_POST, Endpoint::Lookup(search::label_names)),
+    route("/search/label_values", GET_POST, Endpoint::Lookup(search::label_values)),
     route("/scrape_pools", GET, Endpoint::Json(targets::scrape_pools)),
     route("/scrape_pools/config", GET, Endpoint::Json(scrape_pools::config)),
     route("/targets", GET, Endpoint::Json(targets::targets)),

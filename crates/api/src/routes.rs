@@ -16,6 +16,7 @@ pub mod query;
 pub mod read;
 pub mod rules;
 pub mod scrape_pools;
+pub mod search;
 pub mod self_metrics;
 pub mod series;
 pub mod status;

@@ -44,6 +44,8 @@ impl std::fmt::Display for ExternalUrl {
 pub struct Settings {
     /// All flags and their values, by name.
     pub flags: Vec<(String, String)>,
+    /// Names of the flags that the command line gives another value than their default.
+    pub changed_flags: Vec<String>,
     pub build: BuildInfo,
     pub external_url: ExternalUrl,
     /// Prefix of all routes: `/`, or `/x` without a last slash.
@@ -69,6 +71,8 @@ pub struct Settings {
     pub otlp_features: ferula_otlp::Features,
     /// Limits of remote read.
     pub remote_read: ferula_remote::read::Limits,
+    /// `--web.search.max-limit`; 0 is no bound.
+    pub search_limit_max: usize,
     /// Whether the configuration is reloaded when its files change.
     pub auto_reload: bool,
     /// `--web.read-timeout`
@@ -88,4 +92,11 @@ pub struct Settings {
     pub features: Vec<String>,
     /// When the process started.
     pub started: OffsetDateTime,
+}
+
+impl Settings {
+    /// Whether the search API is enabled.
+    pub(crate) fn has_search(&self) -> bool {
+        self.features.iter().any(|name| name == "search-api")
+    }
 }

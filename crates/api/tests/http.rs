@@ -1,5 +1,6 @@
 //! Requests and their answers, to the byte: status, body, the headers that clients look at.
 
+#[allow(dead_code, reason = "other tests use the rest")]
 mod common;
 
 use std::time::Duration;

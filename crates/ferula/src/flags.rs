@@ -70,6 +70,7 @@ pub struct Flags {
     pub otlp: bool,
     pub remote_write_messages: AcceptedMessages,
     pub remote_read: ferula_remote::read::Limits,
+    pub search_limit_max: usize,
     pub storage: StorageFlags,
     /// `None` for a server.
     pub agent: Option<AgentFlags>,
@@ -193,6 +194,7 @@ impl Flags {
             remote_write: values.get(table::REMOTE_WRITE_RECEIVER),
             otlp: values.get(table::OTLP_RECEIVER),
             remote_read: remote_read_limits(&values),
+            search_limit_max: usize::try_from(values.get(table::SEARCH_LIMIT_MAX)).unwrap_or(usize::MAX),
             remote_write_messages: AcceptedMessages::of(values.get(table::REMOTE_WRITE_MESSAGES)).map_err(
                 |unknown| Refused::new(2, format!("Error parsing command line arguments: {unknown}")),
             )?,

@@ -39,7 +39,10 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
         table::MAX_BLOCK_DURATION.flag.name,
         duration::format_millis(millis(storage::max_block(&flags.storage, retention))),
     );
+    let is_changed =
+        |flag: &&table::Flag| flags.shown.get(flag.name).is_some_and(|value| value != flag.default);
     Settings {
+        changed_flags: table::FLAGS.iter().filter(is_changed).map(|flag| flag.name.to_owned()).collect(),
         flags: shown.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         build: version::build_info(),
         external_url,
@@ -61,6 +64,7 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
             start_timestamps: flags.features.reads_start_timestamps(),
             lookback_ms: millis(flags.lookback_delta),
         },
+        search_limit_max: flags.search_limit_max,
         remote_write_features: ferula_remote::write::Features {
             type_and_unit_labels: flags.features.promql.type_and_unit_labels,
             start_timestamps: flags.features.reads_start_timestamps(),

@@ -88,7 +88,8 @@ fn write_matrix(json: &mut JsonWriter<'_>, value: &QueryValue) {
     json.end_array();
 }
 
-fn write_histogram_point(json: &mut JsonWriter<'_>, millis: i64, histogram: &FloatHistogram) {
+/// `[time,{…}]`
+pub fn write_histogram_point(json: &mut JsonWriter<'_>, millis: i64, histogram: &FloatHistogram) {
     json.begin_array();
     json.timestamp(millis);
     write_histogram(json, histogram);

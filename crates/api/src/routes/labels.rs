@@ -32,11 +32,6 @@ pub fn values(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     })
 }
 
-/// `/api/v1/search/*`, behind a feature flag in Prometheus. This build does not have it.
-pub fn search(_: &Api, _: &Request) -> Handled {
-    Err(ApiError::new(ErrorKind::Unavailable, "search API disabled"))
-}
-
 /// Looks up each `match[]` (or everything, without one) and merges the results, sorted.
 fn gather(
     api: &Api,

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Response, header};
+use axum::http::Response;
 use ferula_go::html::escape;
 use ferula_model::UnixNanos;
 use ferula_model::duration::format_millis;
@@ -12,20 +12,14 @@ use ferula_scraper::{Health, TargetsSnapshot};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::answer::{not_modified, ok};
-use crate::compression::{Encoding, unpack_gzip};
 use crate::error::Refusal;
+use crate::page_answer::{file_answer, html_answer, page_answer};
 use crate::readiness::Stage;
 use crate::redirect;
 use crate::request::Request;
 use crate::service::Service;
 use crate::site::Site;
-use crate::web_ui::{Asset, Shell};
-
-/// Scripts, styles and data come from this server only, and no text becomes HTML.
-const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; \
-connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; require-trusted-types-for 'script'; \
-trusted-types ferula";
+use crate::web_ui::Shell;
 
 type Answered = BoxFuture<'static, Response<Body>>;
 
@@ -55,64 +49,20 @@ pub fn page(service: Service, request: Request) -> Answered {
 /// A file of the pages.
 pub fn asset(service: Service, request: Request) -> Answered {
     let file = service.site().ui.as_ref().and_then(|ui| ui.asset(&request.path_param));
-    std::future::ready(asset_answer(file, &request)).boxed()
+    std::future::ready(file_answer(file, &request.headers)).boxed()
 }
 
 /// A file that browsers request at the root.
 pub fn root_file(service: Service, request: Request) -> Answered {
     let name = request.path.rsplit('/').next().unwrap_or_default();
     let file = service.site().ui.as_ref().and_then(|ui| ui.asset(name));
-    std::future::ready(asset_answer(file, &request)).boxed()
-}
-
-fn asset_answer(file: Option<Asset>, request: &Request) -> Response<Body> {
-    let Some(file) = file else { return Refusal::no_such_page().into_answer() };
-    let known = request.header(header::IF_NONE_MATCH).split(',').any(|tag| tag.trim() == file.etag);
-    let gzip = Encoding::of_request(&request.headers) == Encoding::Gzip;
-    let mut response = if known {
-        not_modified()
-    } else if gzip {
-        ok(Body::from(file.gzip.into_owned()))
-    } else {
-        match unpack_gzip(&file.gzip) {
-            Ok(plain) => ok(Body::from(plain)),
-            Err(_) => return Refusal::internal().into_answer(),
-        }
-    };
-    let headers = response.headers_mut();
-    if !known {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.content_type));
-        if gzip {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-    }
-    if let Ok(etag) = HeaderValue::from_str(&file.etag) {
-        headers.insert(header::ETAG, etag);
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(file.cache_control));
-    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    protect(headers, POLICY);
-    response
-}
-
-fn protect(headers: &mut HeaderMap, policy: &'static str) {
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-}
-
-fn html_answer(html: String, policy: &'static str) -> Response<Body> {
-    let mut response = ok(Body::from(html));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    protect(headers, policy);
-    response
+    std::future::ready(file_answer(file, &request.headers)).boxed()
 }
 
 fn render(service: &Service, request: &Request) -> Response<Body> {
     let site = service.site();
     if let Some(ui) = &site.ui {
-        return html_answer(ui.shell(&shell(site, request)), POLICY);
+        return page_answer(ui.shell(&shell(site, request)));
     }
     let targets = match service {
         Service::Starting(_) => TargetsSnapshot::default(),

@@ -40,6 +40,12 @@ pub fn flags(api: &Api, _: &Request) -> Handled {
     }))
 }
 
+/// `/api/v1/ferula/changed_flags`: names of the flags whose values are not their defaults.
+pub fn changed_flags(api: &Api, _: &Request) -> Handled {
+    let changed = api.site.settings.changed_flags.clone();
+    Ok(Answer::json(move |json| json.strings(changed)))
+}
+
 /// The fields of build information, as an object.
 pub(crate) fn write_build_info(json: &mut JsonWriter<'_>, build: &BuildInfo) {
     json.begin_object();

@@ -141,6 +141,7 @@ pub struct Served {
     pub clock: SimClock,
     pub loaded: watch::Sender<Arc<LoadedConfig>>,
     pub service: watch::Sender<Service>,
+    pub store: Arc<MemStorage>,
     router: axum::Router,
 }
 
@@ -174,6 +175,7 @@ pub fn served_with(change: impl FnOnce(&mut Settings)) -> Served {
     let options = ServiceOptions { concurrency_max: 4, timeout: Duration::from_secs(60) };
     let queryable: Arc<MemStorage> = Arc::new(store);
     let queries = QueryService::new(queryable.clone(), Engine::default(), options, None, clock, &registry);
+    let mem = queryable.clone();
     let store = Store {
         queryable: queryable.clone(),
         local: queryable.clone(),
@@ -187,10 +189,10 @@ pub fn served_with(change: impl FnOnce(&mut Settings)) -> Served {
     site.readiness.set(Stage::Ready);
     let (service, services) = watch::channel(Service::Running(Arc::new(api)));
     let router = router(services);
-    Served { site, lifecycle: Some(lifecycle), clock: sim_clock, loaded, service, router }
+    Served { site, lifecycle: Some(lifecycle), clock: sim_clock, loaded, service, store: mem, router }
 }
 
-fn put(store: &MemStorage, labels: &[(&str, &str)], samples: &[(i64, f64)]) {
+pub fn put(store: &MemStorage, labels: &[(&str, &str)], samples: &[(i64, f64)]) {
     use ferula_storage::{Appendable, Durability, SampleBatch};
     let mut appender = store.appender();
     let series = appender.resolve(&LabelSet::from_pairs(labels.iter().copied())).expect("labels are given");
@@ -204,6 +206,7 @@ fn put(store: &MemStorage, labels: &[(&str, &str)], samples: &[(i64, f64)]) {
 
 fn settings() -> Settings {
     Settings {
+        changed_flags: vec!["web.enable-lifecycle".to_owned()],
         flags: vec![
             ("web.enable-lifecycle".to_owned(), "true".to_owned()),
             ("config.file".to_owned(), "prometheus.yml".to_owned()),
@@ -232,6 +235,7 @@ fn settings() -> Settings {
         remote_write_features: ferula_remote::write::Features::default(),
         otlp: false,
         otlp_features: ferula_otlp::Features::default(),
+        search_limit_max: 50,
         remote_read: ferula_remote::read::Limits {
             samples_max: 0,
             frame_bytes_max: ferula_remote::read::FRAME_BYTES,

@@ -8,11 +8,15 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use axum::routing::any;
 use ferula_alertmanager::api::{Answer, Api, Request as ApiRequest};
+use ferula_api::WebUi;
+use ferula_api::page_answer::{file_answer, page_answer};
 use ferula_exposition::Format;
 use ferula_exposition::negotiation::TEXT_CONTENT_TYPE;
 use ferula_exposition::writer::write_page;
 use ferula_telemetry::{Counter, Gauge, HistogramVec, Registry};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::web_ui::Pages;
 
 /// The size limit of a request body.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -115,6 +119,11 @@ async fn answer(State(web): State<Web>, request: Request<Body>) -> Response<Body
             _ => not_found(),
         };
     };
+    // The pages' addresses are relative to this directory.
+    if request.uri().path() == inner.prefix && inner.prefix != "/" && is_read(request.method()) {
+        let directory = inner.prefix.rsplit('/').next().unwrap_or_default();
+        return redirect(&format!("{directory}/"), StatusCode::FOUND);
+    }
     let handler = handler_of(&path);
     let response = match request.method() == Method::GET {
         true => inner.answer_get(path, request).await,
@@ -202,7 +211,11 @@ impl Inner {
                 refused
             }
             "/metrics" if is_read => self.metrics().await,
-            "/" if is_read => start_page(),
+            "/" if is_read => page_answer(ferula_ui::alertmanager_shell()),
+            path if is_read && (path.starts_with("/assets/") || path == "/favicon.svg") => {
+                let file = Pages.asset(path.trim_start_matches("/assets/").trim_start_matches('/'));
+                file_answer(file, request.headers())
+            }
             _ => not_found(),
         }
     }
@@ -369,16 +382,6 @@ fn redirect(to: &str, status: StatusCode) -> Response<Body> {
         response.headers_mut().insert(header::LOCATION, to);
     }
     response
-}
-
-/// A list of links; there are no pages yet.
-fn start_page() -> Response<Body> {
-    const PAGE: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Alertmanager</title></head><body>\n\
-        <h1>Alertmanager</h1>\n<p>This is ferula's Alertmanager. It has no pages yet; its API is complete: use amtool, Grafana or karma.</p>\n<ul>\n\
-        <li><a href=\"api/v2/alerts/groups\">Alerts by group</a></li>\n<li><a href=\"api/v2/silences\">Silences</a></li>\n\
-        <li><a href=\"api/v2/notifications\">Recent notifications, and suppressed ones</a></li>\n<li><a href=\"api/v2/status\">Status</a></li>\n\
-        <li><a href=\"metrics\">Metrics</a></li>\n</ul>\n</body></html>\n";
-    bytes(StatusCode::OK, "text/html; charset=utf-8", Bytes::from_static(PAGE.as_bytes()))
 }
 
 #[cfg(test)]

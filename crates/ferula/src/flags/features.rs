@@ -205,7 +205,7 @@ const FEATURES: [(&str, Effect); 28] = [
         "promql-per-step-stats",
         Effect::On(|set| set.promql.per_step_stats = true, "Experimental per-step statistics reporting"),
     ),
-    ("search-api", Effect::Unsupported),
+    ("search-api", Effect::On(|_| {}, "Experimental search API enabled.")),
     (
         "st-storage",
         Effect::On(

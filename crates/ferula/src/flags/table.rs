@@ -249,8 +249,7 @@ flags! {
     REMOTE_READ_FRAME_BYTES: Integer = "storage.remote.read-max-bytes-in-frame", "1048576",
         "How many bytes one frame of a streamed remote read may hold.", server;
     SEARCH_LIMIT_MAX: Integer = "web.search.max-limit", "10000",
-        "The largest limit that a request to the experimental search API may set. 0 means no bound.", server,
-        harmless("the search API is not served yet");
+        "The largest limit that a request to the experimental search API may set. 0 means no bound.", server;
     OUTAGE_TOLERANCE: Span = "rules.alert.for-outage-tolerance", "1h",
         "After an outage longer than this, the \"for\" time of pending alerts starts again.", server;
     GRACE_PERIOD: Span = "rules.alert.for-grace-period", "10m",

@@ -80,7 +80,7 @@ fn impossible_flags_are_refused_with_the_exit_codes_of_prometheus() {
 
 #[test]
 fn unsupported_flags_are_refused_with_advice() {
-    for (argument, advice) in [("--enable-feature=search-api", "--enable-feature=search-api")] {
+    for (argument, advice) in [("--enable-feature=st-synthesis", "--enable-feature=st-synthesis")] {
         let refused = check(&[argument]).expect_err("refused");
         assert!(
             refused.exit_code == 1

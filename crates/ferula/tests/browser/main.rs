@@ -1,18 +1,25 @@
 //! The web pages in a real browser, served by the real binary. Without a browser, the tests are skipped with
 //! a message.
 //!
-//! `--measure` prints the cost of graphs with many series instead. `FERULA_BROWSER` names the browser, and
+//! `--measure [URL…]` prints what the pages cost instead. `FERULA_BROWSER` names the browser, and
 //! `FERULA_SCREENSHOTS` a directory for screenshots of all pages. As with other tests, arguments select tests
 //! by a part of their name.
 
+mod alertmanager;
+mod answers;
 mod chromium;
 #[path = "../end_to_end/common.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod common;
+mod graphs;
+mod hostile;
 mod measure;
 mod modules;
 mod page;
+mod played;
 mod proxy;
+mod query_page;
+mod reach;
 mod stories;
 mod strange;
 
@@ -26,15 +33,26 @@ type Test = (&'static str, fn(&Browser, &Site));
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let tests: Vec<Test> =
-        stories::TESTS.iter().chain(strange::TESTS).chain(modules::TESTS).copied().collect();
+    let tests: Vec<Test> = [
+        stories::TESTS,
+        query_page::TESTS,
+        graphs::TESTS,
+        answers::TESTS,
+        reach::TESTS,
+        strange::TESTS,
+        hostile::TESTS,
+        alertmanager::TESTS,
+        modules::TESTS,
+    ]
+    .concat();
     if arguments.iter().any(|argument| argument == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return;
     }
     let pieces: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
     let chosen = |name: &str| pieces.is_empty() || pieces.iter().any(|piece| name.contains(piece.as_str()));
-    let tests: Vec<Test> = tests.into_iter().filter(|(name, _)| chosen(name)).collect();
+    let measures = arguments.iter().any(|argument| argument == "--measure");
+    let tests: Vec<Test> = tests.into_iter().filter(|(name, _)| measures || chosen(name)).collect();
     if tests.is_empty() {
         return;
     }
@@ -44,8 +62,9 @@ fn main() {
     };
     let browser = Browser::start(&program).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     let site = Site::start();
-    if arguments.iter().any(|argument| argument == "--measure") {
-        return measure::run(&browser, &site);
+    if measures {
+        let others: Vec<String> = pieces.iter().map(|piece| (*piece).clone()).collect();
+        return measure::run(&browser, &site, &others);
     }
     let mut failed = Vec::new();
     for (name, test) in &tests {

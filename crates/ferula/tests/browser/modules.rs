@@ -19,7 +19,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// Runs the body of an asynchronous function that can import modules; it returns a list of failures.
-fn check(browser: &Browser, site: &Site, body: &str) {
+pub fn check(browser: &Browser, site: &Site, body: &str) {
     check_allowing(browser, site, None, body);
 }
 

@@ -1,5 +1,6 @@
 //! A page in the browser: what a user does on it, and what must never happen.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -17,6 +18,10 @@ pub struct Page<'a> {
     /// Parts of URLs whose answers may be errors in this test.
     allowed: Vec<&'static str>,
     events: Vec<Value>,
+    /// Whether what happens on it is ours to answer for.
+    is_ours: bool,
+    /// Requests may break off.
+    failures_expected: std::cell::Cell<bool>,
 }
 
 /// Runs before any script of the page: turns violations of the security policy into errors on the console.
@@ -25,6 +30,28 @@ const WATCH: &str = "addEventListener('securitypolicyviolation', e => console.er
 impl<'a> Page<'a> {
     /// Opens a path below `base`, such as `http://127.0.0.1:9090`.
     pub fn open(browser: &'a Browser, base: &str, path: &str) -> Page<'a> {
+        Self::open_with(browser, base, path, "")
+    }
+
+    /// The same, with a script of ours that runs before those of the page.
+    pub fn open_with(browser: &'a Browser, base: &str, path: &str, script: &str) -> Page<'a> {
+        let page = Self::blank(browser, base);
+        page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": WATCH }));
+        page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
+        page.go(path);
+        page
+    }
+
+    /// A tab for pages of others, of which nothing is expected.
+    pub fn open_elsewhere(browser: &'a Browser, base: &str) -> Page<'a> {
+        let mut page = Self::blank(browser, base);
+        page.allow("");
+        page.is_ours = false;
+        page
+    }
+
+    /// A tab with nothing in it yet.
+    fn blank(browser: &'a Browser, base: &str) -> Page<'a> {
         let context =
             browser.call(None, "Target.createBrowserContext", json!({}))["browserContextId"].clone();
         let target = browser.call(
@@ -45,19 +72,26 @@ impl<'a> Page<'a> {
             base: base.to_owned(),
             allowed: Vec::new(),
             events: Vec::new(),
+            is_ours: true,
+            failures_expected: std::cell::Cell::new(false),
         };
         for domain in ["Runtime", "Log", "Network", "Page", "Accessibility"] {
             page.call(&format!("{domain}.enable"), json!({}));
         }
-        page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": WATCH }));
+        let workers = json!({ "autoAttach": true, "waitForDebuggerOnStart": false, "flatten": true });
+        page.call("Target.setAutoAttach", workers);
         page.resize(1400, 900);
-        page.go(path);
         page
     }
 
     /// Allows errors in answers for URLs that contain `piece`.
     pub fn allow(&mut self, piece: &'static str) {
         self.allowed.push(piece);
+    }
+
+    /// Requests that break off are part of the test.
+    pub fn expect_failures(&self) {
+        self.failures_expected.set(true);
     }
 
     pub fn call(&self, method: &str, params: Value) -> Value {
@@ -102,7 +136,7 @@ impl<'a> Page<'a> {
     pub fn wait(&self, condition: &str) {
         let deadline = Instant::now() + PATIENCE;
         let script = format!(
-            "new Promise(done => {{ const began = Date.now(); const look = () => {{ if ({condition}) done(true); \
+            "new Promise(done => {{ const began = Date.now(); const holds = () => {{ try {{ return {condition}; }} catch {{ return false; }} }}; const look = () => {{ if (holds()) done(true); \
              else if (Date.now() - began > 2000) done(false); else setTimeout(look, 20); }}; look(); }})"
         );
         while Instant::now() < deadline {
@@ -203,6 +237,35 @@ impl<'a> Page<'a> {
         event("mouseReleased", to, 1);
     }
 
+    /// Presses and releases the left button at a place.
+    pub fn click_at(&self, x: f64, y: f64) {
+        for (kind, held) in [("mousePressed", 1), ("mouseReleased", 0)] {
+            self.call(
+                "Input.dispatchMouseEvent",
+                json!({ "type": kind, "x": x, "y": y, "button": "left", "buttons": held, "clickCount": 1 }),
+            );
+        }
+    }
+
+    /// A command of the browser's editing, such as `undo`, to what has the focus.
+    pub fn command(&self, name: &str) {
+        self.call(
+            "Input.dispatchKeyEvent",
+            json!({ "type": "keyDown", "key": "Unidentified", "commands": [name] }),
+        );
+    }
+
+    /// What pasting gives: the text that was copied last.
+    pub fn pasted(&self) -> String {
+        self.eval("(() => { const t = document.createElement('textarea'); t.id = 'paste-here'; (document.querySelector('dialog[open]') ?? document.body).append(t); t.focus(); })()");
+        self.call(
+            "Input.dispatchKeyEvent",
+            json!({ "type": "keyDown", "key": "v", "modifiers": 2, "commands": ["paste"] }),
+        );
+        let text = self.eval("(() => { const t = document.getElementById('paste-here'); const text = t.value; t.remove(); return text; })()");
+        text.as_str().unwrap_or("").to_owned()
+    }
+
     /// Left, top, width and height of an element.
     pub fn rect(&self, selector: &str) -> [f64; 4] {
         let rect = self.eval(&format!(
@@ -241,8 +304,16 @@ impl<'a> Page<'a> {
         &self.events
     }
 
-    /// Waits for the end of a trace, and returns its events.
-    pub fn await_trace(&mut self) -> Vec<Value> {
+    /// Begins to record what the browser's threads do.
+    pub fn trace_begin(&mut self) {
+        self.take_events();
+        let categories = "toplevel,disabled-by-default-devtools.timeline";
+        self.call("Tracing.start", json!({ "transferMode": "ReportEvents", "categories": categories }));
+    }
+
+    /// Ends the record, and returns what the main thread did.
+    pub fn trace_end(&mut self) -> Tasks {
+        self.call("Tracing.end", json!({}));
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if self.take_events().iter().any(|event| event["method"] == "Tracing.tracingComplete") {
@@ -255,10 +326,34 @@ impl<'a> Page<'a> {
             .partition(|event| event["method"].as_str().is_some_and(|name| name.starts_with("Tracing.")));
         self.events = rest;
         let trace: Vec<Value> = trace;
-        trace
+        let events: Vec<Value> = trace
             .iter()
             .flat_map(|event| event["params"]["value"].as_array().cloned().unwrap_or_default())
-            .collect()
+            .collect();
+        Tasks::of(&events)
+    }
+
+    /// MiB that the page and its workers hold, buffers included, after what nobody needs has gone.
+    pub fn heaps(&mut self) -> (f64, f64) {
+        self.call("HeapProfiler.collectGarbage", json!({}));
+        let sum = |heap: &Value| {
+            let bytes = |name: &str| heap[name].as_f64().unwrap_or(0.0);
+            (bytes("usedSize") + bytes("backingStorageSize")) / f64::from(1 << 20)
+        };
+        let own = sum(&self.call("Runtime.getHeapUsage", json!({})));
+        self.take_events();
+        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+        let named = |method: &str| -> Vec<String> {
+            let events = self.events.iter().filter(|event| event["method"] == method);
+            events.map(|event| text(&event["params"]["sessionId"])).collect()
+        };
+        let gone = named("Target.detachedFromTarget");
+        let workers = named("Target.attachedToTarget").into_iter().filter(|session| !gone.contains(session));
+        let held = workers.map(|session| {
+            self.browser.call(Some(&session), "HeapProfiler.collectGarbage", json!({}));
+            sum(&self.browser.call(Some(&session), "Runtime.getHeapUsage", json!({})))
+        });
+        (own, held.sum())
     }
 
     /// Problems on the page: errors, violations of the security policy, failed requests, requests to other
@@ -284,7 +379,9 @@ impl<'a> Page<'a> {
                         complaints.push(format!("log: {entry}"));
                     }
                 }
-                "Network.loadingFailed" if params["canceled"] != json!(true) => {
+                "Network.loadingFailed"
+                    if params["canceled"] != json!(true) && !self.failures_expected.get() =>
+                {
                     complaints.push(format!("request failed: {params}"));
                 }
                 "Network.requestWillBeSent" => {
@@ -306,9 +403,40 @@ impl<'a> Page<'a> {
     }
 }
 
+/// What the main thread of a page did, in milliseconds.
+pub struct Tasks {
+    /// The longest task, as the clock goes.
+    pub longest_ms: f64,
+    /// The longest task, of processor time.
+    pub longest_cpu_ms: f64,
+    /// All tasks of more than a millisecond.
+    pub all_ms: f64,
+}
+
+impl Tasks {
+    fn of(events: &[Value]) -> Tasks {
+        let id = |event: &Value| (event["pid"].as_u64(), event["tid"].as_u64());
+        let main: HashSet<_> = events
+            .iter()
+            .filter(|event| event["name"] == "thread_name" && event["args"]["name"] == "CrRendererMain")
+            .map(id)
+            .collect();
+        let mut tasks = Tasks { longest_ms: 0.0, longest_cpu_ms: 0.0, all_ms: 0.0 };
+        for event in events.iter().filter(|event| {
+            event["name"].as_str().is_some_and(|name| name.ends_with("RunTask")) && main.contains(&id(event))
+        }) {
+            let millis = |name: &str| event[name].as_f64().unwrap_or(0.0) / 1000.0;
+            tasks.longest_ms = tasks.longest_ms.max(millis("dur"));
+            tasks.longest_cpu_ms = tasks.longest_cpu_ms.max(millis("tdur"));
+            tasks.all_ms += if millis("dur") > 1.0 { millis("dur") } else { 0.0 };
+        }
+        tasks
+    }
+}
+
 impl Drop for Page<'_> {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if self.is_ours && !std::thread::panicking() {
             let complaints = self.complaints();
             assert!(complaints.is_empty(), "the page complains:\n{}", complaints.join("\n"));
         }

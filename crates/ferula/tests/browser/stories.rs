@@ -186,7 +186,7 @@ fn history() -> String {
 }
 
 /// Every page with its heading.
-const PAGES: [(&str, &str); 13] = [
+pub const PAGES: [(&str, &str); 13] = [
     ("query", "Query"),
     ("metrics-explorer", "Metrics"),
     ("alerts", "Alerts"),
@@ -203,11 +203,11 @@ const PAGES: [(&str, &str); 13] = [
 ];
 
 /// The query page with one panel.
-fn panel(expr: &str, more: &str) -> String {
+pub fn panel(expr: &str, more: &str) -> String {
     format!("/query?g0.expr={}{more}", escape(expr))
 }
 
-const PAINTED: &str = "document.querySelector('.chart')?.dataset.painted > 0";
+pub const PAINTED: &str = "document.querySelector('.chart')?.dataset.painted > 0";
 
 fn every_page(browser: &Browser, site: &Site) {
     let mut page = site.page(browser, "/query");
@@ -242,14 +242,23 @@ fn every_page(browser: &Browser, site: &Site) {
     }
 }
 
-/// Screenshots in both themes and two widths, in the directory named by `FERULA_SCREENSHOTS`.
+/// A picture as the page stands, in the directory that `FERULA_SCREENSHOTS` names.
+pub fn keep_picture(page: &Page<'_>, name: &str) {
+    if let Some(directory) = std::env::var_os("FERULA_SCREENSHOTS") {
+        page.screenshot(&Path::new(&directory).join(format!("{name}.png")));
+    }
+}
+
+/// Pictures in both themes and two widths, in the directory that `FERULA_SCREENSHOTS` names.
 fn pictures(page: &Page<'_>, name: &str) {
-    let Some(directory) = std::env::var_os("FERULA_SCREENSHOTS") else { return };
+    if std::env::var_os("FERULA_SCREENSHOTS").is_none() {
+        return;
+    }
     for (theme, width) in [("light", 1400), ("dark", 1400), ("light", 360), ("dark", 360)] {
         page.prefer(theme);
         page.resize(width, 900);
         page.eval("new Promise(done => setTimeout(done, 250))");
-        page.screenshot(&Path::new(&directory).join(format!("{name}-{theme}-{width}.png")));
+        keep_picture(page, &format!("{name}-{theme}-{width}"));
     }
     page.resize(1400, 900);
     page.prefer("light");
@@ -678,7 +687,7 @@ fn narrow(browser: &Browser, site: &Site) {
 }
 
 /// The lowest contrast of any text on the page, from the colours that the browser computed.
-const CONTRAST: &str = r"(() => {
+pub const CONTRAST: &str = r"(() => {
     const luminance = ([r, g, b]) => { const f = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b); };
     const parse = text => { const n = text.match(/[\d.]+/g).map(Number); return n.length > 3 && n[3] === 0 ? null : n; };
     const ground = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c) return c; } return parse(getComputedStyle(document.documentElement).backgroundColor); };

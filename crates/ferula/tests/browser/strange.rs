@@ -4,9 +4,8 @@ use serde_json::json;
 
 use crate::Test;
 use crate::chromium::Browser;
-use crate::common::escape;
 use crate::page::Page;
-use crate::stories::Site;
+use crate::stories::{Site, panel};
 
 pub const TESTS: &[Test] = &[
     ("strange_answers_are_explained_and_nothing_typed_is_lost", answers),
@@ -17,10 +16,6 @@ pub const TESTS: &[Test] = &[
     ("a_closed_storage_stops_nothing", storage),
     ("odd_numbers_are_drawn", numbers),
 ];
-
-fn panel(expr: &str, more: &str) -> String {
-    format!("/query?g0.expr={}{more}", escape(expr))
-}
 
 /// A server's answer as a page sees it, and a part of the message that explains it.
 const ANSWERS: [(&str, &str); 9] = [

@@ -40,6 +40,9 @@ export function encode(params) {
 /** The whole address of an endpoint, for workers and copied commands. @param {string} path */
 export const absolute = (path) => new URL(path, document.baseURI).href;
 
+/** Endpoints that take forms. */
+const FORMS = /^(?:query|series$|labels$|format_query|parse_query|ferula\/)/;
+
 /**
  * Asks an endpoint of `/api/v1`.
  * @param {string} path below `api/v1/`
@@ -50,8 +53,8 @@ export const absolute = (path) => new URL(path, document.baseURI).href;
 export async function ask(path, params = {}, options = {}) {
   const body = encode(params);
   const query = body.toString();
-  // Long requests go as forms: proxies cut long addresses.
-  const post = options.post ?? query.length > 2000;
+  // Long requests go as forms where forms are taken: proxies cut long addresses.
+  const post = options.post ?? (query.length > 2000 && FORMS.test(path));
   const address = `api/v1/${path}${!post && query ? `?${query}` : ""}`;
   if (!options.quiet) count(1);
   try {

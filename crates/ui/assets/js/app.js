@@ -2,8 +2,8 @@
 
 import { ask, onBusy, pause } from "./api.js";
 import { button, fill, h, menu, note, toast } from "./dom.js";
-import { openKeys, openPalette, installKeys } from "./keys.js";
-import { applyTheme, isZone, localZone, onSetting, setSetting, setting, zone } from "./settings.js";
+import { installKeys } from "./keys.js";
+import { applyTheme, localZone, onSetting, setSetting, zone } from "./settings.js";
 import { ago, parseDuration, zoneLabel } from "./time.js";
 
 /**
@@ -136,37 +136,17 @@ function setRefresh(text) {
 }
 
 function drawZone() {
-  fill(zoneButton, menu(zone() === "UTC" ? "UTC" : zone().split("/").pop()?.replaceAll("_", " ") ?? zone(), { class: "bare", title: `Times are shown in ${zoneLabel(zone())}`, "aria-label": `Time zone: ${zone()}` }, (close) => {
-    const choose = (/** @type {string} */ name) => {
-      setSetting("zone", name === "UTC" || name === localZone() ? "" : name);
-      setSetting("localTime", name === localZone() && name !== "UTC");
-      setParams({ tz: null });
-      close();
-      show();
-    };
-    const field = h("input", { list: "zones", placeholder: "Europe/Berlin", "aria-label": "Other time zone", on: { change: () => (isZone(field.value) ? choose(field.value) : field.setAttribute("aria-invalid", "true")) } });
-    const names = /** @type {any} */ (Intl).supportedValuesOf?.("timeZone") ?? [];
-    return [
-      button("UTC", { on: { click: () => choose("UTC") } }),
-      button(`Local: ${zoneLabel(localZone())}`, { on: { click: () => choose(localZone()) } }),
-      h("div", { class: "field" }, field, h("datalist", { id: "zones" }, ...names.map((/** @type {string} */ name) => h("option", { value: name })))),
-    ];
-  }));
+  fill(zoneButton, menu(zone() === "UTC" ? "UTC" : zone().split("/").pop()?.replaceAll("_", " ") ?? zone(), { class: "bare", title: `Times are shown in ${zoneLabel(zone())}`, "aria-label": `Time zone: ${zone()}` }, async (close) => (await import("./settings_menu.js")).zoneChoices((name) => {
+    setSetting("zone", name === "UTC" || name === localZone() ? "" : name);
+    setSetting("localTime", name === localZone() && name !== "UTC");
+    setParams({ tz: null });
+    close();
+    void show();
+  })));
 }
 
 /** Settings of the browser, in a menu. */
-function settingsMenu() {
-  const check = (/** @type {string} */ name, /** @type {string} */ text) =>
-    h("label", { class: "field check" }, text, h("input", { type: "checkbox", checked: setting(name), on: { change: (/** @type {any} */ e) => setSetting(name, e.target.checked) } }));
-  return menu("⚙", { class: "bare", title: "Settings", "aria-label": "Settings" }, (close) => [
-    h("label", { class: "field" }, "Theme", h("select", { on: { change: (/** @type {any} */ e) => { setSetting("theme", e.target.value); } } },
-      ...["auto", "light", "dark"].map((theme) => h("option", { value: theme, selected: setting("theme") === theme }, theme)))),
-    check("complete", "Completion"), check("highlight", "Syntax colours"), check("lint", "Errors while typing"), check("history", "Query history"),
-    check("warnings", "Query warnings"), check("infos", "Query infos"), check("annotations", "Annotations of alerts"),
-    button("Keys  ?", { on: { click: () => { close(); openKeys(); } } }),
-    button("Go to…  Ctrl+K", { on: { click: () => { close(); openPalette(); } } }),
-  ]);
-}
+const settingsMenu = () => menu("⚙", { class: "bare", title: "Settings", "aria-label": "Settings" }, async (close) => (await import("./settings_menu.js")).settingChoices(close));
 
 function frame() {
   for (const [path, title, load] of shownPages) {
@@ -188,37 +168,6 @@ function frame() {
     event.preventDefault();
     go(href);
   });
-}
-
-/** Waits until the server answers, with its progress in words. */
-async function waitUntilReady() {
-  for (let first = true; ; first = false) {
-    let ready = false;
-    try {
-      const response = await fetch("-/ready", { cache: "no-store" });
-      ready = response.ok || response.status === 404;
-      if (!ready) drawReplay(response.headers.get("X-Prometheus-Stopping") === "true" ? "The server is stopping." : await replayWords());
-    } catch {
-      drawReplay("The server cannot be reached. This page tries again every second.");
-    }
-    if (ready) return;
-    if (first) document.body.replaceChildren(loading, main);
-    await pause(1000, new AbortController().signal);
-  }
-}
-
-async function replayWords() {
-  try {
-    const { data } = await ask("status/walreplay", {}, { quiet: true });
-    const all = data.max - data.min + 1;
-    if (data.max > 0) return `The server is starting: it reads its log, segment ${data.current} of ${data.max} (${Math.min(100, Math.round((100 * (data.current - data.min)) / all))} %).`;
-  } catch { /* It may not answer yet. */ }
-  return "The server is starting.";
-}
-
-/** @param {string} text */
-function drawReplay(text) {
-  fill(main, h("h1", null, name), note("warn", text), h("p", { class: "muted" }, "The page opens by itself when the server is ready."));
 }
 
 /** @type {{text: string, date: string, active: boolean}[]} */
@@ -275,7 +224,7 @@ async function start() {
     applyTheme();
     window.dispatchEvent(new CustomEvent("ferula-theme"));
   });
-  if (config.ready !== "true") await waitUntilReady();
+  if (config.ready !== "true") await (await import("./starting.js")).waitUntilReady(main, name, () => document.body.replaceChildren(loading, main));
   frame();
   installKeys({ go, pages: shownPages.map(([path, title]) => ({ path, title })), refresh: () => void refreshNow() });
   window.addEventListener("popstate", () => void show());

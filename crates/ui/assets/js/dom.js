@@ -39,9 +39,14 @@ function set(element, name, value) {
     element.setAttribute(name, "");
   } else if (value !== false && value !== null && value !== undefined) {
     if (name === "href" && !isSafeAddress(String(value))) return;
-    element.setAttribute(name, String(value));
+    element.setAttribute(name, name === "title" || name === "aria-label" ? clipped(String(value), ATTRIBUTE_MAX) : String(value));
   }
 }
+
+/** Longer texts are cut wherever they are shown; nobody reads on, and the page stays quick. */
+const TEXT_MAX = 10_000;
+/** The same for what the pointer or a screen reader is told. */
+const ATTRIBUTE_MAX = 2000;
 
 /** Whether an address may stand behind a link: relative, or http and https. @param {string} address */
 export function isSafeAddress(address) {
@@ -56,7 +61,7 @@ export function isSafeAddress(address) {
 export function append(parent, children) {
   for (const child of children.flat()) {
     if (child === null || child === undefined || child === false) continue;
-    parent.appendChild(child instanceof Node ? child : document.createTextNode(String(child)));
+    parent.appendChild(child instanceof Node ? child : document.createTextNode(clipped(String(child), TEXT_MAX)));
   }
 }
 
@@ -80,7 +85,7 @@ export function visible(text) {
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]/gu, (c) => "\\u" + (c.codePointAt(0) ?? 0).toString(16).padStart(4, "0"));
 }
 
-/** Long text cut at a limit; the whole is copied by the button beside it. @param {string} text @param {number} [max] */
+/** Long text cut at a limit, with its length. @param {string} text @param {number} [max] */
 export function clipped(text, max = 2000) {
   return text.length <= max ? visible(text) : visible(text.slice(0, max)) + `… (${text.length} characters)`;
 }
@@ -106,7 +111,7 @@ export function labelText(labels, keep = () => true) {
     if (!keep(name)) continue;
     if (!first) out.append(", ");
     first = false;
-    out.append(h("span", { class: "label" }, h("span", { class: "n" }, visible(name)), "=", h("bdi", { class: "v" }, `"${clipped(value, 300)}"`)));
+    out.append(h("span", { class: "label" }, h("span", { class: "n" }, clipped(name, 100)), "=", h("bdi", { class: "v" }, `"${clipped(value, 300)}"`)));
   }
   return out;
 }
@@ -114,7 +119,7 @@ export function labelText(labels, keep = () => true) {
 /** Labels as chips; a click hands the pair to `pick`. @param {Record<string, string>} labels @param {(name: string, value: string) => void} [pick] */
 export function chips(labels, pick) {
   return Object.entries(labels).map(([name, value]) => {
-    const inside = [h("span", { class: "n" }, visible(name)), "=", h("bdi", null, `"${clipped(value, 300)}"`)];
+    const inside = [h("span", { class: "n" }, clipped(name, 100)), "=", h("bdi", null, `"${clipped(value, 300)}"`)];
     return pick
       ? h("button", { type: "button", class: "chip", title: "Filter by this label", on: { click: () => pick(name, value) } }, ...inside)
       : h("span", { class: "chip" }, ...inside);
@@ -154,11 +159,18 @@ export function openDialog(title, ...children) {
   return dialog;
 }
 
+/** Moves a menu that would stick out of the window. @param {HTMLElement} popup */
+function keepInside(popup) {
+  const { left, right } = popup.getBoundingClientRect();
+  const by = left < 4 ? 4 - left : right > innerWidth - 4 ? innerWidth - 4 - right : 0;
+  if (by !== 0) popup.style.transform = `translateX(${by}px)`;
+}
+
 /**
  * A button with a menu below it.
  * @param {string} text
  * @param {Props} props
- * @param {(close: () => void) => Child[]} content made when it opens
+ * @param {(close: () => void) => Child[] | Promise<Child[]>} content made when it opens
  */
 export function menu(text, props, content) {
   const box = h("div", { class: "menu" });
@@ -171,17 +183,19 @@ export function menu(text, props, content) {
   const opener = button(text, {
     "aria-haspopup": "true", "aria-expanded": "false", ...props,
     on: {
-      click: () => {
+      click: async () => {
         if (box.querySelector(".popup")) return close();
         opener.setAttribute("aria-expanded", "true");
         const popup = h("div", { class: `popup ${props.popup ?? ""}` });
-        append(popup, content(close));
         box.append(popup);
+        append(popup, await content(close));
+        keepInside(popup);
         document.addEventListener("pointerdown", outsideOf, true);
         /** @type {HTMLElement | null} */ (popup.querySelector("button, a, input, select"))?.focus();
       },
     },
   });
+  box.addEventListener("focusout", (e) => { if (e.relatedTarget instanceof Node && !box.contains(e.relatedTarget)) close(); });
   box.addEventListener("keydown", (e) => {
     if (e.key === "Escape" && box.querySelector(".popup")) { e.stopPropagation(); close(); opener.focus(); }
   });

@@ -14,7 +14,8 @@ const isField = (target) => target instanceof HTMLElement && (target.isContentEd
 /** @param {Hooks} given */
 export function installKeys(given) {
   hooks = given;
-  let after = 0;
+  // Long before any key.
+  let after = -Infinity;
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "k") {
       event.preventDefault();
@@ -23,7 +24,7 @@ export function installKeys(given) {
     }
     if (event.ctrlKey || event.metaKey || event.altKey || isField(event.target) || document.querySelector("dialog[open]")) return;
     const gone = event.timeStamp - after < 1500;
-    after = 0;
+    after = -Infinity;
     if (gone && LETTERS[event.key] && hooks.pages.some((page) => page.path === LETTERS[event.key])) hooks.go(LETTERS[event.key]);
     else if (event.key === "g") after = event.timeStamp;
     else if (event.key === "?") openKeys();

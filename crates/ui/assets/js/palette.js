@@ -1,8 +1,8 @@
 // The list of keys, and the palette that goes to a page, a metric or a recent query.
 
 import { ask } from "./api.js";
-import { announce, fill, h, openDialog } from "./dom.js";
-import { history, starred } from "./settings.js";
+import { announce, fill, h, openDialog, visible } from "./dom.js";
+import { history, setSetting, setting, starred } from "./settings.js";
 import { queryAddress } from "./url_state.js";
 
 const KEYS = [
@@ -17,6 +17,8 @@ const KEYS = [
   ["r", "refresh"],
   ["← → ↑ ↓", "in a graph: move the crosshair, next series"],
   ["+ − Backspace", "in a graph: zoom, go back"],
+  ["t", "in a graph: its numbers as a table"],
+  ["Enter", "in a graph: pin the tooltip; Esc lets it go"],
   ["?", "this list"],
 ];
 
@@ -24,6 +26,9 @@ export function openKeys() {
   openDialog("Keys", h("table", { class: "plain" }, h("tbody", null, ...KEYS.map(([keys, text]) =>
     h("tr", null, h("td", { class: "fit" }, ...keys.split("  ").map((key) => [h("kbd", null, key), " "]).flat()), h("td", null, text))))));
 }
+
+/** Settings that the palette changes: words, name, value; without a value it is switched. @type {[string, string, any?][]} */
+const SETTINGS = [["Theme: light", "theme", "light"], ["Theme: dark", "theme", "dark"], ["Theme: automatic", "theme", "auto"], ["Completion on or off", "complete"], ["Syntax colours on or off", "highlight"], ["Errors while typing on or off", "lint"], ["Query history on or off", "history"]];
 
 /** @typedef {{text: string, detail: string, run: () => void}} Choice */
 
@@ -45,7 +50,7 @@ export function openPalette(hooks) {
   };
   const draw = () => {
     at = 0;
-    fill(list, ...choices.map((choice, i) => h("div", { class: "option", role: "option", id: `choice-${i}`, on: { click: () => pick(choice) } }, h("span", { class: "text" }, choice.text), h("span", { class: "detail" }, choice.detail))));
+    fill(list, ...choices.map((choice, i) => h("div", { class: "option", role: "option", id: `choice-${i}`, on: { click: () => pick(choice) } }, h("span", { class: "text" }, visible(choice.text.slice(0, 300))), h("span", { class: "detail" }, choice.detail))));
     if (choices.length === 0) fill(list, h("div", { class: "empty" }, "Nothing found."));
     mark();
   };
@@ -56,13 +61,15 @@ export function openPalette(hooks) {
     const fits = (/** @type {string} */ text) => words.split(/\s+/).every((word) => text.toLowerCase().includes(word));
     choices = [
       ...hooks.pages.filter((page) => fits(page.title) || fits(page.path)).map((page) => ({ text: page.title, detail: "page", run: () => hooks.go(page.path) })),
+      ...SETTINGS.filter(([text]) => words !== "" && fits(text)).map(([text, name, value]) => ({ text, detail: "setting", run: () => setSetting(name, value ?? !setting(name)) })),
       ...[...new Set([...starred(), ...history()])].filter(fits).slice(0, 20).map((query) => ({ text: query, detail: starred().includes(query) ? "starred" : "recent", run: toQuery(query) })),
     ];
     draw();
     if (words.length < 2) return;
-    const found = await metricNames(words, 30).catch(() => []);
+    const found = await ask("ferula/metrics", { search: words.slice(0, 900), limit: 30 }, { quiet: true }).then((answer) => answer.data.metrics, () => []);
     if (number !== asked) return;
-    choices = [...choices, ...found.map((name) => ({ text: name, detail: "metric", run: toQuery(name) }))];
+    const selector = (/** @type {string} */ name) => (/^[a-zA-Z_:][\w:]*$/.test(name) ? name : `{${JSON.stringify(name)}}`);
+    choices = [...choices, ...found.map((/** @type {any} */ one) => ({ text: one.name, detail: one.type ?? "metric", run: toQuery(selector(one.name)) }))];
     draw();
   };
   field.addEventListener("input", () => void search());
@@ -77,12 +84,4 @@ export function openPalette(hooks) {
   });
   void search();
   field.focus();
-}
-
-/** Metric names that contain all words. @param {string} words @param {number} limit @param {AbortSignal} [signal] @returns {Promise<string[]>} */
-export async function metricNames(words, limit, signal) {
-  const pattern = words.split(/\s+/).filter(Boolean).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".*");
-  const match = pattern === "" ? undefined : [`{__name__=~${JSON.stringify(`(?i).*${pattern}.*`)}}`];
-  const { data } = await ask("label/__name__/values", { "match[]": match, limit }, { signal, quiet: true });
-  return data ?? [];
 }

@@ -24,7 +24,7 @@ const collator = new Intl.Collator("en", { numeric: true });
  * @template R
  */
 export class VirtualTable {
-  /** @param {{columns: Column<R>[], label: string, rowHeight?: number, height?: string, onRow?: (tr: HTMLTableRowElement, row: R, index: number) => void, sort?: {key: string, down: boolean}, onSort?: (sort: {key: string, down: boolean} | null) => void}} options */
+  /** @param {{columns: Column<R>[], label: string, rowHeight?: number, height?: string, onRow?: (tr: HTMLTableRowElement, row: R, index: number) => void, sort?: {key: string, down: boolean}, onSort?: (sort: {key: string, down: boolean} | null) => void, onView?: (rows: R[]) => void}} options */
   constructor(options) {
     this.options = options;
     this.rowHeight = options.rowHeight ?? 24;
@@ -86,6 +86,7 @@ export class VirtualTable {
     [this.from, this.to] = [from, to];
     const focused = document.activeElement instanceof HTMLElement && this.body.contains(document.activeElement) ? document.activeElement.closest("tr")?.getAttribute("aria-rowindex") : null;
     fill(this.body, this.pad(from), ...this.shown.slice(from, to).map((row, i) => this.row(row, from + i)), this.pad(this.shown.length - to));
+    this.options.onView?.(this.shown.slice(from, to));
     if (focused) /** @type {HTMLElement | null} */ (this.body.querySelector(`tr[aria-rowindex="${focused}"] button, tr[aria-rowindex="${focused}"][tabindex]`))?.focus();
   }
 

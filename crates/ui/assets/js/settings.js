@@ -11,6 +11,7 @@ const TABLE = {
   lint: { key: "settings.enableLinter", initial: true },
   annotations: { key: "settings.showAnnotations", initial: false },
   warnings: { key: "settings.showQueryWarnings", initial: true },
+  traceLink: { key: "ferula.traceLink", initial: "" },
   infos: { key: "settings.showQueryInfoNotices", initial: true },
 };
 

@@ -17,6 +17,7 @@ import { formatDuration, parseDuration } from "./time.js";
  * @property {Display} display
  * @property {number | null} yMin
  * @property {boolean} exemplars
+ * @property {number | null} yMax upper end of the value axis; null is by the values
  * @property {boolean} log
  * @property {number} compareMs how much earlier the lines drawn behind are; 0 for none
  * @property {string} rank
@@ -28,7 +29,7 @@ const PANELS_MAX = 1000;
 
 /** @returns {Panel} */
 export function newPanel(expr = "") {
-  return { expr, tab: "table", showTree: false, end: null, rangeMs: 3_600_000, resolution: { type: "auto", density: "medium" }, display: "auto", yMin: null, exemplars: false, log: false, compareMs: 0, rank: "max" };
+  return { expr, tab: "table", showTree: false, end: null, rangeMs: 3_600_000, resolution: { type: "auto", density: "medium" }, display: "auto", yMin: null, yMax: null, exemplars: false, log: false, compareMs: 0, rank: "max" };
 }
 
 /** `YYYY-MM-DD HH:mm:ss` in UTC. @param {number} ms */
@@ -73,6 +74,8 @@ function readPanel(get) {
   if (panel.display === "lines" && (shape === "steps" || shape === "points")) panel.display = shape;
   const yMin = get("y_axis_min");
   if (yMin !== null && yMin !== "" && Number.isFinite(Number(yMin))) panel.yMin = Number(yMin);
+  const yMax = get("y_axis_max");
+  if (yMax !== null && yMax !== "" && Number.isFinite(Number(yMax))) panel.yMax = Number(yMax);
   panel.exemplars = get("show_exemplars") === "1";
   panel.rangeMs = parseDuration(get("range_input") ?? "") || panel.rangeMs;
   panel.resolution = readResolution(get) ?? panel.resolution;
@@ -117,6 +120,7 @@ export function writePanels(panels, more = {}) {
     if (panel.display !== "auto") add("display_mode", ours ? "lines" : panel.display);
     if (ours) add("shape", panel.display);
     if (panel.yMin !== null) add("y_axis_min", panel.yMin);
+    if (panel.yMax !== null) add("y_axis_max", panel.yMax);
     add("show_exemplars", panel.exemplars ? 1 : 0);
     if (panel.log) add("log", 1);
     if (panel.compareMs) add("compare", formatDuration(panel.compareMs));

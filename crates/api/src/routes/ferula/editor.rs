@@ -12,7 +12,7 @@ mod complete;
 mod context;
 mod data;
 mod hints;
-mod rank;
+pub(super) mod rank;
 
 use ferula_go::number::atoi;
 use ferula_promql_syntax::ast::ExprKind;
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 pub use data::NameCache;
 
-use self::data::EditorData;
+pub(super) use self::data::EditorData;
 use super::utf16::Utf16;
 use crate::answer::{Answer, Handled};
 use crate::api::Api;

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body as HttpBody;
 use axum::http::Response;
-use ferula_promql::{Grid, QueryValue, RangeSeries};
+use ferula_promql::{Grid, QueryStats, QueryValue, RangeSeries};
 use ferula_query::{AdmittedQuery, CompletedQuery, EvaluationTime};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -60,8 +61,9 @@ impl Columns {
 }
 
 fn execute(admitted: AdmittedQuery, columns: Columns) -> Handled {
-    let CompletedQuery { request, outcome, .. } = admitted.run();
+    let CompletedQuery { request, outcome, total_time, .. } = admitted.run();
     let (warnings, infos) = outcome.annotations.render(&request.query, ANNOTATIONS_MAX);
+    let stats = stats(&outcome.stats, total_time);
     let value = outcome.result.map_err(api_error)?;
     if histograms(&value) {
         let why = "native histograms have no columns; use query_range instead";
@@ -71,8 +73,23 @@ fn execute(admitted: AdmittedQuery, columns: Columns) -> Handled {
     Ok(Answer::body(CONTENT_TYPE, move |sink| {
         // The result counts as memory until it is written, however slowly the client reads.
         let _held = held;
-        encode(&value, &columns, &warnings, &infos, sink);
+        encode(&value, &columns, Notes { warnings, infos, stats }, sink);
     }))
+}
+
+/// What the head says besides the series.
+#[derive(Default)]
+struct Notes {
+    warnings: Vec<String>,
+    infos: Vec<String>,
+    stats: Value,
+}
+
+fn stats(stats: &QueryStats, took: Duration) -> Value {
+    json!({
+        "samples": stats.samples_total, "read": stats.samples_read, "peak": stats.samples_peak,
+        "bytes": stats.memory_peak_bytes, "seconds": took.as_secs_f64(),
+    })
 }
 
 fn histograms(value: &QueryValue) -> bool {
@@ -134,7 +151,7 @@ impl Body<'_> {
 }
 
 /// Writes the binary answer.
-fn encode(value: &QueryValue, columns: &Columns, warnings: &[String], infos: &[String], sink: BodySink<'_>) {
+fn encode(value: &QueryValue, columns: &Columns, notes: Notes, sink: BodySink<'_>) {
     let Columns { grid, series_max, rank } = *columns;
     let series: &[RangeSeries] = match value {
         QueryValue::Matrix(series) => series,
@@ -142,7 +159,7 @@ fn encode(value: &QueryValue, columns: &Columns, warnings: &[String], infos: &[S
     };
     let steps = grid.steps();
     let (whole, rest) = split(series, series_max, rank);
-    let head = head(&whole, series.len(), grid, warnings, infos);
+    let head = head(&whole, series.len(), grid, notes);
     let mut out = Body { pending: Vec::with_capacity(4 + head.len()), sink, gone: false };
     out.pending.extend((head.len() as u32).to_le_bytes());
     out.pending.extend(head);
@@ -183,7 +200,7 @@ fn split(series: &[RangeSeries], series_max: usize, rank: Rank) -> (Vec<&RangeSe
     (whole.into_iter().map(|(one, _)| one).collect(), rest.into_iter().map(|(one, _)| one).collect())
 }
 
-fn head(whole: &[&RangeSeries], total: usize, grid: Grid, warnings: &[String], infos: &[String]) -> Vec<u8> {
+fn head(whole: &[&RangeSeries], total: usize, grid: Grid, notes: Notes) -> Vec<u8> {
     let mut names = Texts::default();
     let mut values = Texts::default();
     // Written as text directly: a tree of JSON values would take many times the memory.
@@ -205,7 +222,8 @@ fn head(whole: &[&RangeSeries], total: usize, grid: Grid, warnings: &[String], i
     head.insert("names".into(), json!(names.list));
     head.insert("values".into(), json!(values.list));
     head.insert("total".into(), total.into());
-    for (key, texts) in [("warnings", warnings), ("infos", infos)] {
+    head.insert("stats".into(), notes.stats);
+    for (key, texts) in [("warnings", notes.warnings), ("infos", notes.infos)] {
         if !texts.is_empty() {
             head.insert(key.into(), json!(texts));
         }
@@ -267,7 +285,8 @@ mod tests {
 
     fn encoded(value: &QueryValue, series_max: usize, rank: Rank, warnings: &[String]) -> Vec<u8> {
         let mut out = Vec::new();
-        encode(value, &Columns { grid: GRID, series_max, rank }, warnings, &[], &mut |piece| {
+        let notes = Notes { warnings: warnings.to_vec(), ..Notes::default() };
+        encode(value, &Columns { grid: GRID, series_max, rank }, notes, &mut |piece| {
             out.extend(piece);
             true
         });
@@ -365,7 +384,7 @@ mod tests {
         let value = QueryValue::Matrix((0..4_000).map(|n| series(&n.to_string(), &steps)).collect());
         let (mut largest, mut pieces) = (0, 0);
         let columns = Columns { grid: GRID, series_max: SERIES_MAX_LIMIT, rank: Rank::Max };
-        encode(&value, &columns, &[], &[], &mut |piece| {
+        encode(&value, &columns, Notes::default(), &mut |piece| {
             // The first piece contains the whole head.
             largest = if pieces > 0 { piece.len().max(largest) } else { 0 };
             pieces += 1;
@@ -373,7 +392,7 @@ mod tests {
         });
         assert!(pieces > 4 && largest < PIECE_BYTES + 100, "{pieces} pieces of up to {largest} bytes");
         let mut taken = 0;
-        encode(&value, &columns, &[], &[], &mut |_| {
+        encode(&value, &columns, Notes::default(), &mut |_| {
             taken += 1;
             false
         });

@@ -206,6 +206,7 @@ fn describe(admitted: AdmittedQuery) -> Map<String, Value> {
         }
     }
     fields.insert("samples".into(), outcome.stats.samples_total.into());
+    fields.insert("bytes".into(), outcome.stats.memory_peak_bytes.into());
     fields.insert("ms".into(), (total_time.saturating_sub(queue_time).as_secs_f64() * 1000.0).into());
     fields
 }

@@ -94,7 +94,7 @@ export const GRAPH_TYPE = "application/vnd.ferula.graph";
 /**
  * Columns from the binary answer; see docs/format/graph.md.
  * @param {ArrayBuffer} buffer
- * @returns {{data: Data, warnings: string[], infos: string[]}}
+ * @returns {{data: Data, warnings: string[], infos: string[], stats: any}}
  */
 export function fromBinary(buffer) {
   const view = new DataView(buffer);
@@ -133,7 +133,7 @@ export function fromBinary(buffer) {
   }
   if (at !== buffer.byteLength) throw new Error(`The answer has ${buffer.byteLength} bytes, ${at} were expected.`);
   const data = { start, step, count, n, names, texts, labels, values, present, bytesPerRow, histograms: null, total: head.total, rest };
-  return { data, warnings: head.warnings ?? [], infos: head.infos ?? [] };
+  return { data, warnings: head.warnings ?? [], infos: head.infos ?? [], stats: head.stats ?? null };
 }
 
 /** @param {Data} data @param {number} s @param {number} i */
@@ -197,34 +197,28 @@ export function extent(data, hidden) {
   return { min, max, leastPositive };
 }
 
-const SLOTS = 24;
-
-/** A colour slot for each series, from its labels alone; where two want the same, the next free one in the order of labels. @param {Data} data */
-export function colourSlots(data) {
-  const { n } = data;
+/** A number for each series, from its labels alone. @param {Data} data */
+export function hashes(data) {
   const width = data.names.length;
   const order = data.names.map((name, i) => ({ name, i })).sort((a, b) => (a.name < b.name ? -1 : 1));
-  const slots = new Uint8Array(n);
-  const taken = new Uint32Array(SLOTS);
-  for (let s = 0; s < n; s++) {
-    let hash = 0x811c9dc5;
+  const out = new Float64Array(data.n);
+  for (let s = 0; s < data.n; s++) {
+    let [low, high] = [0x811c9dc5, 0x9e3779b9];
     const mix = (/** @type {string} */ text) => {
-      for (let k = 0; k < text.length; k++) hash = Math.imul(hash ^ text.charCodeAt(k), 0x01000193);
-      hash = Math.imul(hash ^ 0xff, 0x01000193);
+      for (let k = 0; k < text.length; k++) {
+        const c = text.charCodeAt(k);
+        low = Math.imul(low ^ c, 0x01000193);
+        high = Math.imul(high ^ c, 0x85ebca6b);
+      }
+      low = Math.imul(low ^ 0xff, 0x01000193);
+      high = Math.imul(high ^ 0xff, 0x85ebca6b);
     };
     for (const { name, i } of order) {
       const t = data.labels[s * width + i];
       if (t >= 0) { mix(name); mix(data.texts[t]); }
     }
-    hash ^= hash >>> 15;
-    // Solid lines first: dashes only when eight colours are used up.
-    const round = Math.floor(s / SLOTS);
-    const within = s - round * SLOTS;
-    const group = Math.floor(within / 8) * 8;
-    let slot = group + ((hash >>> 0) % 8);
-    for (let k = 0; k < 8 && taken[slot] > round; k++) slot = group + ((slot + 1) % 8);
-    taken[slot] = round + 1;
-    slots[s] = slot;
+    low ^= low >>> 15;
+    out[s] = (low >>> 0) + (high >>> 12) * 0x100000000;
   }
-  return slots;
+  return out;
 }

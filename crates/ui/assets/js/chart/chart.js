@@ -6,6 +6,7 @@ import { inUnit } from "../format.js";
 import { zone } from "../settings.js";
 import { timeTicks } from "../time.js";
 import { labelsOf } from "./answer.js";
+import { slotsOf } from "./colours.js";
 import { Hover } from "./hover.js";
 import { place, scaleFor, valueTicks } from "./scale.js";
 
@@ -20,7 +21,9 @@ import { place, scaleFor, valueTicks } from "./scale.js";
  * @property {string[]} texts
  * @property {Int32Array} labels
  * @property {Uint8Array} slots
+ * @property {Float64Array} hashes of the labels
  * @property {{last: Float64Array, min: Float64Array, max: Float64Array, mean: Float64Array}} stats
+ * @property {any} query statistics of the query, as the server tells them
  * @property {boolean} classic
  * @property {boolean} histograms
  * @property {Float64Array | null} bounds
@@ -31,7 +34,7 @@ import { place, scaleFor, valueTicks } from "./scale.js";
  * @property {number} received when the last byte came, for measurements
  * @property {number | null} date
  *
- * @typedef {{display: import("../url_state.js").Display, log: boolean, yMin: number | null, unit: import("../format.js").Unit, boundUnit: import("../format.js").Unit}} Look
+ * @typedef {{display: import("../url_state.js").Display, log: boolean, yMin: number | null, yMax: number | null, unit: import("../format.js").Unit, boundUnit: import("../format.js").Unit}} Look
  */
 
 /** Trusted Types: the painter's address is the only script address this page makes. */
@@ -51,21 +54,22 @@ const painterAddress = (() => {
 const PADDING = { left: 56, right: 8, top: 8, bottom: 22 };
 
 export class Chart {
-  /** @param {{signal: AbortSignal, onZoom: (from: number, to: number) => void, onBack: () => void, onCross: (at: number | null) => void, onPick: (series: number, add: boolean) => void}} options */
+  /** @param {{signal: AbortSignal, onZoom: (from: number, to: number) => void, onBack: () => void, onCross: (at: number | null) => void, onPick: (series: number, add: boolean) => void, onNumbers: () => void}} options */
   constructor(options) {
     this.options = options;
     this.grid = h("canvas", { "aria-hidden": "true" });
     this.plot = h("canvas", { "aria-hidden": "true" });
+    this.marks = h("canvas", { "aria-hidden": "true" });
     this.over = h("canvas", { "aria-hidden": "true" });
     this.area = h("div", { class: "plot-area" });
-    this.element = h("div", { class: "chart", tabindex: "0", role: "img", "aria-label": "Graph, no data yet" }, this.grid, this.plot, this.over, this.area);
+    this.element = h("div", { class: "chart", tabindex: "0", role: "img", "aria-label": "Graph, no data yet" }, this.grid, this.plot, this.marks, this.over, this.area);
     this.worker = new Worker(/** @type {any} */ (painterAddress), { type: "module" });
     this.worker.onmessage = (event) => this.received(event.data);
     this.worker.onerror = () => this.failAll(new Error("The graph's worker could not be started."));
     const off = this.plot.transferControlToOffscreen();
     this.worker.postMessage({ type: "canvas", canvas: off }, [off]);
     /** @type {Head | null} */ this.head = null;
-    /** @type {Look} */ this.look = { display: "auto", log: false, yMin: null, unit: "", boundUnit: "" };
+    /** @type {Look} */ this.look = { display: "auto", log: false, yMin: null, yMax: null, unit: "", boundUnit: "" };
     /** @type {Uint8Array | null} */ this.hidden = null;
     this.scale = { y0: 0, y1: 1, log: false };
     this.from = 0;
@@ -131,6 +135,8 @@ export class Chart {
     signal.addEventListener("abort", stop, { once: true });
     try {
       const head = await this.call({ type: "load", request, earlier });
+      head.slots = slotsOf(head.hashes);
+      this.worker.postMessage({ type: "slots", slots: head.slots });
       this.head = head;
       this.hidden = null;
       this.from = start;
@@ -176,7 +182,7 @@ export class Chart {
     if (!this.head) return;
     const display = this.display;
     const { min, max, leastPositive } = await this.call({ type: "range", display, hidden: this.hidden });
-    this.scale = display === "heatmap" ? { y0: 0, y1: 1, log: false } : scaleFor(min, max, { log: this.look.log, yMin: this.look.yMin, stacked: display === "stacked", leastPositive });
+    this.scale = display === "heatmap" ? { y0: 0, y1: 1, log: false } : scaleFor(min, max, { log: this.look.log, yMin: this.look.yMin, yMax: this.look.yMax, stacked: display === "stacked", leastPositive });
     await this.draw();
   }
 
@@ -219,7 +225,7 @@ export class Chart {
   drawGrid(ink) {
     const { width, height, dpr } = this.size;
     const { rect } = this;
-    for (const canvas of [this.grid, this.over]) {
+    for (const canvas of [this.grid, this.marks, this.over]) {
       canvas.width = Math.round(width * dpr);
       canvas.height = Math.round(height * dpr);
       Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
@@ -231,7 +237,9 @@ export class Chart {
     context.lineWidth = 1;
     context.textBaseline = "middle";
     context.textAlign = "right";
-    for (const { at, text } of this.yTicks()) {
+    const ticks = this.yTicks();
+    this.element.dataset.ticks = ticks.map((tick) => tick.text).join("|");
+    for (const { at, text } of ticks) {
       const y = Math.round(rect.top + rect.height * (1 - at)) + 0.5;
       context.strokeStyle = ink("--grid");
       context.beginPath();
@@ -257,7 +265,7 @@ export class Chart {
     }
     context.strokeStyle = ink("--line");
     context.strokeRect(rect.left + 0.5, rect.top + 0.5, rect.width - 1, rect.height - 1);
-    this.drawExemplars(context, ink);
+    this.drawExemplars(ink);
   }
 
   yTicks() {
@@ -272,9 +280,13 @@ export class Chart {
     return valueTicks(this.scale, countMax, this.look.unit).map((value) => ({ at: place(this.scale, value), text: inUnit(value, this.look.unit, 5) })).filter((tick) => tick.at >= -0.001 && tick.at <= 1.001);
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {(name: string) => string} ink */
-  drawExemplars(context, ink) {
+  /** Marks above the lines and cells. @param {(name: string) => string} ink */
+  drawExemplars(ink) {
+    const context = this.marks.getContext("2d");
+    if (!context) return;
+    context.scale(this.size.dpr, this.size.dpr);
     context.fillStyle = ink("--warn");
+    context.strokeStyle = ink("--bg");
     for (const exemplar of this.exemplars) {
       const { x, y } = this.exemplarAt(exemplar);
       context.beginPath();
@@ -282,7 +294,9 @@ export class Chart {
       context.lineTo(x + 4, y);
       context.lineTo(x, y + 4);
       context.lineTo(x - 4, y);
+      context.closePath();
       context.fill();
+      context.stroke();
     }
   }
 
@@ -302,7 +316,11 @@ export class Chart {
   /** @param {typeof this.exemplars} exemplars */
   setExemplars(exemplars) {
     this.exemplars = exemplars.filter((one) => one.at >= this.from && one.at <= this.to);
-    void this.draw();
+    void this.draw().then(() => {
+      const last = this.exemplars[this.exemplars.length - 1];
+      this.element.dataset.exemplars = String(this.exemplars.length);
+      if (last) { const { x, y } = this.exemplarAt(last); this.element.dataset.lastExemplar = JSON.stringify([x, y]); }
+    });
   }
 
   /** One label of a series, "" when it has none. @param {number} s @param {string} name */

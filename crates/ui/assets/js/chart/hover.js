@@ -3,7 +3,7 @@
 import { copy } from "../copy.js";
 import { announce, button, fill, h, labelText, outside, visible } from "../dom.js";
 import { exact, inUnit } from "../format.js";
-import { zone } from "../settings.js";
+import { setting, zone } from "../settings.js";
 import { formatTime } from "../time.js";
 import { place } from "./scale.js";
 
@@ -244,7 +244,7 @@ export class Hover {
     this.wanted = null;
     this.shown = { series: -1 };
     fill(this.tip, h("div", { class: "tip-text" }, h("div", { class: "muted" }, `Exemplar, ${formatTime(found.at, zone())}`), h("div", null, h("b", null, exact(found.value))),
-      h("table", null, h("tbody", null, ...Object.entries(found.labels).map(([name, value]) => h("tr", null, h("td", { class: "muted" }, visible(name)), h("td", { class: "mono" }, outside(value)))))),
+      h("table", null, h("tbody", null, ...Object.entries(found.labels).map(([name, value]) => h("tr", null, h("td", { class: "muted" }, visible(name)), h("td", { class: "mono" }, traced(name, value)))))),
       h("div", { class: "small" }, labelText(found.series))));
     this.put(x, y);
     return true;
@@ -272,6 +272,7 @@ export class Hover {
       case "+": case "=": chart.options.onZoom(middle - span / 4, middle + span / 4); break;
       case "-": chart.options.onZoom(middle - span, middle + span); break;
       case "Backspace": chart.options.onBack(); break;
+      case "t": chart.options.onNumbers(); break;
       case "Enter": this.pin(); break;
       case "Escape": this.unpin(); break;
       default: return;
@@ -279,6 +280,12 @@ export class Hover {
     event.preventDefault();
     event.stopPropagation();
   }
+}
+
+/** A label of an exemplar; a trace leads to where the settings say. @param {string} name @param {string} value */
+function traced(name, value) {
+  const link = setting("traceLink");
+  return /trace_?id$/i.test(name) && link.includes("{}") ? outside(link.replace("{}", encodeURIComponent(value)), value) : outside(value);
 }
 
 /** Counts without the digits that adding fractions leaves. @param {number} value */

@@ -1,6 +1,6 @@
 // The worker of a graph: asks the server, keeps the numbers, paints them, and finds what is under the pointer.
 
-import { colourSlots, extent, fromBinary, fromJson, GRAPH_TYPE, isPresent, labelsOf, statistics } from "./answer.js";
+import { extent, fromBinary, fromJson, GRAPH_TYPE, hashes, isPresent, labelsOf, statistics } from "./answer.js";
 import { heatOf } from "./heatmap.js";
 import { areas, COLOURS_MAX, densityPixels, envelope, heatPixels, paths, PATHS_MAX, spanPixels, stack } from "./paint.js";
 import { place } from "./scale.js";
@@ -13,6 +13,8 @@ let data = null;
 let earlier = null;
 /** @type {Uint8Array} */
 let slots = new Uint8Array(0);
+/** @type {Float64Array} */
+let keys = new Float64Array(0);
 /** @type {Uint8Array} */
 let earlierSlots = new Uint8Array(0);
 /** @type {import("./heatmap.js").Heat | null} */
@@ -76,18 +78,18 @@ async function load(message) {
     data = answer.data;
     hidden = null;
     sums = null;
-    slots = colourSlots(data);
+    slots = new Uint8Array(data.n);
+    keys = hashes(data);
     heat = heatOf(data);
     earlier = null;
     if (other && !("failure" in other)) {
       earlier = other.data;
       earlier.start += message.request.start - /** @type {Request} */ (message.earlier).start;
-      earlierSlots = matchSlots(earlier);
     }
     const stats = statistics(data);
     const labels = data.labels.slice();
     post({
-      type: "data", id: message.id, start: data.start, step: data.step, count: data.count, n: data.n, total: data.total, names: data.names, texts: data.texts, labels, slots: slots.slice(), stats,
+      type: "data", id: message.id, start: data.start, step: data.step, count: data.count, n: data.n, total: data.total, names: data.names, texts: data.texts, labels, slots: slots.slice(), hashes: keys.slice(), stats, query: "stats" in answer ? answer.stats : null,
       classic: heat !== null && data.histograms === null, histograms: data.histograms !== null, bounds: heat?.bounds ?? null, heatMax: heat?.max ?? 0, warnings: answer.warnings, infos: answer.infos, bytes: answer.bytes, received: answer.received, date: answer.date,
     }, [labels.buffer, stats.last.buffer, stats.min.buffer, stats.max.buffer, stats.mean.buffer]);
   } catch (error) {
@@ -97,12 +99,8 @@ async function load(message) {
 
 /** Colours of the earlier series: those of the series with the same labels. @param {import("./answer.js").Data} other */
 function matchSlots(other) {
-  const known = new Map();
-  const now = /** @type {import("./answer.js").Data} */ (data);
-  for (let s = 0; s < now.n; s++) known.set(JSON.stringify(labelsOf(now, s)), slots[s]);
-  const out = colourSlots(other);
-  for (let s = 0; s < other.n; s++) out[s] = known.get(JSON.stringify(labelsOf(other, s))) ?? out[s];
-  return out;
+  const known = new Map([...keys].map((key, s) => [key, slots[s]]));
+  return Uint8Array.from(hashes(other), (key) => known.get(key) ?? key % 8);
 }
 
 /** @param {any} message @param {Transferable[]} [transfer] */
@@ -186,6 +184,13 @@ function hover(message) {
   post({ type: "hover", id: message.id, step: i, series: best, value: values[best * count + i], there: Boolean(isPresent(data, best, i)), row }, [row.buffer]);
 }
 
+/** The values of some series. @param {{id: number, series: number[]}} message */
+function rowsOf(message) {
+  if (!data) return;
+  const { count, values } = data;
+  post({ type: "rows", id: message.id, rows: message.series.map((s) => values.slice(s * count, (s + 1) * count)) });
+}
+
 /** All values as CSV or JSON text, in pieces. @param {{id: number, format: string}} message */
 function exportAll(message) {
   if (!data) return;
@@ -206,10 +211,12 @@ self.onmessage = (/** @type {MessageEvent} */ event) => {
     case "canvas": canvas = message.canvas; break;
     case "load": void load(message); break;
     case "abort": stop.abort(); break;
+    case "slots": slots = message.slots; if (earlier) earlierSlots = matchSlots(earlier); break;
     case "clear": data = earlier = heat = sums = null; paint(); break;
     case "range": hidden = message.hidden; sums = null; post({ type: "range", id: message.id, ...range(message.display) }); break;
     case "paint": view = message.view; paint(); post({ type: "painted", id: message.id }); break;
     case "hover": hover(message); break;
     case "export": exportAll(message); break;
+    case "rows": rowsOf(message); break;
   }
 };

@@ -6,7 +6,7 @@
  * A scale around the values shown.
  * @param {number} min smallest finite value
  * @param {number} max largest finite value
- * @param {{log?: boolean, yMin?: number | null, stacked?: boolean, leastPositive?: number}} options
+ * @param {{log?: boolean, yMin?: number | null, yMax?: number | null, stacked?: boolean, leastPositive?: number}} options
  * @returns {Scale}
  */
 export function scaleFor(min, max, options) {
@@ -17,10 +17,15 @@ export function scaleFor(min, max, options) {
     const exponent = (/** @type {number} */ e) => Math.max(-307, Math.min(307, e));
     const from = Math.min(306, exponent(Math.floor(Math.log10(low) + 1e-9)));
     const to = exponent(Math.ceil(Math.log10(max) - 1e-9));
-    return { y0: 10 ** from, y1: 10 ** Math.max(to, from + 1), log: true };
+    const fixedLow = options.yMin !== null && options.yMin !== undefined && options.yMin > 0 ? options.yMin : 0;
+    const y0 = fixedLow || 10 ** from;
+    const fixedHigh = options.yMax !== null && options.yMax !== undefined && options.yMax > y0 ? options.yMax : 0;
+    return { y0, y1: fixedHigh || Math.max(10 ** Math.max(to, from + 1), y0 * 10), log: true };
   }
   let low = options.stacked ? Math.min(0, min) : min;
   let high = options.stacked ? Math.max(0, max) : max;
+  const fixedHigh = options.yMax !== null && options.yMax !== undefined && options.yMax > (options.yMin ?? low);
+  if (fixedHigh) high = /** @type {number} */ (options.yMax);
   const fixed = options.yMin !== null && options.yMin !== undefined && options.yMin < high;
   if (fixed) low = /** @type {number} */ (options.yMin);
   const span = high - low;
@@ -28,12 +33,12 @@ export function scaleFor(min, max, options) {
     // All values are equal: the line stands in the middle.
     const half = Math.abs(high) > 1e-300 ? Math.abs(high) * 0.1 : 1;
     const bounded = (/** @type {number} */ v) => Math.max(-Number.MAX_VALUE / 2, Math.min(Number.MAX_VALUE / 2, v));
-    return { y0: Math.min(bounded(fixed ? low : low - half), Number.MAX_VALUE / 4), y1: bounded(high + half), log: false };
+    return { y0: Math.min(bounded(fixed ? low : low - half), Number.MAX_VALUE / 4), y1: bounded(fixedHigh && high > low ? high : high + half), log: false };
   }
   if (!Number.isFinite(span)) return { y0: -Number.MAX_VALUE / 2, y1: Number.MAX_VALUE / 2, log: false };
   const pad = span * 0.05;
   const keepZero = low >= 0 && low - pad < 0;
-  return { y0: fixed ? low : keepZero ? 0 : low - pad, y1: high + pad, log: false };
+  return { y0: fixed ? low : keepZero ? 0 : low - pad, y1: fixedHigh ? high : high + pad, log: false };
 }
 
 /** Where a value lies, 0 at the lower edge and 1 at the upper. @param {Scale} scale @param {number} value */
@@ -65,7 +70,8 @@ export function valueTicks(scale, countMax, unit = "") {
     const by = Math.max(1, Math.ceil((to - from) / Math.max(1, countMax)));
     const ticks = [];
     for (let e = from; e <= to; e += by) ticks.push(Number(`1e${e}`));
-    return ticks;
+    // Between fixed ends there may be no power of ten.
+    if (ticks.filter((tick) => tick >= y0 && tick <= y1).length > 1) return ticks;
   }
   const least = (y1 - y0) / Math.max(1, countMax);
   const step = unit.startsWith("bytes") ? binaryStep(least) : unit === "seconds" && least > 1 ? (SECONDS.find((s) => s >= least) ?? roundStep(least / 86_400) * 86_400) : roundStep(least);

@@ -12,7 +12,7 @@ export default async function alertmanagers(context) {
     try {
       const { data } = await ask("alertmanagers", {}, { signal });
       const rows = [...data.activeAlertmanagers.map((/** @type {any} */ one) => ({ url: one.url, active: true })), ...data.droppedAlertmanagers.map((/** @type {any} */ one) => ({ url: one.url, active: false }))];
-      fill(body, rows.length === 0 ? h("div", { class: "empty" }, "No Alertmanager is known: alerts are shown here and sent nowhere. Name some under alerting.") : h("table", null, h("thead", null, h("tr", null, h("th", { class: "fit" }, "State"), h("th", null, "Address"))),
+      fill(body, rows.length === 0 ? h("div", { class: "empty" }, "No Alertmanager is known: alerts are shown here and sent nowhere. Name some under alerting.") : h("table", null, h("thead", null, h("tr", null, h("th", { class: "fit", scope: "col" }, "State"), h("th", { scope: "col" }, "Address"))),
         h("tbody", null, ...rows.map((row) => h("tr", null, h("td", { class: "fit" }, stateWord(row.active ? "ok" : "dropped", row.active ? "active" : "dropped")), h("td", { class: "wrap" }, outside(row.url)))))));
     } catch (error) {
       if (!signal.aborted) fill(body, note("err", /** @type {Error} */ (error).message));

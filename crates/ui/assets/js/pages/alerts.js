@@ -55,7 +55,7 @@ export default async function alerts(context) {
     if (group === "") return void (stop = table(body, shown));
     const stops = groupBy(shown, (row) => (group === "(group)" ? `${row.group} · ${row.file}` : row.labels[group] ?? "(none)")).map(([title, members]) => {
       const firing = members.filter((row) => row.state === "firing").length;
-      append(body, [h("div", { class: "section" }, h("h2", null, visible(title)), h("span", { class: "count" }, `${members.length}`), firing > 0 && stateWord("firing", `${firing} firing`))]);
+      append(body, [h("div", { class: "section" }, h("h2", null, visible(title.slice(0, 200))), h("span", { class: "count" }, `${members.length}`), firing > 0 && stateWord("firing", `${firing} firing`))]);
       return table(body, members);
     });
     stop = () => stops.forEach((end) => end());
@@ -73,7 +73,7 @@ export default async function alerts(context) {
     const toggle = () => { if (open.has(row.key)) open.delete(row.key); else open.add(row.key); tr.replaceWith(...line(row)); };
     const tr = h("tr", null,
       h("td", { class: "fit" }, stateWord(row.state)),
-      h("td", { class: "fit" }, button(visible(row.name), { class: "link", "aria-expanded": String(open.has(row.key)), on: { click: () => { if (next) next.remove(); toggle(); } } })),
+      h("td", { class: "fit" }, button(visible(row.name.slice(0, 200)), { class: "link", "aria-expanded": String(open.has(row.key)), on: { click: () => { if (next) next.remove(); toggle(); } } })),
       h("td", null, labelText(row.labels, (name) => name !== "alertname"), setting("annotations") && h("div", { class: "muted" }, row.annotations.summary ?? row.annotations.description ?? "")),
       h("td", { class: "fit", title: row.since ? `${formatTime(row.since, zone())} ${zone()}` : "" }, row.since ? ago(row.since) : row.state === "unknown" ? "not evaluated yet" : ""),
       h("td", { class: "num", title: exact(row.value) }, Number.isNaN(row.value) && row.since === null ? "" : plain(row.value, 5)),
@@ -88,7 +88,7 @@ export default async function alerts(context) {
     h("pre", null, row.rule.query),
     h("div", { class: "row muted" }, `for ${humanSeconds(row.rule.duration)}`, row.rule.keepFiringFor ? `, keeps firing for ${humanSeconds(row.rule.keepFiringFor)}` : "", ` · group ${row.group} · ${row.file}`),
     h("div", null, ...chips(row.labels, (name, value) => { search = `"${name}":"${value}"`; field.value = search; context.setParams({ search }); draw(); })),
-    h("table", { class: "plain" }, h("tbody", null, ...Object.entries(row.annotations).map(([name, value]) => h("tr", null, h("th", null, visible(name)), h("td", { class: "wrap" }, outside(value)))))),
+    h("table", { class: "plain" }, h("tbody", null, ...Object.entries(row.annotations).map(([name, value]) => h("tr", null, h("th", { scope: "row" }, visible(name)), h("td", { class: "wrap" }, outside(value)))))),
     row.rule.lastError && note("err", row.rule.lastError)));
 
   /** @param {Row} row */

@@ -1,7 +1,7 @@
 // Service discovery: labels before and after relabelling; for what was dropped, the rule that dropped it.
 
 import { ask } from "../api.js";
-import { append, button, chips, fill, h, note, openDialog, stateWord, visible } from "../dom.js";
+import { append, button, chips, fill, h, note, openDialog, stateWord, toast, visible } from "../dom.js";
 import { slices } from "../rows.js";
 import { groupBy, holds, searchField, stateButtons } from "./lists.js";
 import { choice } from "./range.js";
@@ -37,8 +37,8 @@ export default async function discovery(context) {
       const tbody = h("tbody");
       const active = members.filter((row) => row.state === "active").length;
       const total = dropped[name] ?? 0;
-      const element = h("section", null, h("div", { class: "section" }, h("h2", null, visible(name)), h("span", { class: "muted" }, `${active} active, ${total} dropped`)),
-        h("div", { class: "scroll-x" }, h("table", { class: "fixed" }, h("thead", null, h("tr", null, h("th", null, "State"), h("th", { style: { width: "55%" } }, "Discovered labels"), h("th", null, "Target labels"), h("th", { style: { width: "56px" } }, ""))), tbody)));
+      const element = h("section", null, h("div", { class: "section" }, h("h2", null, visible(name.slice(0, 200))), h("span", { class: "muted" }, `${active} active, ${total} dropped`)),
+        h("div", { class: "scroll-x" }, h("table", { class: "fixed" }, h("thead", null, h("tr", null, h("th", { scope: "col" }, "State"), h("th", { scope: "col", style: { width: "55%" } }, "Discovered labels"), h("th", { scope: "col" }, "Target labels"), h("th", { scope: "col", style: { width: "56px" } }, ""))), tbody)));
       stops.push(slices(tbody, members, line, 40));
       return element;
     }, 10));
@@ -50,18 +50,28 @@ export default async function discovery(context) {
     return h("tr", null, h("td", { class: "fit" }, stateWord(row.state === "active" ? "up" : "dropped", row.state)), h("td", null, ...chips(row.discoveredLabels)), outcome, h("td", { class: "fit" }, button("steps", { class: "link", on: { click: () => void steps(row) } })));
   };
 
-  /** @param {any} row @returns {Promise<any[]>} */
-  const stepsOf = async (row) => (await ask("targets/relabel_steps", { scrapePool: row.scrapePool, labels: JSON.stringify(row.discoveredLabels) }, { signal })).data.steps;
+  /** Steps of relabelling; null, and a word about it, when they cannot be had. @param {any} row @returns {Promise<any[] | null>} */
+  const stepsOf = async (row) => {
+    try {
+      return (await ask("targets/relabel_steps", { scrapePool: row.scrapePool, labels: JSON.stringify(row.discoveredLabels) }, { signal })).data.steps;
+    } catch (error) {
+      toast(/** @type {Error} */ (error).message.slice(0, 300));
+      return null;
+    }
+  };
 
   /** @param {any} row @param {HTMLElement} cell */
   const why = async (row, cell) => {
-    const at = (await stepsOf(row)).find((step) => !step.keep);
+    const all = await stepsOf(row);
+    if (!all) return;
+    const at = all.find((step) => !step.keep);
     fill(cell, at ? [h("span", { class: "muted" }, "dropped by "), h("code", null, ruleText(at.rule))] : h("span", { class: "muted" }, "no rule drops it now"));
   };
 
   /** @param {any} row */
   const steps = async (row) => {
     const all = await stepsOf(row);
+    if (!all) return;
     let before = row.discoveredLabels;
     let gone = false;
     const list = all.map((step, i) => {
@@ -71,7 +81,7 @@ export default async function discovery(context) {
       return item;
     });
     openDialog(`Relabelling in ${row.scrapePool}`, h("div", null, ...chips(row.discoveredLabels)),
-      all.length === 0 ? h("div", { class: "empty" }, "This pool has no relabel_configs.") : h("table", null, h("thead", null, h("tr", null, h("th", null, ""), h("th", null, "Rule"), h("th", null, "What it changes"))), h("tbody", null, ...list)));
+      all.length === 0 ? h("div", { class: "empty" }, "This pool has no relabel_configs.") : h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, ""), h("th", { scope: "col" }, "Rule"), h("th", { scope: "col" }, "What it changes"))), h("tbody", null, ...list)));
   };
 
   const load = async () => {

@@ -1,13 +1,14 @@
 // The tab Graph: time range, resolution, look; the graph and its legend.
 
-import { ask, encode, features, metadata } from "../api.js";
+import { ask, features, metadata } from "../api.js";
 import { Chart } from "../chart/chart.js";
 import { Legend } from "../chart/legend.js";
-import { copy, csvField, save } from "../copy.js";
-import { button, fill, h } from "../dom.js";
-import { exact, unitOf } from "../format.js";
+import { copy } from "../copy.js";
+import { button, fill, h, menu, visible } from "../dom.js";
+import { bytes, grouped, inUnit, unitOf } from "../format.js";
 import { tokens } from "../editor/tokens.js";
-import { formatDuration, parseDuration } from "../time.js";
+import { zone } from "../settings.js";
+import { formatDuration, formatTime, humanSeconds, parseDuration } from "../time.js";
 import { stepOf } from "../url_state.js";
 import { curl } from "./query.js";
 import { choice, momentField, rangeField } from "./range.js";
@@ -28,9 +29,11 @@ export class GraphTab {
       onBack: () => this.back(),
       onCross: (at) => panel.hooks.cross(panel, at),
       onPick: (series, add) => this.legend.pick(series, add),
+      onNumbers: () => void this.showNumbers(),
     });
     this.legend = new Legend(this.chart);
-    this.element = h("div", null, this.controls, this.empty, this.chart.element, this.legend.element);
+    this.numbers = h("div");
+    this.element = h("div", null, this.controls, this.empty, this.chart.element, this.legend.element, this.numbers);
     this.all = false;
     /** @type {{end: number | null, rangeMs: number}[]} */ this.zooms = [];
     /** @type {[string, string][]} */ this.lastParams = [];
@@ -60,12 +63,32 @@ export class GraphTab {
       choice("Resolution", [["low", "Low res."], ["medium", "Medium res."], ["high", "High res."], ...(value === "step" ? /** @type {[string, string][]} */ ([["step", "Own step"]]) : [])], value, (density) => change({ resolution: { type: "auto", density } })),
       stepField,
       choice("Drawn as", [["auto", "Automatic"], ["lines", "Lines"], ["stacked", "Stacked"], ["steps", "Steps"], ["points", "Points"], ...(this.heatable ? /** @type {[string, string][]} */ ([["heatmap", "Heatmap"]]) : [])], state.display, (display) => look({ display })),
-      button("Log", { "aria-pressed": String(state.log), title: "Logarithmic axis", on: { click: () => look({ log: !state.log }) } }),
-      button("From 0", { "aria-pressed": String(state.yMin === 0), title: "The axis begins at zero", on: { click: () => look({ yMin: state.yMin === 0 ? null : 0 }) } }),
+      menu(`Axis${state.log ? ": log" : ""}${state.yMin !== null || state.yMax !== null ? ": fixed" : ""}`, { class: "axis" }, () => this.axisMenu(look)),
       button("Exemplars", { "aria-pressed": String(state.exemplars), on: { click: () => { state.exemplars = !state.exemplars; this.panel.hooks.write(true); this.drawControls(); void this.exemplars(); } } }),
       choice("Compare with", [["0s", "No comparison"], ["1d", "1 day earlier"], ["1w", "1 week earlier"]], formatDuration(state.compareMs) === "0s" ? "0s" : formatDuration(state.compareMs), (text) => change({ compareMs: parseDuration(text) ?? 0 })),
+      button("Numbers", { title: "The graph as a table (t in the graph)", on: { click: () => void this.showNumbers() } }),
       this.zooms.length > 0 && button("Zoom back", { title: "Backspace in the graph", on: { click: () => this.back() } }),
       this.chart.head !== null && this.chart.head.total > this.chart.head.n && !this.all && button(`${this.chart.head.total > SERIES_LIMIT ? `${SERIES_LIMIT} of` : "All"} ${this.chart.head.total} series`, { on: { click: () => { this.all = true; void this.panel.run(false); } } }));
+  }
+
+  /** Linear or logarithmic, from zero, or between fixed ends. @param {(what: any) => void} look */
+  axisMenu(look) {
+    const { state } = this.panel;
+    const check = (/** @type {string} */ text, /** @type {boolean} */ checked, /** @type {() => void} */ change) => h("label", { class: "field check" }, text, h("input", { type: "checkbox", checked, on: { change } }));
+    const end = (/** @type {"yMin" | "yMax"} */ name, /** @type {string} */ text) => {
+      const field = h("input", { value: state[name] ?? "", placeholder: "by the values", "aria-label": text, style: { width: "110px" }, on: { change: () => {
+        const value = field.value.trim() === "" ? null : Number(field.value);
+        if (value === null || Number.isFinite(value)) look({ [name]: value });
+        else field.setAttribute("aria-invalid", "true");
+      } } });
+      return h("label", { class: "field" }, text, field);
+    };
+    return [check("Logarithmic", state.log, () => look({ log: !state.log })), check("From zero", state.yMin === 0, () => look({ yMin: state.yMin === 0 ? null : 0 })), end("yMin", "Lowest"), end("yMax", "Highest")];
+  }
+
+  async showNumbers() {
+    const { toggleNumbers } = await import("../chart/numbers.js");
+    await toggleNumbers(this.chart, this.numbers);
   }
 
   get heatable() {
@@ -88,7 +111,7 @@ export class GraphTab {
 
   applyLook() {
     const { state } = this.panel;
-    return this.chart.setLook({ display: state.display, log: state.log, yMin: state.yMin });
+    return this.chart.setLook({ display: state.display, log: state.log, yMin: state.yMin, yMax: state.yMax });
   }
 
   clear() {
@@ -108,7 +131,7 @@ export class GraphTab {
     const known = await features();
     const binary = known.ferula?.graph === true;
     const about = await metadata();
-    Object.assign(this.chart.look, { display: state.display, log: state.log, yMin: state.yMin, unit: unitFor(expr, about), boundUnit: boundUnitFor(expr) });
+    Object.assign(this.chart.look, { display: state.display, log: state.log, yMin: state.yMin, yMax: state.yMax, unit: unitFor(expr, about), boundUnit: boundUnitFor(expr) });
     this.lastParams = [["query", expr], ["start", String(start / 1000)], ["end", String(end / 1000)], ["step", String(step / 1000)]];
     const head = await this.chart.load({ params: [["query", expr]], start, end, step, binary, seriesMax: this.all ? SERIES_LIMIT : SERIES_MAX, rank: state.rank, compareMs: state.compareMs }, signal);
     this.legend.rank = state.rank;
@@ -116,12 +139,23 @@ export class GraphTab {
     this.drawControls();
     this.empty.hidden = head.n > 0;
     this.chart.element.hidden = head.n === 0;
-    if (head.n === 0) fill(this.empty, await whyEmpty(expr, state.end, state.rangeMs, signal));
+    if (head.n === 0) fill(this.empty, await (await import("./empty.js")).whyEmpty(expr, state.end, state.rangeMs, signal));
+    fill(this.numbers);
     void this.exemplars();
     const points = head.n * head.count;
     const summary = `${head.n === head.total ? head.n : `${head.n} of ${head.total}`} series · step ${formatDuration(step)} · ${points > 10_000 ? `${Math.round(points / 1000)}k` : points} points`;
-    this.chart.element.setAttribute("aria-label", `Graph of ${expr.slice(0, 200)}: ${head.n} series over ${formatDuration(state.rangeMs)}. Arrow keys move through it; the numbers are in the table below.`);
-    return { summary, warnings: head.warnings, infos: head.infos, date: head.date };
+    this.chart.element.setAttribute("aria-label", this.words(expr, head));
+    const q = head.query;
+    const stats = q && /** @type {[string, string][]} */ ([["Samples used", grouped(q.samples)], ["Samples read", grouped(q.read)], ["Peak samples", grouped(q.peak)], ["Peak memory", bytes(q.bytes)], ["Time on the server", humanSeconds(q.seconds)], ["Bytes received", bytes(head.bytes)]]);
+    return { summary, stats, warnings: head.warnings, infos: head.infos, date: head.date };
+  }
+
+  /** The graph for those who do not see it. @param {string} expr @param {import("../chart/chart.js").Head} head */
+  words(expr, head) {
+    const { last } = head.stats;
+    const name = (/** @type {number} */ s) => Object.entries(this.chart.labels(s)).map(([key, value]) => `${key} ${value}`).join(", ").slice(0, 120) || "the series";
+    const top = [...head.slots.keys()].filter((s) => !Number.isNaN(last[s])).sort((a, b) => last[b] - last[a]).slice(0, 3).map((s) => `${name(s)}: ${inUnit(last[s], this.chart.look.unit)}`);
+    return visible(`Graph of ${expr.slice(0, 200)}: ${head.total} series from ${formatTime(this.chart.from, zone())} to ${formatTime(this.chart.to, zone())}. ${top.length > 0 ? `Highest at the end: ${top.join("; ")}. ` : ""}Arrow keys move through it, t shows its numbers.`);
   }
 
   async exemplars() {
@@ -146,19 +180,8 @@ export class GraphTab {
   /** @param {"csv" | "json"} format */
   async export(format) {
     if (!this.chart.head) return;
-    const { series } = await this.chart.call({ type: "export", format });
-    if (format === "json") {
-      const result = series.map((/** @type {any} */ one) => ({ metric: one.labels, values: one.cells.map((/** @type {[number, number]} */ [t, v]) => [t, exact(v)]) }));
-      save("query.json", "application/json", [JSON.stringify({ status: "success", data: { resultType: "matrix", result } })]);
-      return;
-    }
-    const names = [...new Set(series.flatMap((/** @type {any} */ one) => Object.keys(one.labels)))].sort();
-    const lines = [[...names, "time", "value"].map((name) => csvField(String(name))).join(",")];
-    for (const one of series) {
-      const labels = names.map((name) => csvField(one.labels[/** @type {string} */ (name)] ?? "")).join(",");
-      for (const [t, v] of one.cells) lines.push(`${labels}${names.length ? "," : ""}${new Date(t * 1000).toISOString()},${exact(v)}`);
-    }
-    save("query.csv", "text/csv", [lines.join("\n") + "\n"]);
+    const [{ series }, { saveGraph }] = await Promise.all([this.chart.call({ type: "export" }), import("./export.js")]);
+    saveGraph(series, format);
   }
 }
 
@@ -174,27 +197,3 @@ export function boundUnitFor(expr) {
   const name = tokens(expr).find((token) => token.kind === "name");
   return unitOf(name ? expr.slice(name.from, name.to).replace(/_bucket$/, "") : "");
 }
-
-/** Which part of a query without an answer is empty. @param {string} expr @param {number | null} end @param {number} rangeMs @param {AbortSignal} signal */
-export async function whyEmpty(expr, end, rangeMs, signal) {
-  const selectors = [...expr.matchAll(/([a-zA-Z_:][\w:]*)?\s*\{[^{}]*\}|[a-zA-Z_:][\w:]*/g)];
-  const all = tokens(expr);
-  const stop = (end ?? Date.now()) / 1000;
-  const range = { start: stop - Math.max(rangeMs / 1000, 300), end: stop };
-  for (const token of all.filter((one) => one.kind === "name")) {
-    const name = expr.slice(token.from, token.to);
-    try {
-      const match = (/** @type {string} */ text) => ask("series", { "match[]": [text], ...range, limit: 1 }, { signal, quiet: true });
-      if ((await match(name)).data.length === 0) {
-        const ever = await ask("series", { "match[]": [name], limit: 1 }, { signal, quiet: true });
-        return ever.data.length === 0 ? `No data: there is no metric ${name}.` : `No data: ${name} has no samples in this range; it has at other times.`;
-      }
-      const whole = selectors.find((found) => (found.index ?? -1) <= token.from && (found.index ?? 0) + found[0].length >= token.to)?.[0];
-      if (whole && whole !== name && (await match(whole)).data.length === 0) return `No data: ${name} exists, but no series matches ${whole.slice(name.length).trim()}.`;
-    } catch { /* A guess only; the general words follow. */ }
-  }
-  return "The query is fine and its answer is empty.";
-}
-
-/** @param {import("../api.js").Params} params */
-export const asParams = (params) => [...encode(params)];

@@ -1,7 +1,7 @@
 // One panel: editor, Run and Stop, tabs, and what they show.
 
 import { ask, explained, isAbort } from "../api.js";
-import { announce, button, fill, h, menu, note, visible } from "../dom.js";
+import { announce, button, fill, h, menu, note, openDialog, visible } from "../dom.js";
 import { Editor } from "../editor/editor.js";
 import { remember, setting } from "../settings.js";
 import { GraphTab } from "./graph_tab.js";
@@ -16,7 +16,7 @@ import { TableTab } from "./table_tab.js";
  * @property {(close: () => void) => any[]} [actions]
  * @property {() => void} [clear]
  *
- * @typedef {{summary: string, warnings?: string[], infos?: string[], date?: number | null}} Ran
+ * @typedef {{summary: string, stats?: [string, string][] | null, warnings?: string[], infos?: string[], date?: number | null}} Ran
  */
 
 const TITLES = /** @type {[import("../url_state.js").Tab, string][]} */ ([["table", "Table"], ["graph", "Graph"], ["raw", "Raw"], ["tree", "Tree"], ["explain", "Explain"]]);
@@ -35,17 +35,20 @@ export class PanelView {
     });
     this.runButton = button("Run", { class: "primary", on: { click: () => (this.running ? this.stop() : void this.run(true)) } });
     this.status = h("span", { class: "muted small", role: "status" });
+    this.more = h("span");
     this.messages = h("div");
+    this.above = h("div", { class: "above" });
     this.body = h("div", { class: "panel-body", role: "tabpanel" });
     this.tabs = h("div", { class: "tabs", role: "tablist" }, ...TITLES.map(([tab, title]) => button(title, {
       role: "tab", data: { tab }, on: { click: () => this.setTab(tab), keydown: (/** @type {KeyboardEvent} */ e) => this.tabKey(e) },
     })));
     this.element = h("section", { class: "panel", "aria-label": "Query panel" },
       h("div", { class: "panel-top" }, this.editor.element, this.runButton,
+        button("Metrics", { title: "Find a metric and insert it", on: { click: () => void this.openMetrics() } }),
         button("History", { on: { click: () => hooks.history(this) } }),
         menu("⋯", { class: "bare", "aria-label": "More", title: "More" }, (close) => this.actions(close))),
-      h("div", { class: "panel-bar" }, this.tabs, h("span", { class: "end" }, this.status)),
-      this.messages, this.body);
+      h("div", { class: "panel-bar" }, this.tabs, h("span", { class: "end" }, this.status, this.more)),
+      this.messages, this.above, this.body);
     /** @type {Partial<Record<string, TabView>>} */ this.views = {};
     /** @type {GraphTab | null} */ this.graph = null;
     this.drawTabs();
@@ -148,15 +151,21 @@ export class PanelView {
     this.own.signal.addEventListener("abort", ended, { once: true });
     this.running = controller;
     this.setBusy(true);
+    fill(this.more);
     const began = performance.now();
+    // Nobody should wonder whether anything happens.
+    const clock = setInterval(() => { this.status.textContent = `Running for ${Math.round((performance.now() - began) / 1000)} s. Esc stops it.`; }, 1000);
     try {
       const view = await this.open();
       if (controller.signal.aborted) return;
+      void this.showTree(expr, controller.signal);
       const ran = await view.run(expr, controller.signal);
       if (controller.signal.aborted) return;
       const took = performance.now() - began;
       const text = `${ran.summary} · ${took < 1000 ? `${Math.round(took)} ms` : `${(took / 1000).toFixed(2)} s`}`;
       this.status.textContent = text;
+      const { stats } = ran;
+      fill(this.more, stats && [" ", button("Statistics", { class: "link small", on: { click: () => openDialog("Statistics of the query", h("table", { class: "plain" }, h("tbody", null, ...stats.map(([name, value]) => h("tr", null, h("th", { scope: "row" }, name), h("td", { class: "num" }, value)))))) } })]);
       announce(text);
       fill(this.messages,
         ...(setting("warnings") ? (ran.warnings ?? []).map((warning) => note("warn", warning)) : []),
@@ -169,12 +178,22 @@ export class PanelView {
       if (controller.signal.aborted && this.running !== controller) return;
       this.failed(isAbort(error) || controller.signal.aborted ? null : explained(error), expr);
     } finally {
+      clearInterval(clock);
       this.own.signal.removeEventListener("abort", ended);
       if (this.running === controller) {
         this.running = null;
         this.setBusy(false);
       }
     }
+  }
+
+  /** The tree above the answer, as Prometheus' pages have it. @param {string} expr @param {AbortSignal} signal */
+  async showTree(expr, signal) {
+    fill(this.above);
+    if (!this.state.showTree || this.state.tab === "tree") return;
+    const tree = new (await import("./tree_tab.js")).TreeTab(this);
+    fill(this.above, tree.element);
+    await tree.run(expr, signal).catch(() => fill(this.above));
   }
 
   /** Says what was probably meant instead; a click takes it. @param {string} expr */
@@ -225,11 +244,30 @@ export class PanelView {
     return [
       item("Format expression", () => void this.editor.format()),
       ...(this.view?.actions?.(close) ?? []),
+      item(this.state.showTree ? "Hide tree" : "Show tree", () => this.change({ showTree: !this.state.showTree })),
       item("Duplicate panel", () => this.hooks.duplicate(this)),
       item("Move up", () => this.hooks.move(this, -1)),
       item("Move down", () => this.hooks.move(this, 1)),
       item("Remove panel", () => this.hooks.remove(this)),
     ];
+  }
+
+  /** The metrics explorer; a click inserts a selector at the cursor. */
+  async openMetrics() {
+    const place = h("div");
+    const { selectionStart, selectionEnd } = this.editor.area;
+    const own = new AbortController();
+    const dialog = openDialog("Metrics", place);
+    dialog.classList.add("wide");
+    dialog.addEventListener("close", () => own.abort());
+    const insert = (/** @type {string} */ selector) => {
+      dialog.close();
+      this.editor.area.focus();
+      this.editor.area.setSelectionRange(selectionStart, selectionEnd);
+      this.editor.insert(selector);
+      this.editor.close();
+    };
+    await (await import("./metrics.js")).default(/** @type {any} */ ({ root: place, signal: own.signal, params: new URLSearchParams(), insert }));
   }
 
   end() {

@@ -1,9 +1,7 @@
 // The query page: its panels, their order, and the address that holds all of it.
 
-import { ask } from "../api.js";
 import { copy } from "../copy.js";
-import { button, fill, h, note, openDialog } from "../dom.js";
-import { forgetHistory, history as ran, setting, starred, toggleStar } from "../settings.js";
+import { button, fill, h, note } from "../dom.js";
 import { humanSeconds } from "../time.js";
 import { newPanel, readPanels, writePanels } from "../url_state.js";
 import { PanelView } from "./panel.js";
@@ -70,7 +68,7 @@ export default function query(context) {
       write(true);
     },
     /** @param {PanelView} view */
-    history: (view) => openHistory(view),
+    history: async (view) => (await import("./history.js")).openHistory(view),
   };
 
   /** @param {import("../url_state.js").Panel} state @param {PanelView} [after] */
@@ -84,7 +82,7 @@ export default function query(context) {
 
   const head = h("div", null, h("h1", { class: "unseen" }, "Query"), skew);
   const below = h("div", { class: "row below" },
-    button("Add panel", { on: { click: () => { const view = add({ ...newPanel(), rangeMs: views[0]?.state.rangeMs ?? 3_600_000, tab: views[0]?.state.tab === "graph" ? "graph" : "table" }); write(true); view.editor.area.focus(); } } }),
+    button("Add panel", { on: { click: () => { const view = add({ ...newPanel(), rangeMs: views[0]?.state.rangeMs ?? 3_600_000, end: linked ? views[0]?.state.end ?? null : null, tab: views[0]?.state.tab === "graph" ? "graph" : "table" }); write(true); view.editor.area.focus(); } } }),
     h("label", { class: "check" }, h("input", { type: "checkbox", checked: linked, on: { change: (/** @type {any} */ e) => { linked = e.target.checked; write(false); } } }), "Link time ranges and crosshairs"),
     button("Copy link", { on: { click: () => void copy(location.origin + address(), "Link copied") } }));
   fill(root, head, list, below);
@@ -106,32 +104,8 @@ function showSkew(place, seconds) {
   else fill(place, note("warn", `The server's clock and this browser's are ${humanSeconds(Math.abs(seconds))} apart (the ${seconds > 0 ? "browser" : "server"} is ahead): “now” is not the same moment for both.`));
 }
 
-/** @param {PanelView} view */
-function openHistory(view) {
-  const list = h("div", { class: "history-list" });
-  const field = h("input", { type: "search", style: { width: "100%" }, placeholder: "Search queries", "aria-label": "Search queries" });
-  const dialog = openDialog("Query history", field, list,
-    h("div", { class: "row" }, button("Forget all but starred", { on: { click: () => { forgetHistory(); draw(); } } }), !setting("history") && h("span", { class: "muted" }, "History is switched off in the settings.")));
-  const draw = () => {
-    const stars = starred();
-    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const queries = [...stars, ...ran().filter((query) => !stars.includes(query))].filter((query) => words.every((word) => query.toLowerCase().includes(word)));
-    fill(list, ...queries.slice(0, 500).map((query) => h("div", { class: "option" },
-      button(stars.includes(query) ? "★" : "☆", { class: "bare", "aria-label": stars.includes(query) ? "Remove star" : "Star", "aria-pressed": String(stars.includes(query)), on: { click: () => { toggleStar(query); draw(); } } }),
-      h("span", { class: "text" }, query),
-      button("Use", { on: { click: () => { dialog.close(); view.editor.replaceAll(query); void view.run(true); } } }))));
-    if (queries.length === 0) fill(list, h("div", { class: "empty" }, "No queries yet."));
-  };
-  field.addEventListener("input", draw);
-  draw();
-  field.focus();
-}
-
 /** A command line that asks the same. @param {string} path @param {[string, string][]} params */
 export function curl(path, params) {
   const quoted = (/** @type {string} */ text) => `'${text.replaceAll("'", `'\\''`)}'`;
   return `curl -sS ${quoted(new URL(`api/v1/${path}`, document.baseURI).href)} ${params.map(([name, value]) => `--data-urlencode ${quoted(`${name}=${value}`)}`).join(" ")}`;
 }
-
-/** @param {string} expr @param {AbortSignal} signal */
-export const parsed = (expr, signal) => ask("parse_query", { query: expr }, { signal });

@@ -1,6 +1,6 @@
 // Fields for a range of time, its end, and the moment of a table.
 
-import { button, h } from "../dom.js";
+import { button, clipped, h } from "../dom.js";
 import { zone } from "../settings.js";
 import { formatDuration, formatTime, parseDuration, parseTime } from "../time.js";
 
@@ -38,6 +38,6 @@ export function momentField(at, stepMs, label, change) {
 
 /** @template {string} T @param {string} label @param {[T, string][]} options @param {T} value @param {(value: T) => void} change */
 export function choice(label, options, value, change) {
-  const select = h("select", { "aria-label": label, title: label, on: { change: () => change(/** @type {T} */ (select.value)) } }, ...options.map(([one, text]) => h("option", { value: one, selected: one === value }, text)));
+  const select = h("select", { "aria-label": label, title: label, on: { change: () => change(/** @type {T} */ (select.value)) } }, ...options.map(([one, text]) => h("option", { value: one, selected: one === value }, clipped(text, 80))));
   return select;
 }

@@ -2,6 +2,7 @@
 
 import { ask } from "../api.js";
 import { append, button, fill, h, labelText, note, stateWord, visible } from "../dom.js";
+import { grouped } from "../format.js";
 import { slices } from "../rows.js";
 import { zone } from "../settings.js";
 import { ago, formatTime, humanSeconds } from "../time.js";
@@ -17,6 +18,7 @@ export default async function rules(context) {
   let search = params.get("search") ?? "";
   let order = params.get("order") ?? "";
   /** @type {any[]} */ let groups = [];
+  /** Samples of the last evaluation, by file and group. @type {Map<string, number>} */ let samples = new Map();
   let stop = () => {};
   const controls = h("span", { class: "row" });
   const body = h("div");
@@ -46,8 +48,9 @@ export default async function rules(context) {
   const section = (group) => {
     const failing = group.rules.filter((/** @type {any} */ rule) => rule.health === "err").length;
     return h("section", null,
-      h("div", { class: "section" }, h("h2", null, visible(group.name)), h("span", { class: "muted" }, visible(group.file)), failing > 0 && stateWord("err", `${failing} failing`),
+      h("div", { class: "section" }, h("h2", null, visible(group.name.slice(0, 200))), h("span", { class: "muted" }, visible(group.file.slice(0, 300))), failing > 0 && stateWord("err", `${failing} failing`),
         h("span", { class: "muted" }, `every ${humanSeconds(group.interval)}, took ${humanSeconds(group.evaluationTime)}`, meter(group.evaluationTime, group.interval, "Time of one evaluation against the interval")),
+        samples.has(`${group.file};${group.name}`) && h("span", { class: "muted" }, `${grouped(samples.get(`${group.file};${group.name}`) ?? 0)} samples`),
         h("span", { class: "muted", title: evaluated(group.lastEvaluation) ? formatTime(evaluated(group.lastEvaluation), zone()) : "" }, evaluated(group.lastEvaluation) ? ago(evaluated(group.lastEvaluation)) : "not evaluated yet")),
       h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["Health", "Rule", "Expression", "Took", "Last", ""].map((title) => h("th", { scope: "col", class: title === "Expression" ? "" : title === "Took" ? "num fit" : "fit" }, title)))), h("tbody", null, ...group.rules.map((/** @type {any} */ rule) => line(rule, group))))));
   };
@@ -55,7 +58,7 @@ export default async function rules(context) {
   /** @param {any} rule @param {any} group */
   const line = (rule, group) => h("tr", null,
     h("td", null, stateWord(rule.health === "err" ? "err" : rule.health, { ok: "ok", err: "failing", unknown: "unknown" }[/** @type {"ok"} */ (rule.health)])),
-    h("td", null, h("b", null, visible(rule.name)), rule.type === "alerting" ? h("span", { class: "muted" }, ` alert${rule.duration ? `, for ${humanSeconds(rule.duration)}` : ""}`) : "", Object.keys(rule.labels ?? {}).length > 0 && h("div", null, labelText(rule.labels))),
+    h("td", null, h("b", null, visible(rule.name.slice(0, 200))), rule.type === "alerting" ? h("span", { class: "muted" }, ` alert${rule.duration ? `, for ${humanSeconds(rule.duration)}` : ""}`) : "", Object.keys(rule.labels ?? {}).length > 0 && h("div", null, labelText(rule.labels))),
     h("td", null, h("pre", null, rule.query), rule.lastError && note("err", rule.lastError)),
     h("td", { class: "num" }, humanSeconds(rule.evaluationTime)),
     h("td", { class: "fit muted" }, evaluated(rule.lastEvaluation) ? ago(evaluated(rule.lastEvaluation)) : "never"),
@@ -64,7 +67,9 @@ export default async function rules(context) {
 
   const load = async () => {
     try {
-      groups = (await ask("rules", {}, { signal })).data.groups;
+      const [answer, counts] = await Promise.all([ask("rules", {}, { signal }), ask("query", { query: "prometheus_rule_group_last_evaluation_samples" }, { signal, quiet: true }).then((found) => found.data.result, () => [])]);
+      groups = answer.data.groups;
+      samples = new Map(counts.map((/** @type {any} */ one) => [one.metric.rule_group, Number(one.value[1])]));
       drawControls();
       draw();
     } catch (error) {

@@ -1,13 +1,13 @@
 // The tab Table: the answer at one moment; sorted, filtered, a column per label when that reads better.
 
 import { ask, metadata } from "../api.js";
-import { copy, csvField, save } from "../copy.js";
+import { copy } from "../copy.js";
 import { button, fill, h, labelText, note, visible } from "../dom.js";
-import { exact, inUnit, parseValue } from "../format.js";
+import { exact, grouped, inUnit, parseValue } from "../format.js";
 import { VirtualTable } from "../rows.js";
 import { zone } from "../settings.js";
-import { formatTime } from "../time.js";
-import { unitFor, whyEmpty } from "./graph_tab.js";
+import { formatTime, humanSeconds } from "../time.js";
+import { unitFor } from "./graph_tab.js";
 import { curl } from "./query.js";
 import { momentField } from "./range.js";
 
@@ -60,7 +60,7 @@ export class TableTab {
       this.rows = [];
       this.table = null;
       this.shown.textContent = "";
-      fill(this.body, h("table", { class: "plain" }, h("tbody", null, h("tr", null, h("th", null, data.resultType), h("td", { class: "mono" }, visible(String(data.result[1])))))));
+      fill(this.body, h("table", { class: "plain" }, h("tbody", null, h("tr", null, h("th", { scope: "row" }, data.resultType), h("td", { class: "mono" }, visible(String(data.result[1])))))));
       return { summary: data.resultType, warnings, infos, date };
     }
     if (data.resultType === "matrix") {
@@ -77,10 +77,12 @@ export class TableTab {
     if (this.rows.length === 0) {
       this.table = null;
       this.shown.textContent = "";
-      fill(this.body, h("div", { class: "empty" }, await whyEmpty(expr, state.end, 300_000, signal)));
+      fill(this.body, h("div", { class: "empty" }, await (await import("./empty.js")).whyEmpty(expr, state.end, 300_000, signal)));
     } else this.show();
     const samples = data.stats?.samples?.totalQueryableSamples;
-    return { summary: `${this.rows.length} series${samples === undefined ? "" : ` · ${samples.toLocaleString("en")} samples read`} · ${formatTime(Math.round(time * 1000), zone()).slice(0, 19)}`, warnings, infos, date };
+    const t = data.stats?.timings;
+    const stats = t && /** @type {[string, string][]} */ ([["Samples used", grouped(samples)], ["Samples read", grouped(data.stats.samples.samplesRead ?? samples)], ["Peak samples", grouped(data.stats.samples.peakSamples)], ...[["Waited for a place", t.execQueueTime], ["Prepared", t.queryPreparationTime], ["Evaluated", t.innerEvalTime], ["Time on the server", t.execTotalTime]].map(([name, seconds]) => [name, humanSeconds(seconds)])]);
+    return { summary: `${this.rows.length} series${samples === undefined ? "" : ` · ${samples.toLocaleString("en")} samples read`} · ${formatTime(Math.round(time * 1000), zone()).slice(0, 19)}`, stats, warnings, infos, date };
   }
 
   show() {
@@ -90,7 +92,7 @@ export class TableTab {
     /** @type {import("../rows.js").Column<Row>[]} */
     const columns = asColumns
       ? names.map((name) => ({ key: name, title: name === "__name__" ? "Metric" : visible(name), by: (row) => row.metric[name] ?? "", cell: (row) => h("bdi", { title: (row.metric[name] ?? "").slice(0, 500) }, visible((row.metric[name] ?? "").slice(0, 300))) }))
-      : [{ key: "series", title: "Series", class: "rest", by: (row) => row.search, cell: (row) => [h("b", null, row.metric.__name__ ?? ""), "{", labelText(row.metric, (name) => name !== "__name__"), "}"] }];
+      : [{ key: "series", title: "Series", class: "rest", by: (row) => row.search, cell: (row) => [h("b", null, visible(row.metric.__name__ ?? "")), "{", labelText(row.metric, (name) => name !== "__name__"), "}"] }];
     columns.push({ key: "value", title: "Value", class: "num fit", by: (row) => row.value, cell: (row) => this.value(row) });
     const top = this.table?.element.scrollTop ?? 0;
     this.table = new VirtualTable({ label: "Result", columns, sort: this.sort ?? undefined, onSort: (sort) => { this.sort = sort; }, rowHeight: this.rows.some((row) => row.histogram) ? 28 : 24 });
@@ -112,17 +114,18 @@ export class TableTab {
     return h("span", { title: row.text }, this.exact || this.unit === "" ? row.text : inUnit(row.value, this.unit, 6));
   }
 
+  /** @param {"csv" | "json"} format */
+  async save(format) {
+    (await import("./export.js")).saveTable(this.rows, format);
+  }
+
   /** @param {() => void} close */
   actions(close) {
     const item = (/** @type {string} */ text, /** @type {() => void} */ act) => button(text, { on: { click: () => { close(); act(); } } });
     return [
       item("Copy as curl", () => void copy(curl("query", this.lastParams))),
-      item("Save as CSV", () => {
-        const names = [...new Set(this.rows.flatMap((row) => Object.keys(row.metric)))].sort();
-        const lines = this.rows.map((row) => [...names.map((name) => row.metric[name] ?? ""), row.text].map(csvField).join(","));
-        save("query.csv", "text/csv", [[...names, "value"].map(csvField).join(",") + "\n", lines.join("\n"), "\n"]);
-      }),
-      item("Save as JSON", () => save("query.json", "application/json", [JSON.stringify(this.rows.map((row) => ({ metric: row.metric, time: row.at, value: row.histogram ?? row.text })), null, 1)])),
+      item("Save as CSV", () => void this.save("csv")),
+      item("Save as JSON", () => void this.save("json")),
     ];
   }
 }

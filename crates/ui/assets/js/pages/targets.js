@@ -3,6 +3,7 @@
 import { ask } from "../api.js";
 import { append, button, chips, fill, h, note, openDialog, outside, stateWord, visible } from "../dom.js";
 import { copy } from "../copy.js";
+import { grouped } from "../format.js";
 import { slices } from "../rows.js";
 import { zone } from "../settings.js";
 import { ago, formatTime, humanSeconds, parseDuration } from "../time.js";
@@ -13,7 +14,10 @@ import { yamlView } from "./yaml.js";
 const ORDER = /** @type {Record<string, number>} */ ({ down: 0, unknown: 1, up: 2 });
 
 /** @type {[string, string][]} */
-const COLUMNS = [["State", "92px"], ["Endpoint", "20%"], ["Labels", "auto"], ["Last scrape", "96px"], ["Took", "152px"], ["Error", "20%"]];
+const COLUMNS = [["State", "92px"], ["Endpoint", "20%"], ["Labels", "auto"], ["Last scrape", "96px"], ["Took", "152px"], ["Samples", "76px"], ["Error", "20%"]];
+
+/** @param {Record<string, string>} labels */
+const identity = (labels) => JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 /** @param {import("../app.js").Context} context */
 export default async function targets(context) {
@@ -26,6 +30,7 @@ export default async function targets(context) {
   /** @type {string[]} */ let pools = [];
   /** @type {Set<string>} */ const closed = new Set();
   /** @type {(() => void)[]} */ let stops = [];
+  /** @type {Map<string, number>} */ const samples = new Map();
   const controls = h("span", { class: "row" });
   const body = h("div");
   fill(root, h("div", { class: "page-head" }, h("h1", null, "Targets"), controls), body);
@@ -55,14 +60,14 @@ export default async function targets(context) {
   const section = (title, members) => {
     const up = members.filter((row) => row.health === "up").length;
     const tbody = h("tbody");
-    const table = h("div", { class: "scroll-x", hidden: closed.has(title) }, h("table", { class: "fixed" }, h("thead", null, h("tr", null, ...COLUMNS.map(([name, width]) => h("th", { scope: "col", class: name === "Took" ? "num" : "", style: { width } }, name)))), tbody));
+    const table = h("div", { class: "scroll-x", hidden: closed.has(title) }, h("table", { class: "fixed" }, h("thead", null, h("tr", null, ...COLUMNS.map(([name, width]) => h("th", { scope: "col", class: name === "Took" || name === "Samples" ? "num" : "", style: { width } }, name)))), tbody));
     const toggle = button(closed.has(title) ? "▸" : "▾", { class: "bare", "aria-expanded": String(!closed.has(title)), "aria-label": `Targets of ${title}`, on: { click: () => {
       if (closed.has(title)) closed.delete(title); else closed.add(title);
       table.hidden = closed.has(title);
       toggle.textContent = table.hidden ? "▸" : "▾";
       toggle.setAttribute("aria-expanded", String(!table.hidden));
     } } });
-    const element = h("section", null, h("div", { class: "section" }, toggle, h("h2", null, visible(title)), stateWord(up === members.length ? "up" : "down", `${up} of ${members.length} up`),
+    const element = h("section", null, h("div", { class: "section" }, toggle, h("h2", null, visible(title.slice(0, 200))), stateWord(up === members.length ? "up" : "down", `${up} of ${members.length} up`),
       group === "" && button("Scrape configuration", { class: "link", on: { click: () => void showPool(title) } })), table);
     stops.push(slices(tbody, members, line, 50));
     return element;
@@ -79,6 +84,7 @@ export default async function targets(context) {
         button("discovered", { class: "link small", on: { click: () => openDialog("Labels before relabelling", h("div", null, ...chips(row.discoveredLabels))) } })),
       h("td", { class: "fit", title: last ? `${formatTime(last, zone())}, every ${row.scrapeInterval}` : "" }, last ? ago(last) : "never"),
       h("td", { class: "num fit" }, humanSeconds(row.lastScrapeDuration), meter(row.lastScrapeDuration, timeout, `Time-out after ${row.scrapeTimeout}`)),
+      h("td", { class: "num fit" }, samples.has(identity(row.labels)) ? grouped(samples.get(identity(row.labels)) ?? 0) : ""),
       h("td", { class: "wrap" }, row.lastError ? h("span", { class: "state-text" }, visible(row.lastError)) : ""));
   };
 
@@ -100,9 +106,21 @@ export default async function targets(context) {
       pools = [...new Set(rows.map((row) => row.scrapePool))].sort();
       drawControls();
       draw();
+      void loadSamples();
     } catch (error) {
       if (!signal.aborted) fill(body, note("err", /** @type {Error} */ (error).message));
     }
+  };
+  /** How many samples the last scrape of each target had; the table stands without. */
+  const loadSamples = async () => {
+    try {
+      const { data } = await ask("query", { query: "scrape_samples_scraped" }, { signal, quiet: true });
+      for (const one of data.result) {
+        const { __name__, ...labels } = one.metric;
+        samples.set(identity(labels), Number(one.value[1]));
+      }
+      if (samples.size > 0) draw();
+    } catch { /* No samples are shown. */ }
   };
   await load();
   context.onRefresh(load);

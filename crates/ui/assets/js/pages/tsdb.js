@@ -42,7 +42,7 @@ export default async function tsdb(context) {
       const head = data.headStats;
       const has = head.minTime <= head.maxTime;
       const whole = data.totalSeries ?? head.numSeries;
-      const fact = (/** @type {string} */ name, /** @type {string} */ value) => h("tr", null, h("th", null, name), h("td", { class: "num" }, value));
+      const fact = (/** @type {string} */ name, /** @type {string} */ value) => h("tr", null, h("th", { scope: "row" }, name), h("td", { class: "num" }, value));
       fill(body, h("div", { class: "columns" },
         h("table", { class: "plain" }, h("tbody", null, fact("Series in the head", grouped(head.numSeries)), fact("Chunks in the head", grouped(head.chunkCount)), fact("Label pairs", grouped(head.numLabelPairs)), grown !== "" && fact("New series in the last hour", grown))),
         h("table", { class: "plain" }, h("tbody", null, fact("Oldest sample in the head", has ? formatTime(head.minTime, zone()) : "none"), fact("Newest sample", has ? formatTime(head.maxTime, zone()) : "none"), fact("Retention", runtime.storageRetention ?? "")))),
@@ -98,7 +98,7 @@ function blockBar(blocks, head) {
   return h("section", null, h("div", { class: "section" }, h("h2", null, `${blocks.length} ${blocks.length === 1 ? "block" : "blocks"}`), h("span", { class: "muted" }, `${grouped(samples)} samples, from ${formatTime(from, zone())} to ${formatTime(to, zone())} ${zone()}`)),
     h("div", { class: "timebar", role: "img", "aria-label": `${blocks.length} blocks over ${humanSeconds(all / 1000)}` }, ...spans.map((span) => h("i", {
       data: span.block ? {} : { head: "" }, title: span.block ? `${span.block.ulid}: ${humanSeconds((span.to - span.from) / 1000)}` : "head", style: { left: `${(100 * (span.from - from)) / all}%`, width: `${(100 * (span.to - span.from)) / all}%` } }))),
-    h("details", null, h("summary", null, "Blocks as a table"), h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["Block", "From", "To", "Span", "Level", "Series", "Chunks", "Samples", "Tombstones"].map((title, i) => h("th", { class: i > 3 ? "num" : "" }, title)))),
+    h("details", null, h("summary", null, "Blocks as a table"), h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["Block", "From", "To", "Span", "Level", "Series", "Chunks", "Samples", "Tombstones"].map((title, i) => h("th", { scope: "col", class: i > 3 ? "num" : "" }, title)))),
       h("tbody", null, ...rows.slice(0, 2000).map((block) => h("tr", null, h("td", { class: "mono fit" }, block.ulid), h("td", { class: "fit" }, formatTime(block.minTime, zone())), h("td", { class: "fit" }, formatTime(block.maxTime, zone())), h("td", { class: "fit" }, humanSeconds((block.maxTime - block.minTime) / 1000)),
         h("td", { class: "num" }, String(block.compaction?.level ?? "")), ...["numSeries", "numChunks", "numSamples", "numTombstones"].map((name) => h("td", { class: "num" }, grouped(block.stats?.[name] ?? 0))))))))));
 }

@@ -34,7 +34,7 @@ struct Names {
 }
 
 /// Access to the data for one request.
-pub(super) struct EditorData<'a> {
+pub(in crate::routes::ferula) struct EditorData<'a> {
     api: &'a Api,
     range: TimeRange,
     targets: TargetsSnapshot,
@@ -42,7 +42,7 @@ pub(super) struct EditorData<'a> {
 }
 
 impl<'a> EditorData<'a> {
-    pub(super) fn new(api: &'a Api, params: &Params, lookup: Lookup) -> Result<Self, ApiError> {
+    pub(in crate::routes::ferula) fn new(api: &'a Api, params: &Params, lookup: Lookup) -> Result<Self, ApiError> {
         // Whole minutes, so that consecutive requests have the same range.
         let now = api.site.clock.now().millis() / 60_000 * 60_000 + 60_000;
         let end = params.time_or("end", now)?;
@@ -57,7 +57,7 @@ impl<'a> EditorData<'a> {
     }
 
     /// All metric names.
-    pub(super) fn metric_names(&self) -> Result<Arc<Vec<String>>, ApiError> {
+    pub(in crate::routes::ferula) fn metric_names(&self) -> Result<Arc<Vec<String>>, ApiError> {
         let now = self.api.site.clock.elapsed();
         let mut cached = self.api.editor_names.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = &*cached
@@ -88,7 +88,7 @@ impl<'a> EditorData<'a> {
     }
 
     /// Type and help text of a metric, from the first target that has them.
-    pub(super) fn metadata(&self, metric: &str) -> Option<MetricMetadata> {
+    pub(in crate::routes::ferula) fn metadata(&self, metric: &str) -> Option<MetricMetadata> {
         let families = || std::iter::once(metric).chain(family_names(metric));
         let targets = self.targets.pools.iter().flat_map(|pool| pool.active.iter().take(TARGETS_OF_POOL_MAX));
         targets.filter_map(|target| target.metadata()).find_map(|metadata| {

@@ -2,7 +2,7 @@
 //! as letters in order.
 
 /// The matching candidates, best first; equal ones are sorted by length, then by name.
-pub(super) fn ranked<'a>(
+pub(in crate::routes::ferula) fn ranked<'a>(
     word: &str,
     candidates: impl Iterator<Item = &'a str>,
     count_max: usize,
@@ -22,7 +22,7 @@ pub(super) fn ranked<'a>(
 }
 
 /// How well a lower-case word matches; `None` if it does not.
-pub(super) fn fit(lower: &str, candidate: &str) -> Option<u32> {
+pub(in crate::routes::ferula) fn fit(lower: &str, candidate: &str) -> Option<u32> {
     if lower.is_empty() {
         return Some(0);
     }

@@ -1,0 +1,267 @@
+//! Alertmanager's pages, of a program of its own and below `/alertmanager` of the server.
+
+use serde_json::json;
+
+use crate::Test;
+use crate::chromium::Browser;
+use crate::common::{Server, escape};
+use crate::page::Page;
+use crate::stories::Site;
+
+pub const TESTS: &[Test] = &[
+    ("alertmanager_alerts_are_grouped_filtered_and_stay_text", alerts),
+    ("alertmanager_silences_are_created_edited_expired_and_recreated", silences),
+    ("alertmanager_links_of_its_own_pages_work", links),
+    ("alertmanager_status_and_narrow_windows", status),
+    ("alertmanager_pages_work_inside_the_server", inside),
+    ("module_alertmanager_matchers_are_read_as_they_are_written", matchers),
+];
+
+const CONFIG: &str = r#"
+route:
+  receiver: team
+  group_by: [alertname]
+  group_wait: 1h
+  routes:
+    - {receiver: page, matchers: ['severity="page"'], group_by: [alertname, job]}
+receivers: [{name: team}, {name: page}]
+inhibit_rules:
+  - {source_matchers: ['alertname="Root"'], target_matchers: ['alertname="Leaf"']}
+"#;
+
+/// `ferula alertmanager`, with alerts.
+struct Alone {
+    base: String,
+    server: Server,
+    _directory: tempfile::TempDir,
+}
+
+impl Alone {
+    fn start() -> Alone {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("alertmanager.yml"), CONFIG).expect("writable");
+        let program = directory.path().join("alertmanager");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ferula"), &program).expect("a link");
+        let arguments =
+            ["--config.file=alertmanager.yml", "--storage.path=data", "--cluster.listen-address="];
+        let mut server = Server::spawn_program(&program, directory.path(), &arguments);
+        let line = server.wait_for_line("Listening on");
+        server.address =
+            line.split_once(" address=").map(|(_, rest)| rest.trim().to_owned()).expect("an address");
+        let mut all = vec![
+            json!({ "labels": { "alertname": "Root", "severity": "page", "job": "db" }, "annotations": { "summary": "<b>bold</b>" }, "generatorURL": "javascript:throw(1)" }),
+            json!({ "labels": { "alertname": "Leaf", "job": "db" }, "annotations": {}, "generatorURL": "http://example.org/g" }),
+            json!({ "labels": { "alertname": "Evil", "evil": "<img src=x onerror=throw(2)>\u{202e}" }, "annotations": { "summary": "<script>throw 3</script>" } }),
+        ];
+        all.extend(
+            (0..300)
+                .map(|n| json!({ "labels": { "alertname": "Many", "n": n.to_string() }, "annotations": {} })),
+        );
+        let body = json!(all).to_string();
+        let (code, text) =
+            server.request("POST", "/api/v2/alerts", "application/json", body.as_bytes()).expect("an answer");
+        assert_eq!(code, 200, "{text}");
+        Alone { base: format!("http://{}", server.address), server, _directory: directory }
+    }
+}
+
+fn alerts(browser: &Browser, _: &Site) {
+    let alone = Alone::start();
+    let mut page = Page::open(browser, &alone.base, "/");
+    page.allow("explain");
+    page.wait("document.querySelectorAll('main section').length >= 3");
+    assert!(
+        page.text(".count").contains("302 alerts"),
+        "the inhibited one is not shown: {}",
+        page.text(".count")
+    );
+    let text = page.text("main");
+    assert!(
+        text.contains("<b>bold</b>") && text.contains("<script>throw 3</script>") && text.contains("\\u202e"),
+        "{text}"
+    );
+    assert_eq!(
+        page.eval("document.querySelectorAll('main img, main script, a[href^=javascript]').length"),
+        json!(0)
+    );
+    page.eval("[...document.querySelectorAll('label')].find(l => l.innerText.trim() === 'Inhibited').querySelector('input').click()");
+    page.wait("document.querySelector('.count').innerText.startsWith('303 alerts')");
+    page.wait("document.querySelector('main').innerText.includes('inhibited')");
+    // A click on a label filters; the address keeps it.
+    page.eval(
+        "[...document.querySelectorAll('button.chip')].find(b => b.innerText.includes('Evil')).click()",
+    );
+    page.wait("document.querySelector('.count').innerText.startsWith('1 alerts')");
+    assert_eq!(
+        page.eval("decodeURIComponent(location.hash).includes('filter={alertname=\"Evil\"}')"),
+        json!(true)
+    );
+    // Lists of hundreds are drawn as far as they are seen.
+    page.go("/#/alerts?filter=%7Balertname%3D%22Many%22%7D&group=alertname");
+    page.wait("document.querySelector('.count').innerText.startsWith('300 alerts')");
+    assert!(page.eval("document.querySelectorAll('tbody tr').length").as_u64() < Some(200));
+    page.eval("(() => { const f = document.querySelector('input[aria-label=Matchers]'); f.value = '{broken'; f.dispatchEvent(new Event('change')); })()");
+    page.wait("document.querySelector('input[aria-label=Matchers]').getAttribute('aria-invalid') === 'true'");
+}
+
+fn silences(browser: &Browser, _: &Site) {
+    let alone = Alone::start();
+    let mut page = Page::open(browser, &alone.base, "/");
+    page.allow("preview");
+    page.allow("history");
+    page.wait("document.querySelectorAll('main section').length >= 3");
+    page.eval("[...document.querySelectorAll('tr')].find(r => r.innerText.includes('Evil')).querySelector('a[href*=\"silences/new\"]').click()");
+    page.wait("document.querySelector('form textarea[aria-label=Matchers]') !== null");
+    assert!(
+        page.eval("document.querySelector('textarea[aria-label=Matchers]').value")
+            .as_str()
+            .is_some_and(|text| text.contains("alertname=\"Evil\""))
+    );
+    page.press("Create");
+    page.wait("document.querySelector('.note[data-kind=err]')?.innerText.includes('creator and a comment')");
+    page.click("input[aria-label=Creator]");
+    page.keys("me");
+    page.click("textarea[aria-label=Comment]");
+    page.keys("work <b>");
+    page.press("30m");
+    page.press("Create");
+    page.wait(
+        "location.hash.startsWith('#/silences/') && document.querySelector('h1')?.innerText === 'Silence'",
+    );
+    page.wait("document.querySelector('main').innerText.includes('1 alerts match now')");
+    assert!(
+        page.text("main").contains("work <b>") && page.text("main").contains("(30m)"),
+        "{}",
+        page.text("main")
+    );
+    page.go("/#/alerts");
+    page.wait("document.querySelector('.count')?.innerText.startsWith('301 alerts')");
+    page.go("/#/silences");
+    page.wait("document.querySelectorAll('tbody tr').length === 1");
+    page.press("edit");
+    page.wait("document.querySelector('h1').innerText === 'Edit silence' && document.querySelector('textarea[aria-label=Comment]') !== null");
+    assert_eq!(page.eval("document.querySelector('input[aria-label=Creator]').value"), json!("me"));
+    page.click("textarea[aria-label=Comment]");
+    page.keys("!");
+    page.press("Save");
+    page.wait("document.querySelector('h1').innerText === 'Silence' && document.querySelector('main').innerText.includes('!')");
+    page.press("expire");
+    page.wait("document.querySelector('main .state')?.innerText === 'expired'");
+    page.go("/#/silences?state=expired");
+    page.wait("document.querySelectorAll('tbody tr').length >= 1");
+    page.press("recreate");
+    page.wait("document.querySelector('textarea[aria-label=Comment]')?.value.startsWith('work <b>')");
+    let (_, all) = alone.server.get("/api/v2/silences");
+    assert!(all.contains("\"createdBy\":\"me\"") && all.contains("expired"), "{all}");
+}
+
+fn links(browser: &Browser, _: &Site) {
+    let alone = Alone::start();
+    let mut page = Page::open(browser, &alone.base, "/");
+    page.allow("preview");
+    // As in chats, mails and Grafana.
+    for (hash, check) in [
+        (
+            "#/alerts?receiver=page",
+            "document.querySelector('.count')?.innerText.startsWith('1 alerts') && document.querySelector('select[aria-label=Receiver]').value === 'page'",
+        ),
+        (
+            "#/alerts?silenced=false&inhibited=true&muted=false&active=false&filter=%7Bjob%3D%22db%22%7D",
+            "document.querySelector('.count')?.innerText.startsWith('1 alerts') && document.querySelector('main').innerText.includes('inhibited')",
+        ),
+        (
+            "#/alerts?customGrouping=true&group=job",
+            "document.querySelector('input[aria-label=\"Group by labels\"]')?.value === 'job'",
+        ),
+        (
+            "#/silences/new?filter=%7Balertname%3D%22Root%22%2C%20job%3D~%22d.%22%7D&comment=why",
+            "document.querySelector('textarea[aria-label=Matchers]')?.value === 'alertname=\"Root\", job=~\"d.\"' && document.querySelector('textarea[aria-label=Comment]').value === 'why'",
+        ),
+        ("#/silences", "document.querySelector('h1')?.innerText === 'Silences'"),
+        ("#/status", "document.querySelector('h1')?.innerText === 'Status'"),
+        ("#/settings", "document.querySelector('h1') !== null"),
+        ("#/nothing", "document.querySelector('h1')?.innerText === 'Alerts'"),
+        ("", "document.querySelector('h1')?.innerText === 'Alerts'"),
+    ] {
+        page.go("/?x");
+        page.eval(&format!("(location.hash = {}, 0)", json!(hash)));
+        page.wait(check);
+    }
+    let silence = json!({ "matchers": [{ "name": "a", "value": "b", "isRegex": false, "isEqual": true }], "startsAt": "2026-01-01T00:00:00Z", "endsAt": "2099-01-01T00:00:00Z", "createdBy": "c", "comment": "d" }).to_string();
+    let (code, text) = alone
+        .server
+        .request("POST", "/api/v2/silences", "application/json", silence.as_bytes())
+        .expect("an answer");
+    assert_eq!(code, 200, "{text}");
+    let id: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    page.allow("history");
+    page.go(&format!("/#/silences/{}", escape(id["silenceID"].as_str().unwrap_or(""))));
+    page.wait("document.querySelector('main')?.innerText.includes('a=\"b\"')");
+}
+
+fn status(browser: &Browser, _: &Site) {
+    let alone = Alone::start();
+    let mut page = Page::open(browser, &alone.base, "/#/status");
+    for piece in ["warnings", "routes", "preview"] {
+        page.allow(piece);
+    }
+    page.wait("document.querySelector('.yaml')?.innerText.includes('group_wait: 1h')");
+    for (width, theme) in [(360, "light"), (360, "dark"), (1400, "dark")] {
+        page.resize(width, 800);
+        page.prefer(theme);
+        for hash in ["alerts", "silences", "silences/new", "notifications", "routes", "status"] {
+            page.go(&format!("/?{width}{theme}#/{hash}"));
+            page.wait("document.querySelector('main h1') !== null");
+            page.eval("new Promise(done => setTimeout(done, 150))");
+            let over = page.eval("document.documentElement.scrollWidth - innerWidth");
+            assert!(over.as_i64() <= Some(0), "{hash} is {over} px too wide at {width}");
+            assert_eq!(page.unnamed_controls(), Vec::<String>::new(), "{hash}");
+            let worst = page.eval(crate::stories::CONTRAST);
+            assert!(worst[0].as_f64() >= Some(4.5), "{theme} {hash}: {worst}");
+            crate::stories::keep_picture(
+                &page,
+                &format!("alertmanager-{}-{theme}-{width}", hash.replace('/', "-")),
+            );
+        }
+    }
+}
+
+fn inside(browser: &Browser, _: &Site) {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("am.yml"), CONFIG).expect("writable");
+    std::fs::write(
+        directory.path().join("prometheus.yml"),
+        "global: {evaluation_interval: 1s}\nrule_files: [rules.yml]\n",
+    )
+    .expect("writable");
+    std::fs::write(
+        directory.path().join("rules.yml"),
+        "groups: [{name: g, rules: [{alert: On, expr: vector(1)}]}]\n",
+    )
+    .expect("writable");
+    let server = Server::start(directory.path(), &["--alertmanager.config.file=am.yml"]);
+    let base = format!("http://{}", server.address);
+    for start in ["/alertmanager", "/alertmanager/"] {
+        let page = Page::open(browser, &base, start);
+        assert_eq!(page.eval("location.pathname"), json!("/alertmanager/"));
+        page.wait("document.querySelector('main').innerText.includes('On') || (document.querySelector('[aria-label=\"Refresh now\"]').click(), false)");
+    }
+}
+
+fn matchers(browser: &Browser, site: &Site) {
+    crate::modules::check(
+        browser,
+        site,
+        r#"
+        const { parseMatchers, filterText, matcherText } = await load('am/api');
+        const one = (name, value, isRegex = false, isEqual = true) => ({ name, value, isRegex, isEqual });
+        for (const [text, want] of [['', []], ['{}', []], ['a="b"', [one('a', 'b')]], ['{a="b", c=~"d|e",f!="g",h!~"i.*"}', [one('a', 'b'), one('c', 'd|e', true), one('f', 'g', false, false), one('h', 'i.*', true, false)]],
+            ['a=b', [one('a', 'b')]], ['a=""', [one('a', '')]], ['"ü.x"="y\\"z"', [one('ü.x', 'y"z')]], ['a="x,y}"', [one('a', 'x,y}')]], ['{a', null], ['a', null], ['=b', null], ['{a="b"', null]]) same(parseMatchers(text), want, text);
+        for (let i = 0; i < 500; i++) {
+            const texts = ['a', 'x"y', 'b\\c', 'é,}', '', ' s ', '<b>'];
+            const list = Array.from({ length: random(4) }, () => one(texts[random(2) ? 0 : 1 + random(3)] || 'z', texts[random(texts.length)], random(2) === 1, random(2) === 1));
+            same(parseMatchers(filterText(list)), list, filterText(list));
+        }
+        "#,
+    );
+}

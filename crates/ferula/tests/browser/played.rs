@@ -1,0 +1,126 @@
+//! A server between browser and ferula that answers chosen paths in its own way: with other bytes, with half of them, with
+//! a redirect, or not at all.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a path is answered with.
+#[derive(Clone)]
+pub enum Played {
+    /// Status line, header lines, body.
+    Answer { status: &'static str, headers: &'static str, body: Arc<Vec<u8>> },
+    /// The same, but the connection ends after half of the body.
+    Half { headers: &'static str, body: Arc<Vec<u8>> },
+    /// Nothing, until the client gives up.
+    Silence,
+}
+
+impl Played {
+    pub fn json(body: impl Into<Vec<u8>>) -> Played {
+        Played::Answer {
+            status: "200 OK",
+            headers: "Content-Type: application/json\r\n",
+            body: Arc::new(body.into()),
+        }
+    }
+
+    pub fn status(status: &'static str, headers: &'static str, body: &str) -> Played {
+        Played::Answer { status, headers, body: Arc::new(body.as_bytes().to_vec()) }
+    }
+}
+
+type Rules = Arc<Mutex<Vec<(&'static str, Played)>>>;
+
+/// The server between.
+pub struct Between {
+    /// `host:port`
+    pub address: String,
+    rules: Rules,
+}
+
+impl Between {
+    pub fn start(server: &str) -> Between {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let rules = Rules::default();
+        let (shared, server) = (rules.clone(), server.to_owned());
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let (rules, server) = (shared.clone(), server.clone());
+                // A connection that breaks off is the browser's affair.
+                std::thread::spawn(move || drop(serve(client, &server, &rules)));
+            }
+        });
+        Between { address, rules }
+    }
+
+    /// From now on addresses with this piece are answered so; the newest rule wins.
+    pub fn play(&self, piece: &'static str, played: Played) {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).insert(0, (piece, played));
+    }
+
+    /// Everything comes from the server again.
+    pub fn clear(&self) {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+fn serve(client: TcpStream, server: &str, rules: &Rules) -> std::io::Result<()> {
+    let mut input = BufReader::new(client.try_clone()?);
+    let mut client = client;
+    let (mut head, mut first, mut length) = (String::new(), String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if input.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let lower = line.to_ascii_lowercase();
+        if let Some(value) = lower.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        match line.as_str() {
+            "\r\n" => break,
+            _ if lower.starts_with("connection:") => continue,
+            _ if first.is_empty() => first.clone_from(&line),
+            _ => {}
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    input.read_exact(&mut body)?;
+    let rule = rules
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+        .find(|(piece, _)| first.contains(piece))
+        .map(|(_, played)| played.clone());
+    match rule {
+        Some(Played::Answer { status, headers, body }) => {
+            answer(&mut client, status, headers, body.len(), &body)
+        }
+        Some(Played::Half { headers, body }) => {
+            answer(&mut client, "200 OK", headers, body.len(), &body[..body.len() / 2])
+        }
+        Some(Played::Silence) => std::io::copy(&mut input, &mut std::io::sink()).map(drop),
+        None => {
+            head.push_str("Connection: close\r\n\r\n");
+            let mut upstream = TcpStream::connect(server)?;
+            upstream.write_all(head.as_bytes())?;
+            upstream.write_all(&body)?;
+            std::io::copy(&mut upstream, &mut client).map(drop)
+        }
+    }
+}
+
+fn answer(
+    client: &mut TcpStream,
+    status: &str,
+    headers: &str,
+    length: usize,
+    body: &[u8],
+) -> std::io::Result<()> {
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n");
+    client.write_all(head.as_bytes())?;
+    client.write_all(body)
+}

@@ -1,0 +1,198 @@
+//! Without a mouse, without sight, with little room, on plain http.
+
+use serde_json::json;
+
+use crate::Test;
+use crate::chromium::Browser;
+use crate::page::Page;
+use crate::stories::{PAGES, PAINTED, Site, panel};
+
+pub const TESTS: &[Test] = &[
+    ("a_person_with_a_keyboard_goes_from_query_to_zoom_to_table_to_alert", keyboard),
+    ("tab_reaches_every_control_and_shows_where_it_is", focus),
+    ("the_palette_goes_to_pages_metrics_queries_and_settings", palette),
+    ("results_and_errors_are_announced", announced),
+    ("tables_are_tables_and_every_page_has_one_heading", tables),
+    ("at_twice_the_size_nothing_is_cut_off", zoomed),
+    ("copying_works_on_plain_http_and_says_when_it_did_not", plain_http),
+    ("lines_have_contrast_against_their_ground", line_contrast),
+    ("states_are_told_by_word_and_shape", states),
+];
+
+fn keyboard(browser: &Browser, site: &Site) {
+    let mut page = Page::open(browser, &site.base, "/alerts");
+    page.allow("parse_query");
+    page.wait("document.querySelectorAll('tbody tr').length >= 2");
+    page.keys("gq");
+    page.wait("location.pathname === '/query' && document.querySelector('textarea') !== null");
+    page.eval("document.activeElement.blur()");
+    page.keys("/");
+    page.wait("document.activeElement.tagName === 'TEXTAREA'");
+    page.keys("shop_orders_total");
+    page.key("Escape", 0);
+    page.key("Enter", 0);
+    page.wait("document.querySelector('.panel-bar .end').innerText.length > 3");
+    // Two tabs of the browser's order further are the tabs of the panel, which the arrows walk through.
+    page.eval("document.querySelector('[role=tab][aria-selected=true]').focus()");
+    page.key("ArrowRight", 0);
+    page.wait(PAINTED);
+    page.wait("document.activeElement.dataset.tab === 'graph'");
+    page.eval("document.querySelector('.chart').focus()");
+    page.key("+", 0);
+    page.wait("new URLSearchParams(location.search).get('g0.range_input') === '30m'");
+    page.eval("document.querySelector('.chart').focus()");
+    page.key("Backspace", 0);
+    page.wait("new URLSearchParams(location.search).get('g0.range_input') === '1h'");
+    page.eval("document.querySelector('.chart').focus()");
+    page.key("t", 0);
+    page.wait("document.activeElement.getAttribute('aria-label') === 'Numbers of the graph'");
+    page.eval("document.activeElement.blur()");
+    page.keys("ga");
+    page.wait("location.pathname === '/alerts' && document.querySelectorAll('tbody tr').length >= 2");
+    page.wait("document.querySelector('tbody button.link')?.focus() === undefined && document.activeElement.matches('tbody button.link')");
+    page.key("Enter", 0);
+    page.wait("document.querySelector('tr.detail') !== null");
+}
+
+fn focus(browser: &Browser, site: &Site) {
+    let page = Page::open(browser, &site.base, "/query");
+    for (path, _) in PAGES {
+        page.go(&format!("/{path}"));
+        page.wait("document.querySelector('.loading').dataset.on === undefined");
+        page.eval("document.activeElement.blur()");
+        let mut seen = Vec::new();
+        for _ in 0..25 {
+            page.key("Tab", 0);
+            let found = page.eval(
+                "(() => { const e = document.activeElement; if (e === document.body) return null; const s = getComputedStyle(e); const around = getComputedStyle(e.closest('.code') ?? e); \
+                 return [e.tagName + ' ' + (e.getAttribute('aria-label') ?? e.innerText ?? '').slice(0, 30), s.outlineStyle !== 'none' || around.outlineStyle !== 'none', e.checkVisibility()]; })()",
+            );
+            if found.is_null() {
+                break;
+            }
+            assert!(
+                found[1] == json!(true) && found[2] == json!(true),
+                "{path}: focus is not seen on {found}"
+            );
+            seen.push(found[0].clone());
+        }
+        assert!(seen.len() >= 8, "{path}: {seen:?}");
+    }
+}
+
+fn palette(browser: &Browser, site: &Site) {
+    let page = Page::open(browser, &site.base, "/flags");
+    page.eval("localStorage.setItem('queryPage.queryHistory', JSON.stringify(['vector(4242)']))");
+    for (words, enter, then) in [
+        ("tsdb", true, "location.pathname === '/tsdb-status'"),
+        (
+            "4242",
+            true,
+            "location.pathname === '/query' && document.querySelector('textarea')?.value === 'vector(4242)'",
+        ),
+        ("shop_mem", true, "document.querySelector('textarea')?.value === 'shop_memory_bytes'"),
+        ("theme dark", true, "document.documentElement.dataset.theme === 'dark'"),
+    ] {
+        page.key("k", 2);
+        page.wait("document.querySelector('dialog [role=option]') !== null");
+        page.keys(words);
+        page.wait(&format!(
+            "document.querySelector('dialog [role=option]')?.textContent.toLowerCase().includes({})",
+            json!(words.split(' ').next_back())
+        ));
+        if enter {
+            page.key("Enter", 0);
+        }
+        page.wait(then);
+    }
+}
+
+fn announced(browser: &Browser, site: &Site) {
+    let mut page = Page::open(browser, &site.base, &panel("shop_orders_total offset 10m", "&g0.tab=1"));
+    page.allow("/api/v1/query");
+    page.allow("parse_query");
+    page.wait("document.querySelector('.unseen[aria-live]')?.textContent.startsWith('4 series')");
+    page.click("textarea");
+    page.keys(" +");
+    page.key("Enter", 0);
+    page.wait("document.querySelector('.panel [role=alert]')?.textContent.length > 5");
+}
+
+fn tables(browser: &Browser, site: &Site) {
+    let page = Page::open(browser, &site.base, "/query");
+    for (path, _) in PAGES {
+        page.go(&format!("/{path}"));
+        page.wait("document.querySelector('.loading').dataset.on === undefined");
+        assert_eq!(page.eval("document.querySelectorAll('h1').length"), json!(1), "{path}");
+        let bare = page.eval("[...document.querySelectorAll('main thead th')].filter(h => h.scope !== 'col').map(h => h.outerHTML.slice(0, 80)).join('\\n')");
+        assert_eq!(bare, json!(""), "{path}: heads of columns say so");
+        assert_eq!(
+            page.eval("document.querySelectorAll('main, header, nav').length"),
+            json!(3),
+            "{path}: landmarks"
+        );
+        assert_eq!(page.eval("[...document.querySelectorAll('img, canvas:not([aria-hidden])')].filter(e => !e.getAttribute('aria-label')).length"), json!(0));
+    }
+}
+
+fn zoomed(browser: &Browser, site: &Site) {
+    let page = Page::open(browser, &site.base, "/query");
+    // A window of 1400 pixels at 200 %.
+    page.call(
+        "Emulation.setDeviceMetricsOverride",
+        json!({ "width": 700, "height": 450, "deviceScaleFactor": 2, "mobile": false }),
+    );
+    for path in PAGES
+        .map(|(path, _)| format!("/{path}"))
+        .into_iter()
+        .chain([panel("rate(shop_orders_total[5m])", "&g0.tab=graph")])
+    {
+        page.go(&path);
+        page.wait("document.querySelector('.loading').dataset.on === undefined");
+        let over = page.eval("document.documentElement.scrollWidth - innerWidth");
+        assert!(over.as_i64() <= Some(0), "{path} is {over} px too wide");
+        let cut = page.eval("[...document.querySelectorAll('main button, main select, .bar button, .bar select')].filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth + 2 && e.tagName === 'BUTTON' && getComputedStyle(e).overflowX !== 'visible').map(e => e.innerText).join('|')");
+        assert_eq!(cut, json!(""), "{path}");
+    }
+}
+
+fn plain_http(browser: &Browser, site: &Site) {
+    let port = site.server.address.rsplit(':').next().unwrap_or("");
+    let page = Page::open(browser, &format!("http://plain.test:{port}"), &panel("vector(1)", "&g0.tab=1"));
+    assert_eq!(page.eval("[isSecureContext, navigator.clipboard === undefined]"), json!([false, true]));
+    page.wait("document.querySelector('.instant td.num') !== null");
+    page.press("Copy link");
+    page.wait("document.querySelector('.toast')?.textContent === 'Link copied'");
+    assert!(page.pasted().starts_with("http://plain.test"), "{}", page.pasted());
+    page.eval("(document.execCommand = () => false, 0)");
+    page.press("Copy link");
+    page.wait("document.querySelector('.toast')?.textContent.includes('refused to copy')");
+    // The rest needs no secure context either.
+    page.go(&panel("shop_orders_total", "&g0.tab=graph&g0.range_input=1h"));
+    page.wait(PAINTED);
+}
+
+fn line_contrast(browser: &Browser, site: &Site) {
+    let page = Page::open(browser, &site.base, "/query");
+    for theme in ["light", "dark"] {
+        page.prefer(theme);
+        page.go("/query");
+        let worst = page.eval(
+            r"(() => { const s = getComputedStyle(document.documentElement);
+            const rgb = name => { const n = parseInt(s.getPropertyValue(name).trim().slice(1), 16); return [n >> 16, (n >> 8) & 255, n & 255]; };
+            const l = ([r, g, b]) => { const f = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b); };
+            const ratio = (a, b) => { const [x, y] = [l(rgb(a)), l(rgb(b))].sort((p, q) => q - p); return (x + 0.05) / (y + 0.05); };
+            const names = ['--s0', '--s1', '--s2', '--s3', '--s4', '--s5', '--s6', '--s7', '--border', '--accent'];
+            return names.map(n => [ratio(n, '--bg'), n]).sort((a, b) => a[0] - b[0])[0]; })()",
+        );
+        assert!(worst[0].as_f64() >= Some(3.0), "{theme}: {worst}");
+    }
+}
+
+fn states(browser: &Browser, site: &Site) {
+    let page = Page::open(browser, &site.base, "/targets");
+    page.wait("document.querySelectorAll('.state[data-s=up]').length > 0 && document.querySelectorAll('.state[data-s=down]').length > 0");
+    let shown = page.eval("JSON.stringify(['up', 'down'].map(s => { const e = document.querySelector(`.state[data-s=${s}]`); return [getComputedStyle(e, '::before').content.length > 2, e.innerText.length > 1, getComputedStyle(e, '::before').content]; }))");
+    let shown: Vec<(bool, bool, String)> = serde_json::from_str(shown.as_str().unwrap_or("[]")).expect("two");
+    assert!(shown.iter().all(|(shape, word, _)| *shape && *word) && shown[0].2 != shown[1].2, "{shown:?}");
+}
