@@ -129,11 +129,9 @@ fn silences(browser: &Browser, _: &Site) {
         "location.hash.startsWith('#/silences/') && document.querySelector('h1')?.innerText === 'Silence'",
     );
     page.wait("document.querySelector('main').innerText.includes('1 alerts match now')");
-    assert!(
-        page.text("main").contains("work <b>") && page.text("main").contains("(30m)"),
-        "{}",
-        page.text("main")
-    );
+    // The start is moved to the moment of the request.
+    let text = page.text("main");
+    assert!(text.contains("work <b>") && (text.contains("(30m)") || text.contains("(29m 5")), "{text}");
     page.go("/#/alerts");
     page.wait("document.querySelector('.count')?.innerText.startsWith('301 alerts')");
     page.go("/#/silences");

@@ -10,7 +10,7 @@ export default async function routes(context) {
   const tree = h("div");
   const answer = h("div", { role: "status" });
   const field = h("input", { type: "search", class: "mono", style: { width: "420px", "max-width": "100%" }, value: params.get("labels") ?? "", placeholder: "alertname=\"Down\", severity=\"page\"", "aria-label": "Labels of an alert", on: { change: () => { setParams({ labels: field.value.trim() }); void test(); }, input: () => field.removeAttribute("aria-invalid") } });
-  fill(root, h("div", { class: "page-head" }, h("h1", null, "Routes"), h("label", { class: "check" }, "Where does this go? ", field)), answer, tree);
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "Routes"), h("span", { class: "muted" }, "Where does an alert with these labels go?"), field), answer, tree);
 
   const test = async () => {
     fill(answer);

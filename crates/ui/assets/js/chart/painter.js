@@ -46,7 +46,11 @@ async function fetchData(request, signal) {
   if (response.ok && response.headers.get("Content-Type")?.startsWith(GRAPH_TYPE)) {
     const buffer = await response.arrayBuffer();
     const received = Date.now();
-    return { ...fromBinary(buffer), bytes: buffer.byteLength, received, ...common };
+    try {
+      return { ...fromBinary(buffer), bytes: buffer.byteLength, received, ...common };
+    } catch {
+      throw new Error("The answer is damaged or breaks off in the middle. A proxy may stand between; try again.");
+    }
   }
   const text = await response.text();
   const received = Date.now();

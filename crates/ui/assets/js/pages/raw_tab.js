@@ -35,7 +35,9 @@ export function stored(expr, rangeMs) {
     const ms = parseDuration(word(span));
     return ms !== null && word(open) === "[" && plain(all.slice(0, -3)) ? { selector: text.slice(0, open.from), rangeMs: ms } : { query: text };
   }
-  return null;
+  // A range vector with `offset` or `@` behind it.
+  const end = all.findLastIndex((token) => word(token) === "]");
+  return end > 0 && end < all.length - 1 && all.slice(end + 1).every((token) => ["keyword", "number", "duration", "operator"].includes(token.kind)) ? { query: text } : null;
 }
 
 export class RawTab {

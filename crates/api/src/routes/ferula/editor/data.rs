@@ -42,7 +42,11 @@ pub(in crate::routes::ferula) struct EditorData<'a> {
 }
 
 impl<'a> EditorData<'a> {
-    pub(in crate::routes::ferula) fn new(api: &'a Api, params: &Params, lookup: Lookup) -> Result<Self, ApiError> {
+    pub(in crate::routes::ferula) fn new(
+        api: &'a Api,
+        params: &Params,
+        lookup: Lookup,
+    ) -> Result<Self, ApiError> {
         // Whole minutes, so that consecutive requests have the same range.
         let now = api.site.clock.now().millis() / 60_000 * 60_000 + 60_000;
         let end = params.time_or("end", now)?;
