@@ -165,6 +165,17 @@ async fn metadata_comes_from_targets_and_the_bound_of_the_limit_is_the_operators
 }
 
 #[tokio::test]
+async fn an_agent_has_nothing_to_search() {
+    let served = served_with(|settings| {
+        settings.features = vec!["search-api".to_owned()];
+        settings.agent = true;
+    });
+    let answer = served.ask("GET /api/v1/search/metric_names").await;
+    let text = r#"{"status":"error","errorType":"execution","error":"unavailable with Prometheus Agent"}"#;
+    assert_eq!((answer.status, answer.text.as_str()), (422, text));
+}
+
+#[tokio::test]
 async fn without_the_flag_it_is_off() {
     let served = served();
     for endpoint in ["metric_names", "label_names", "label_values"] {

@@ -99,6 +99,9 @@ impl Search {
         if !settings.has_search() {
             return Err(ApiError::new(ErrorKind::Unavailable, "search API disabled"));
         }
+        if settings.agent {
+            return Err(ApiError::not_for_agents());
+        }
         request.check_form()?;
         let params = &request.params;
         let now = api.site.clock.now().millis();

@@ -157,6 +157,7 @@ fn links(browser: &Browser, _: &Site) {
     let alone = Alone::start();
     let mut page = Page::open(browser, &alone.base, "/");
     page.allow("preview");
+    page.allow("warnings");
     // As in chats, mails and Grafana.
     for (hash, check) in [
         (

@@ -15,6 +15,7 @@ mod graphs;
 mod hostile;
 mod measure;
 mod modules;
+mod operations;
 mod page;
 mod played;
 mod proxy;
@@ -38,6 +39,7 @@ fn main() {
         query_page::TESTS,
         graphs::TESTS,
         answers::TESTS,
+        operations::TESTS,
         reach::TESTS,
         strange::TESTS,
         hostile::TESTS,

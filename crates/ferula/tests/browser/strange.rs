@@ -156,6 +156,7 @@ fn storage(browser: &Browser, site: &Site) {
     page.go(&panel("vector(41)", ""));
     page.wait("document.querySelector('.instant tbody')?.innerText.includes('41')");
     page.click("[aria-label=Settings]");
+    page.wait("document.querySelector('.popup select') !== null");
     page.eval("(() => { const s = document.querySelector('.popup select'); s.value = 'dark'; s.dispatchEvent(new Event('change')); })()");
     assert_eq!(page.eval("document.documentElement.dataset.theme"), json!("dark"));
 }

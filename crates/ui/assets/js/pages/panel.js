@@ -50,6 +50,7 @@ export class PanelView {
       h("div", { class: "panel-bar" }, this.tabs, h("span", { class: "end" }, this.status, this.more)),
       this.messages, this.above, this.body);
     /** @type {Partial<Record<string, TabView>>} */ this.views = {};
+    /** @type {Record<string, Promise<TabView>>} */ this.opening = {};
     /** @type {GraphTab | null} */ this.graph = null;
     this.drawTabs();
     void this.open();
@@ -60,20 +61,20 @@ export class PanelView {
     return this.views[this.state.tab];
   }
 
-  /** Loads the module of the tab that is chosen. @returns {Promise<TabView>} */
+  /** Loads the module of the tab that is chosen, once. @returns {Promise<TabView>} */
   async open() {
     const { tab } = this.state;
-    if (!this.views[tab]) {
-      const make = {
-        table: async () => new TableTab(this), graph: async () => (this.graph = new GraphTab(this)),
-        raw: async () => new (await import("./raw_tab.js")).RawTab(this), tree: async () => new (await import("./tree_tab.js")).TreeTab(this),
-        explain: async () => new (await import("./explain.js")).ExplainTab(this),
-      }[tab];
-      const made = /** @type {TabView} */ (await make());
-      this.views[tab] ??= made;
+    const make = {
+      table: async () => new TableTab(this), graph: async () => (this.graph = new GraphTab(this)),
+      raw: async () => new (await import("./raw_tab.js")).RawTab(this), tree: async () => new (await import("./tree_tab.js")).TreeTab(this),
+      explain: async () => new (await import("./explain.js")).ExplainTab(this),
+    }[tab];
+    this.opening[tab] ??= make().then((made) => {
+      this.views[tab] = made;
       if (tab === this.state.tab) this.drawTabs();
-    }
-    return /** @type {TabView} */ (this.views[tab]);
+      return made;
+    });
+    return this.opening[tab];
   }
 
   drawTabs() {
