@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn the_pages_stay_within_their_size() {
-        // Whoever opens one program's pages never loads the other's.
+        // Visitors of one program's pages never load the other's.
         let of_alertmanager = |path: &str| path.starts_with("js/am/");
         let sum = |chosen: &dyn Fn(&str) -> bool| -> usize {
             FILES.iter().filter(|(path, _)| chosen(path)).map(|(_, gzip)| gzip.len()).sum()

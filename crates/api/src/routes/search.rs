@@ -93,7 +93,7 @@ struct Found {
 }
 
 impl Search {
-    /// Parameters are checked in Prometheus' order, so that of several mistakes the same one is told.
+    /// Parameters are checked in Prometheus' order, so that of several mistakes the same one is reported.
     fn of(api: &Api, request: &Request, endpoint: &str) -> Result<Search, ApiError> {
         let settings = &api.site.settings;
         if !settings.has_search() {
