@@ -5,6 +5,7 @@
 //! `peer.rs`), the demonstration (`demo.rs`).
 
 mod compare;
+mod compare_alertmanager;
 mod compare_rules;
 mod demo;
 mod peer;
@@ -31,6 +32,8 @@ cargo xtask <chore>
                          PEERS is a directory with the programs prometheus and node_exporter
   compare rules --peers PEERS [MINUTES]
                          2,000 recording rules over 100,000 series every 15 s in both: CPU, memory, missed iterations
+  compare alertmanager --peers PEERS [--short]
+                         the same alerts, silences and rules to ferula and to Alertmanager: CPU, memory, times
   compare ui [URL…]      what the pages cost in a browser: bytes, first paint, pictures, longest main-thread task, heap,
                          pointer, keys, long lists; of other pages, by their address, what they load and hold
                          (release build; needs Chromium, see crates/ferula/tests/browser)
@@ -64,6 +67,12 @@ fn chore() -> Result<()> {
         ["bench", name] => run::bench(Some(name)),
         ["compare", "scrape", peers] => compare::scrape(Path::new(peers), 10),
         ["compare", "scrape", peers, minutes] => compare::scrape(Path::new(peers), minutes.parse()?),
+        ["compare", "alertmanager", "--peers", peers] => {
+            compare_alertmanager::alertmanager(Path::new(peers), false)
+        }
+        ["compare", "alertmanager", "--peers", peers, "--short"] => {
+            compare_alertmanager::alertmanager(Path::new(peers), true)
+        }
         ["compare", "rules", "--peers", peers] => compare_rules::rules(Path::new(peers), 5),
         ["compare", "rules", "--peers", peers, minutes] => {
             compare_rules::rules(Path::new(peers), minutes.parse()?)

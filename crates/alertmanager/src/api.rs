@@ -9,7 +9,10 @@ mod body;
 mod build;
 mod explain;
 mod metrics;
+mod pair;
 mod params;
+mod receiver_test;
+mod silence_extras;
 mod silences;
 mod status;
 
@@ -35,6 +38,8 @@ pub struct Request<'a> {
     pub content_type: Option<&'a str>,
     pub accept: Option<&'a str>,
     pub body: &'a [u8],
+    /// Who asks, if that was checked.
+    pub user: Option<&'a str>,
 }
 
 /// The API of an Alertmanager.
@@ -44,6 +49,7 @@ pub struct Api {
     build: Build,
     started: UnixNanos,
     metrics: AlertMetrics,
+    tests_receivers: bool,
 }
 
 /// A path of the API with its allowed methods.
@@ -54,8 +60,15 @@ enum Route<'a> {
     Groups,
     Silences,
     Silence(&'a str),
+    SilenceHistory(&'a str),
+    SilencePreview,
+    TestReceiver(&'a str),
     Explain(&'a str),
     Notifications,
+    Routes,
+    MatchRoutes,
+    Warnings,
+    Pair,
 }
 
 impl Route<'_> {
@@ -68,8 +81,15 @@ impl Route<'_> {
             "alerts/groups" => Route::Groups,
             "silences" => Route::Silences,
             "notifications" => Route::Notifications,
+            "silences/preview" => Route::SilencePreview,
+            "routes" => Route::Routes,
+            "routes/match" => Route::MatchRoutes,
+            "warnings" => Route::Warnings,
+            "pair" => Route::Pair,
             _ => match below.split_once('/')? {
                 ("silence", id) if !id.is_empty() && !id.contains('/') => Route::Silence(id),
+                ("receivers", rest) => Route::TestReceiver(rest.strip_suffix("/test")?),
+                ("silence", rest) => Route::SilenceHistory(rest.strip_suffix("/history")?),
                 ("alerts", rest) => Route::Explain(rest.strip_suffix("/explain")?),
                 _ => return None,
             },
@@ -80,6 +100,7 @@ impl Route<'_> {
         match self {
             Route::Alerts | Route::Silences => "GET,POST",
             Route::Silence(_) => "DELETE,GET",
+            Route::SilencePreview | Route::Pair | Route::TestReceiver(_) => "POST",
             _ => "GET",
         }
     }
@@ -94,7 +115,14 @@ impl Api {
         registry: &Registry,
     ) -> Self {
         let started = alertmanager.now();
-        Api { alertmanager, syntax, build, started, metrics: AlertMetrics::new(registry) }
+        Api {
+            alertmanager,
+            syntax,
+            build,
+            started,
+            metrics: AlertMetrics::new(registry),
+            tests_receivers: false,
+        }
     }
 
     /// Answers a request for a path below `/api/v2/`. Large answers take long, so do not call it on an async
@@ -112,7 +140,9 @@ impl Api {
             let text = "unsupported media type requested, only [application/json] are available";
             return Answer::coded(406, 406, text);
         }
+        let is_pair = matches!(route, Route::Pair);
         if request.method == "POST"
+            && !is_pair
             && let Some(refused) = refused_type(request)
         {
             return refused;
@@ -123,12 +153,22 @@ impl Api {
             (Route::Alerts, "POST") => self.post_alerts(request.body),
             (Route::Alerts, _) => self.alerts(request.query),
             (Route::Groups, _) => self.groups(request.query),
-            (Route::Silences, "POST") => self.post_silence(request.body),
+            (Route::Silences, "POST") => self.post_silence(request),
             (Route::Silences, _) => self.silences(request.query),
-            (Route::Silence(id), "DELETE") => self.expire_silence(id),
+            (Route::Silence(id), "DELETE") => self.expire_silence(id, request.user),
             (Route::Silence(id), _) => self.silence(id),
-            (Route::Explain(fingerprint), _) => Ok(self.explain(fingerprint)),
-            (Route::Notifications, _) => Ok(self.notifications(request.query)),
+            (Route::SilenceHistory(id), _) => self.silence_history(id),
+            (Route::SilencePreview, _) => self.preview_silence(request.body),
+            (Route::TestReceiver(name), _) => {
+                let name = ferula_go::url::path_unescape(name).unwrap_or_else(|_| name.to_owned());
+                self.test_receiver(&name, request.body)
+            }
+            (Route::Explain(fingerprint), _) => self.explain(fingerprint, request.query),
+            (Route::Notifications, _) => self.notifications(request.query),
+            (Route::Routes, _) => Ok(self.routes()),
+            (Route::MatchRoutes, _) => self.match_routes(request.query),
+            (Route::Warnings, _) => Ok(self.warnings()),
+            (Route::Pair, _) => self.pair(request.body),
         };
         result.unwrap_or_else(|refused| refused)
     }

@@ -15,24 +15,39 @@
 //! An attempt belongs to one flush and ends at its deadline, which is when the next flush is due (but at
 //! least ten seconds later).
 
+mod clock;
 mod deliver;
 mod delivery;
+mod explain;
 mod flush;
+mod forecast;
 mod history;
 mod metrics;
+mod pair;
+mod pair_state;
 mod put;
+mod query_metrics;
 mod record;
 mod reload;
 mod restore;
+mod silencing;
 mod state;
 mod view;
 
-pub use self::delivery::{Attempt, Content};
-pub use self::history::{Event, Outcome};
+pub use self::delivery::{Attempt, Attempted, Content};
+pub use self::explain::{
+    Explanation, IntegrationView, RouteGroupView, RouteVerdict, RouteView, SilenceView, Verdict,
+};
+pub use self::forecast::NextNotification;
+pub use self::history::{
+    AttemptNote, Event, History, HistoryEntry, HistoryLimits, Outcome, PastAlert, SilenceChange,
+};
 pub use self::metrics::Metrics;
+pub use self::pair_state::{PairMessage, PairView};
 pub use self::record::Record;
-pub use self::state::{Engine, EngineSettings, Setup};
-pub use self::view::{AlertStatus, AlertView, Explanation, GroupView, IntegrationView, RouteView};
+pub use self::silencing::SilencePreview;
+pub use self::state::{Engine, EngineSettings, OwnSettings, Setup};
+pub use self::view::{AlertStatus, AlertView, GroupView};
 
 #[cfg(test)]
 mod tests;

@@ -85,6 +85,11 @@ impl Inhibitor {
         }
     }
 
+    /// Whether an alert with these labels is the target of a rule.
+    pub fn is_target(&self, labels: &LabelSet) -> bool {
+        self.targets.candidates(labels).any(|at| matches(self.rules[*at].target.iter(), labels))
+    }
+
     /// The fingerprint of an alert that inhibits one with these labels.
     pub fn inhibiting(&self, labels: &LabelSet, now: Time) -> Option<u64> {
         let mut rules: Vec<usize> = self.targets.candidates(labels).copied().collect();

@@ -15,12 +15,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::engine::Record;
+use crate::frame;
 
 const JOURNAL: &str = "ferula.journal";
+const HISTORY: &str = "ferula.history";
 const SILENCES: &str = "silences";
 const NFLOG: &str = "nflog";
-/// Length and checksum.
-const HEADER_BYTES: usize = 8;
 
 /// The contents of a directory.
 #[derive(Debug, Default)]
@@ -29,9 +29,21 @@ pub struct Stored {
     pub silences: Option<Vec<u8>>,
     /// The file `nflog`, if there is one.
     pub nflog: Option<Vec<u8>>,
+    /// Whether there is a journal, so that the two files above are only copies.
+    pub has_journal: bool,
     pub records: Vec<Record>,
-    /// The part of the journal that could not be used.
-    pub damage: Option<String>,
+    /// The content of the history: frames.
+    pub history: Vec<u8>,
+    /// What of the journal could not be used, a line for each damage.
+    pub damages: Vec<String>,
+}
+
+/// The state to write.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    pub silences: Vec<u8>,
+    pub nflog: Vec<u8>,
+    pub records: Vec<Record>,
 }
 
 /// The files of a storage path.
@@ -40,6 +52,10 @@ pub struct Journal {
     dir: PathBuf,
     /// `None` before the first complete write, and after a failure.
     file: Option<File>,
+    /// The history, and how many bytes it has; `None` like `file`.
+    history: Option<(File, u64)>,
+    /// Up to which change everything was written, or is known to be lost in a crash.
+    pub written: u64,
 }
 
 impl Journal {
@@ -53,12 +69,24 @@ impl Journal {
         let mut stored = Stored {
             silences: read_if_there(&dir.join(SILENCES))?,
             nflog: read_if_there(&dir.join(NFLOG))?,
+            history: read_if_there(&dir.join(HISTORY))?.unwrap_or_default(),
             ..Stored::default()
         };
         if let Some(bytes) = read_if_there(&dir.join(JOURNAL))? {
-            (stored.records, stored.damage) = read_records(&bytes);
+            stored.has_journal = true;
+            let (frames, damages) = frame::read(&bytes);
+            stored.damages = damages
+                .iter()
+                .map(|damage| format!("{} bytes at byte {} of {}", damage.bytes, damage.at, bytes.len()))
+                .collect();
+            for content in frames {
+                match Record::decode(content) {
+                    Ok(record) => stored.records.extend(record),
+                    Err(error) => stored.damages.push(format!("a record cannot be read: {error}")),
+                }
+            }
         }
-        Ok((Journal { dir: dir.to_owned(), file: None }, stored))
+        Ok((Journal { dir: dir.to_owned(), file: None, history: None, written: 0 }, stored))
     }
 
     /// Appends records. Silences are synced to disk before this returns; other records have at least reached
@@ -69,7 +97,7 @@ impl Journal {
     pub fn append(&mut self, records: &[Record]) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Err(io::Error::other("the journal is not open")) };
         let mut bytes = Vec::new();
-        records.iter().for_each(|record| push_record(&mut bytes, record));
+        records.iter().for_each(|record| frame::push(&mut bytes, &record.encode()));
         let written = file.write_all(&bytes).and_then(|()| {
             match records.iter().any(|record| matches!(record, Record::Silence(_))) {
                 true => file.sync_data(),
@@ -82,6 +110,31 @@ impl Journal {
         written
     }
 
+    /// Appends entries of the history; returns how many bytes it has now.
+    ///
+    /// # Errors
+    /// The operating system's; then nothing more is appended until the next [`Journal::rewrite_history`].
+    pub fn append_history(&mut self, entries: &[Vec<u8>]) -> io::Result<u64> {
+        let Some((file, length)) = &mut self.history else { return Err(io::Error::other("it is not open")) };
+        let mut bytes = Vec::new();
+        entries.iter().for_each(|entry| frame::push(&mut bytes, entry));
+        match file.write_all(&bytes) {
+            Ok(()) => {
+                *length += bytes.len() as u64;
+                Ok(*length)
+            }
+            Err(error) => {
+                self.history = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the history is open, and how many bytes it has.
+    pub fn history_bytes(&self) -> Option<u64> {
+        self.history.as_ref().map(|(_, length)| *length)
+    }
+
     /// Whether changes currently reach the disk.
     pub fn is_open(&self) -> bool {
         self.file.is_some()
@@ -91,17 +144,30 @@ impl Journal {
     ///
     /// # Errors
     /// An I/O error. The old files remain, and nothing more is appended.
-    pub fn rewrite(&mut self, silences: &[u8], nflog: &[u8], records: &[Record]) -> io::Result<()> {
+    pub fn rewrite(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         self.file = None;
-        self.replace(SILENCES, silences)?;
-        self.replace(NFLOG, nflog)?;
+        self.replace(SILENCES, &snapshot.silences)?;
+        self.replace(NFLOG, &snapshot.nflog)?;
         // Both renames must be on disk before the records that they replace are removed: not every file
         // system keeps renames in order across a power loss.
         File::open(&self.dir)?.sync_all()?;
         let mut bytes = Vec::new();
-        records.iter().for_each(|record| push_record(&mut bytes, record));
+        snapshot.records.iter().for_each(|record| frame::push(&mut bytes, &record.encode()));
         self.file = Some(self.replace(JOURNAL, &bytes)?);
         File::open(&self.dir)?.sync_all()
+    }
+
+    /// Writes the history anew.
+    ///
+    /// # Errors
+    /// The operating system's; the file before stays.
+    pub fn rewrite_history(&mut self, entries: impl Iterator<Item = Vec<u8>>) -> io::Result<()> {
+        self.history = None;
+        let mut bytes = Vec::new();
+        entries.for_each(|entry| frame::push(&mut bytes, &entry));
+        let file = self.replace(HISTORY, &bytes)?;
+        self.history = Some((file, bytes.len() as u64));
+        Ok(())
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<File> {
@@ -122,41 +188,6 @@ fn read_if_there(file: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn push_record(out: &mut Vec<u8>, record: &Record) {
-    let bytes = record.encode();
-    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-    out.extend_from_slice(&bytes);
-}
-
-/// The records up to the first damage, and its description.
-fn read_records(bytes: &[u8]) -> (Vec<Record>, Option<String>) {
-    let (mut records, mut at) = (Vec::new(), 0);
-    while at < bytes.len() {
-        match read_record(&bytes[at..]) {
-            Ok((record, length)) => {
-                records.extend(record);
-                at += length;
-            }
-            Err(why) => return (records, Some(format!("at byte {at} of {}: {why}", bytes.len()))),
-        }
-    }
-    (records, None)
-}
-
-/// A record, unless only a later version knows its kind, and its size in bytes.
-fn read_record(bytes: &[u8]) -> Result<(Option<Record>, usize), &'static str> {
-    let (header, rest) = bytes.split_at_checked(HEADER_BYTES).ok_or("the record is truncated")?;
-    let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let length = usize::try_from(number(0)).map_err(|_| "the record is truncated")?;
-    let content = rest.get(..length).ok_or("the record is truncated")?;
-    if crc32fast::hash(content) != number(4) {
-        return Err("the checksum does not match");
-    }
-    let record = Record::decode(content).map_err(|_| "the record cannot be read")?;
-    Ok((record, HEADER_BYTES + length))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,33 +201,41 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_up_to_the_first_damage() {
+    fn what_was_written_is_read_but_for_damage() {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut journal, empty) = Journal::open(dir.path()).expect("a new directory");
-        assert!(empty.silences.is_none() && empty.records.is_empty());
+        assert!(empty.silences.is_none() && empty.records.is_empty() && !empty.has_journal);
         assert!(journal.append(&[forgotten(1)]).is_err(), "nothing may be lost silently");
-        journal.rewrite(b"s", b"n", &[forgotten(1)]).expect("written");
+        let snapshot = Snapshot { silences: b"s".into(), nflog: b"n".into(), records: vec![forgotten(1)] };
+        journal.rewrite(&snapshot).expect("written");
         journal.append(&[forgotten(2), forgotten(300)]).expect("appended");
+        journal.rewrite_history([b"old".to_vec()].into_iter()).expect("written");
+        journal.append_history(&[b"new".to_vec()]).expect("appended");
         let read = stored(dir.path());
         assert_eq!((read.silences.as_deref(), read.nflog.as_deref()), (Some(&b"s"[..]), Some(&b"n"[..])));
         assert_eq!(read.records, [forgotten(1), forgotten(2), forgotten(300)]);
-        assert_eq!(read.damage, None);
+        assert!(read.damages.is_empty() && read.has_journal);
+        assert_eq!(frame::read(&read.history).0, [&b"old"[..], b"new"]);
 
         let file = dir.path().join(JOURNAL);
         let whole = std::fs::read(&file).expect("there");
         for cut in 0..whole.len() {
             std::fs::write(&file, &whole[..cut]).expect("written");
             let read = stored(dir.path());
-            let is_border =
-                read.records.iter().map(|record| record.encode().len() + HEADER_BYTES).sum::<usize>();
-            assert_eq!(read.damage.is_none(), is_border == cut, "{cut}");
+            let border: usize =
+                read.records.iter().map(|record| record.encode().len() + frame::HEADER_BYTES).sum();
+            assert_eq!(read.damages.is_empty(), border == cut, "{cut}");
         }
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 0x10;
             std::fs::write(&file, &flipped).expect("written");
             let read = stored(dir.path());
-            assert!(read.damage.is_some() && read.records.len() < 3, "{at}");
+            assert_eq!(
+                (read.damages.len(), read.records.len()),
+                (1, 2),
+                "one flipped bit costs one record: {at}"
+            );
         }
     }
 }

@@ -11,13 +11,18 @@
 
 mod alert;
 pub mod api;
+mod blocking;
 pub mod engine;
+mod export;
+mod frame;
 mod inhibit;
 mod journal;
 mod local;
 mod matcher_index;
 pub mod notification_log;
+pub mod pair;
 pub mod receiver;
+mod rendered;
 mod route;
 pub mod run;
 pub mod silence;
@@ -28,7 +33,9 @@ mod wire;
 
 pub use alert::{Alert, Time, fingerprint};
 pub use engine::{Engine, EngineSettings, Setup};
+pub use export::{ExportError, Exported, export};
 pub use route::{GroupBy, LabelValues, Labels, Route};
 pub use run::{Alertmanager, Intervals};
 pub use stored_alert::StoredAlert;
+pub use time_interval::TimeIntervals;
 pub use wire::WireError;

@@ -12,6 +12,7 @@
 
 mod address;
 mod build;
+pub mod check;
 mod discord;
 mod email;
 mod environment;
@@ -21,12 +22,14 @@ mod group_key;
 mod incidentio;
 mod jira;
 mod json;
+mod listing;
 mod mattermost;
 mod msteams;
 mod opsgenie;
 mod pagerduty;
 mod pushover;
 mod record;
+mod rendering;
 mod rocketchat;
 mod slack;
 mod sns;
@@ -47,6 +50,8 @@ use std::time::Duration;
 pub use self::build::{build, integrations};
 pub use self::environment::{BuildError, Environment};
 pub use self::record::{Exchange, Record};
+use self::rendering::Catalog;
+pub use self::rendering::{Rendering, TemplateFault};
 pub use self::trial::{TEST_ALERT, Trial, trial};
 use crate::alert::{Alert, Time};
 use crate::route::Labels;
@@ -70,6 +75,8 @@ pub struct Notification<'a> {
     pub kept: &'a Kept,
     /// Where requests and answers are recorded, and whether any are sent at all.
     pub record: &'a Record,
+    /// What stands in for fields that fail; without it, such a field ends the attempt, as in Alertmanager.
+    pub rendering: Option<&'a Rendering>,
 }
 
 /// Why a notification is sent.
@@ -80,6 +87,8 @@ pub enum Reason {
     NewResolvedAlerts,
     AllAlertsResolved,
     RepeatIntervalElapsed,
+    /// A silence that covers firing alerts is about to end; Alertmanager has no such reason.
+    SilenceEnds,
     Unknown,
 }
 
@@ -92,8 +101,26 @@ impl Reason {
             Reason::NewResolvedAlerts => "some alerts resolved",
             Reason::AllAlertsResolved => "all alerts resolved",
             Reason::RepeatIntervalElapsed => "repeat interval elapsed",
+            Reason::SilenceEnds => "silence ends soon",
             Reason::Unknown => "unknown",
         }
+    }
+}
+
+impl Reason {
+    /// Every reason but the unknown one.
+    pub const ALL: [Reason; 6] = [
+        Reason::FirstNotification,
+        Reason::NewAlertsInGroup,
+        Reason::NewResolvedAlerts,
+        Reason::AllAlertsResolved,
+        Reason::RepeatIntervalElapsed,
+        Reason::SilenceEnds,
+    ];
+
+    /// The reason that is shown as this text.
+    pub fn parse(text: &str) -> Self {
+        Reason::ALL.into_iter().find(|reason| reason.as_str() == text).unwrap_or(Reason::Unknown)
     }
 }
 
@@ -177,6 +204,40 @@ pub struct Integration {
     pub index: usize,
     pub send_resolved: bool,
     pub notifier: Arc<dyn Notifier>,
+    /// Its texts.
+    pub(crate) catalog: Arc<Catalog>,
+}
+
+/// How an attempt went.
+#[derive(Debug)]
+pub struct Notified {
+    pub result: Result<Sent, NotifyError>,
+    /// Fields for which something else was sent.
+    pub faults: Vec<TemplateFault>,
+}
+
+/// A notification is composed at most so often; each time but the first because another field failed.
+const COMPOSITIONS_MAX: usize = 6;
+
+impl Integration {
+    /// An integration whose texts are not known: nothing stands in for those that fail but a plain listing.
+    pub fn new(name: &'static str, index: usize, send_resolved: bool, notifier: Arc<dyn Notifier>) -> Self {
+        Integration { name, index, send_resolved, notifier, catalog: Arc::default() }
+    }
+
+    /// Makes one attempt. Templates that fail do not end it: something else is sent in their place.
+    pub async fn notify(&self, notification: &Notification<'_>) -> Notified {
+        let rendering = Rendering::new(self.catalog.clone(), notification.record.reads_no_files());
+        let notification = Notification { rendering: Some(&rendering), ..*notification };
+        let mut result = self.notifier.notify(&notification).await;
+        for composition in 2..=COMPOSITIONS_MAX {
+            if !rendering.begin_another(composition == COMPOSITIONS_MAX) {
+                break;
+            }
+            result = self.notifier.notify(&notification).await;
+        }
+        Notified { result, faults: rendering.faults() }
+    }
 }
 
 impl std::fmt::Debug for Integration {

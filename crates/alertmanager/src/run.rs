@@ -14,13 +14,16 @@ use ferula_telemetry::{Counter, Gauge, Registry, Summary, error, info, warn};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::engine::{Attempt, Engine, EngineSettings, Metrics, Record, Setup};
-use crate::journal::Journal;
-use crate::receiver::{self, FailureReason, Notification, NotifyError, Sent};
+use crate::engine::{Attempt, Attempted, Engine, EngineSettings, Metrics, PairMessage, Record, Setup};
+use crate::frame;
+use crate::journal::{Journal, Snapshot};
+use crate::receiver::{self, FailureReason, Notification, NotifyError};
 use crate::wire::WireError;
 
 /// The system clock may be adjusted, so the engine checks it at least this often.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// A clock that differs by more from the time that has passed was set.
+const JUMP_MIN: Duration = Duration::from_secs(2);
 /// How often writing is retried after a disk error.
 const REWRITE_PAUSE: Duration = Duration::from_secs(10);
 
@@ -47,6 +50,8 @@ pub enum OpenError {
 /// A running Alertmanager.
 pub struct Alertmanager {
     engine: Mutex<Engine>,
+    /// Changes that were made and are not written yet.
+    pending: Mutex<Pending>,
     journal: Mutex<Journal>,
     clock: SharedClock,
     changed: Notify,
@@ -54,6 +59,18 @@ pub struct Alertmanager {
     last_rewrite: Mutex<Duration>,
     journal_open: Gauge,
     maintenance: [MaintenanceMetrics; 2],
+    /// For the other member of a pair, and a sign that something is there.
+    pub(crate) pair_outbox: Mutex<Vec<PairMessage>>,
+    pub(crate) pair_changed: Notify,
+}
+
+/// Changes in the order in which they were made.
+#[derive(Default)]
+struct Pending {
+    records: Vec<Record>,
+    history: Vec<Vec<u8>>,
+    /// The number of the latest change.
+    last: u64,
 }
 
 /// Metrics of the files, under Alertmanager's names.
@@ -106,21 +123,46 @@ impl Alertmanager {
         let now = UnixNanos(clock.unix_nanos());
         let (journal, stored) = Journal::open(dir).map_err(OpenError::Directory)?;
         let mut engine = Engine::new(settings, setup, metrics);
+        // With a journal the files are copies of what it holds.
+        let skip = |file: &str, error: &WireError| {
+            error!(
+                "A file is damaged; the journal is used instead",
+                component = "journal",
+                file = file,
+                err = error
+            );
+        };
         if let Some(file) = &stored.nflog {
-            engine.log_mut().load_file(file, now).map_err(OpenError::NotificationLog)?;
-        }
-        if let Some(file) = &stored.silences {
-            for refused in engine.silences_mut().load_file(file, now).map_err(OpenError::Silences)? {
-                error!("A stored silence is invalid and was skipped", component = "silences", err = refused);
+            match engine.log_mut().load_file(file, now) {
+                Err(error) if stored.has_journal => skip("nflog", &error),
+                loaded => loaded.map_err(OpenError::NotificationLog)?,
             }
         }
-        if let Some(damage) = &stored.damage {
-            warn!(
-                "The journal is damaged; changes written after this point are lost",
-                component = "journal",
-                err = damage
-            );
+        if let Some(file) = &stored.silences {
+            match engine.silences_mut().load_file(file, now) {
+                Err(error) if stored.has_journal => skip("silences", &error),
+                loaded => {
+                    for refused in loaded.map_err(OpenError::Silences)? {
+                        error!("A silence cannot be used", component = "silences", err = refused);
+                    }
+                }
+            }
         }
+        for damage in &stored.damages {
+            error!("The journal is damaged; what stood there is lost", component = "journal", err = damage);
+        }
+        let (entries, history_damages) = frame::read(&stored.history);
+        let unreadable = entries.into_iter().filter(|entry| !engine.history_mut().read(entry)).count();
+        if unreadable + history_damages.len() > 0 {
+            let damages = unreadable + history_damages.len();
+            warn!("The history of notifications is damaged", component = "journal", damages = damages);
+        }
+        registry
+            .gauge(
+                "ferula_alertmanager_journal_damages",
+                "Damaged places of the journal that were found at the start. Alert on more than 0.",
+            )
+            .set(stored.damages.len() as f64);
         let records = stored.records.len();
         for record in stored.records {
             engine.apply(record, now);
@@ -133,6 +175,7 @@ impl Alertmanager {
         );
         let alertmanager = Alertmanager {
             engine: Mutex::new(engine),
+            pending: Mutex::default(),
             journal: Mutex::new(journal),
             clock,
             changed: Notify::new(),
@@ -140,6 +183,8 @@ impl Alertmanager {
             journal_open,
             maintenance: ["alertmanager_silences", "alertmanager_nflog"]
                 .map(|prefix| MaintenanceMetrics::new(registry, prefix)),
+            pair_outbox: Mutex::default(),
+            pair_changed: Notify::new(),
         };
         alertmanager.write_files();
         Ok(alertmanager)
@@ -159,26 +204,68 @@ impl Alertmanager {
         read(&self.engine(), self.now())
     }
 
+    /// The clock that it runs by.
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Changes the engine. When this returns, the change is on disk, or the disk has failed.
     pub fn change<T>(&self, change: impl FnOnce(&mut Engine, UnixNanos) -> T) -> T {
-        let changed = {
+        let (changed, number) = {
             let mut engine = self.engine();
             let changed = change(&mut engine, self.now());
-            let records = engine.take_records();
-            if !records.is_empty() {
-                self.append(&engine, &records);
-            }
-            changed
+            (changed, self.note_changes(&mut engine))
         };
+        if let Some(number) = number {
+            self.commit(number);
+        }
         self.changed.notify_one();
         changed
     }
 
-    /// Appends to the journal. After a failure, rewrites the state periodically until that succeeds.
-    fn append(&self, engine: &Engine, records: &[Record]) {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Takes what a change left in the engine to be written and told; returns its number.
+    fn note_changes(&self, engine: &mut Engine) -> Option<u64> {
+        let messages = engine.take_pair_messages();
+        if !messages.is_empty() {
+            self.pair_outbox.lock().unwrap_or_else(PoisonError::into_inner).extend(messages);
+            self.pair_changed.notify_one();
+        }
+        let (records, history) = (engine.take_records(), engine.take_history());
+        if records.is_empty() && history.is_empty() {
+            return None;
+        }
+        let mut pending = self.pending();
+        pending.records.extend(records);
+        pending.history.extend(history);
+        pending.last += 1;
+        Some(pending.last)
+    }
+
+    /// Writes every change up to this one. When that fails the state is written anew, now and then, until it succeeds.
+    fn commit(&self, number: u64) {
+        let mut journal = self.journal();
+        // Somebody else may have written it along with his own.
+        if journal.written >= number {
+            return;
+        }
+        let (records, history) = {
+            let mut pending = self.pending();
+            journal.written = pending.last;
+            (std::mem::take(&mut pending.records), std::mem::take(&mut pending.history))
+        };
+        if !history.is_empty() {
+            self.append_history(&mut journal, &history);
+        }
         if journal.is_open() {
-            match journal.append(records) {
+            match journal.append(&records) {
                 Ok(()) => return,
                 Err(err) => {
                     error!(
@@ -194,18 +281,58 @@ impl Alertmanager {
         let mut last = self.last_rewrite.lock().unwrap_or_else(PoisonError::into_inner);
         if elapsed.saturating_sub(*last) >= REWRITE_PAUSE {
             *last = elapsed;
-            self.rewrite(engine, &mut journal);
+            self.rewrite(&mut journal);
         }
     }
 
-    fn rewrite(&self, engine: &Engine, journal: &mut Journal) {
+    fn append_history(&self, journal: &mut Journal, entries: &[Vec<u8>]) {
+        if journal.history_bytes().is_none() {
+            return;
+        }
+        match journal.append_history(entries) {
+            Ok(bytes) => {
+                let bytes_max = self.engine().history().bytes_max() as u64;
+                if bytes > bytes_max.saturating_mul(2) {
+                    self.rewrite_history(journal);
+                }
+            }
+            Err(err) => {
+                error!("The history of notifications cannot be written", component = "journal", err = err);
+            }
+        }
+    }
+
+    fn rewrite_history(&self, journal: &mut Journal) {
+        let entries: Vec<Vec<u8>> = {
+            let engine = self.engine();
+            // What waits to be appended is among the entries.
+            self.pending().history.clear();
+            engine.history().encoded().collect()
+        };
+        if let Err(err) = journal.rewrite_history(entries.into_iter()) {
+            error!("The history of notifications cannot be written", component = "journal", err = err);
+        }
+    }
+
+    fn rewrite(&self, journal: &mut Journal) {
         let started = self.clock.elapsed();
-        let records = engine.state_records(self.now());
+        let snapshot = {
+            let mut engine = self.engine();
+            self.note_changes(&mut engine);
+            let mut pending = self.pending();
+            // The state has them.
+            pending.records.clear();
+            journal.written = pending.last;
+            Snapshot {
+                silences: engine.silences().to_file(),
+                nflog: engine.log().to_file(),
+                records: engine.state_records(self.now()),
+            }
+        };
         let was_open = self.journal_open.get() > 0.0;
-        let files = [engine.silences().to_file(), engine.log().to_file()];
-        let written = journal.rewrite(&files[0], &files[1], &records);
+        let written = journal.rewrite(&snapshot);
         let took = self.clock.elapsed().saturating_sub(started);
-        for (metrics, file) in self.maintenance.iter().zip(&files) {
+        for (metrics, file) in self.maintenance.iter().zip([&snapshot.silences, &snapshot.nflog]) {
             metrics.total.inc();
             metrics.snapshot.observe_duration(took);
             match written {
@@ -216,9 +343,10 @@ impl Alertmanager {
         match written {
             Ok(()) => {
                 if !was_open {
-                    info!("The journal is written again", component = "journal", records = records.len());
+                    info!("The journal is written", component = "journal", records = snapshot.records.len());
                 }
                 self.journal_open.set(1.0);
+                self.rewrite_history(journal);
             }
             Err(err) => {
                 error!(
@@ -231,10 +359,13 @@ impl Alertmanager {
         }
     }
 
+    /// Whether every change reaches the disk before it is acknowledged.
+    pub fn is_journal_open(&self) -> bool {
+        self.journal_open.get() > 0.0
+    }
+
     fn write_files(&self) {
-        let engine = self.engine();
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        self.rewrite(&engine, &mut journal);
+        self.rewrite(&mut self.journal());
     }
 
     /// Drops expired data and rewrites all files.
@@ -262,7 +393,9 @@ impl Alertmanager {
         let mut attempts = JoinSet::new();
         let (mut maintenance, mut alert_gc) =
             (self.clock.sleep(intervals.maintenance), self.clock.sleep(intervals.alert_gc));
+        let mut clocks = (self.clock.elapsed(), self.now());
         loop {
+            self.notice_jump(&mut clocks);
             let due = self.read(|engine, now| {
                 let due = engine.next_due()?;
                 Some(Duration::from_nanos(u64::try_from(due.since(now)).unwrap_or(0)))
@@ -285,13 +418,27 @@ impl Alertmanager {
             }
             while attempts.try_join_next().is_some() {}
             if self.read(|engine, now| engine.next_due().is_some_and(|due| due <= now)) {
-                for attempt in self.change(|engine, now| engine.poll(now)) {
+                let own = self.clone();
+                // The journal may wait for the disk.
+                let polled = tokio::task::spawn_blocking(move || own.change(|engine, now| engine.poll(now)));
+                for attempt in polled.await.unwrap_or_default() {
                     attempts.spawn(self.clone().make(attempt));
                 }
             }
         }
         attempts.shutdown().await;
         self.maintain();
+    }
+
+    /// Compares the machine's clock with the time that has passed, and tells the engine when somebody set it.
+    fn notice_jump(&self, (elapsed, now): &mut (Duration, UnixNanos)) {
+        let (elapsed_now, now_now) = (self.clock.elapsed(), self.now());
+        let expected = now.plus(elapsed_now.saturating_sub(*elapsed));
+        let jump = now_now.since(expected);
+        (*elapsed, *now) = (elapsed_now, now_now);
+        if jump.unsigned_abs() > JUMP_MIN.as_nanos() as u64 {
+            self.change(|engine, now| engine.clock_jumped(jump, now));
+        }
     }
 
     /// Makes an attempt and reports its result to the engine.
@@ -301,12 +448,21 @@ impl Alertmanager {
         // A panic in a notifier counts as a failure.
         let sending = tokio::spawn(async move { send(&attempt, Duration::from_nanos(left)).await });
         let abort = AbortOnDrop(sending.abort_handle());
-        let result = sending.await.unwrap_or_else(|panic| {
-            Err(NotifyError { retry: false, reason: FailureReason::Other, text: panic.to_string() })
+        let attempted = sending.await.unwrap_or_else(|panic| {
+            Attempted::plain(Err(NotifyError {
+                retry: false,
+                reason: FailureReason::Other,
+                text: panic.to_string(),
+            }))
         });
         drop(abort);
         let took = self.clock.elapsed().saturating_sub(started);
-        self.change(|engine, now| engine.finished(id, result, took, now));
+        let attempted = Attempted { took, ..attempted };
+        // The journal may wait for the disk.
+        let _ = tokio::task::spawn_blocking(move || {
+            self.change(|engine, now| engine.finished(id, attempted, now));
+        })
+        .await;
     }
 }
 
@@ -319,9 +475,9 @@ impl Drop for AbortOnDrop {
     }
 }
 
-async fn send(attempt: &Attempt, left: Duration) -> Result<Sent, NotifyError> {
+async fn send(attempt: &Attempt, left: Duration) -> Attempted {
     let content = &attempt.content;
-    let record = receiver::Record::off();
+    let record = receiver::Record::answers();
     let notification = Notification {
         receiver: &content.receiver,
         group_key: &content.group_key,
@@ -332,14 +488,23 @@ async fn send(attempt: &Attempt, left: Duration) -> Result<Sent, NotifyError> {
         reason: content.reason,
         kept: &content.kept,
         record: &record,
+        rendering: None,
     };
-    tokio::time::timeout(left, attempt.integration.notifier.notify(&notification)).await.unwrap_or_else(
-        |_| {
+    let sent = tokio::time::timeout(left, attempt.integration.notify(&notification)).await;
+    let (result, faults) = match sent {
+        Ok(notified) => (notified.result, notified.faults),
+        Err(_) => (
             Err(NotifyError {
                 retry: true,
                 reason: FailureReason::ContextDeadlineExceeded,
                 text: "context deadline exceeded".into(),
-            })
-        },
-    )
+            }),
+            Vec::new(),
+        ),
+    };
+    let answer = record.take().pop().and_then(|exchange| exchange.answer);
+    Attempted { answer, faults, ..Attempted::plain(result) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 //! creates a new one.
 
 mod entry;
+mod options;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use ferula_model::{LabelSet, UnixNanos};
 
 pub use self::entry::{Silence, SilenceError, SilenceState};
 use self::entry::{read_file, validate};
+pub use self::options::{END_WHEN_RESOLVED, REMIND_BEFORE, REMINDED_AT, REPEAT_IN, SilenceOptions};
 use crate::matcher_index::{MatcherIndex, matches};
 use crate::wire::WireError;
 
@@ -49,6 +51,7 @@ struct Kept {
     /// Increases from silence to silence.
     sequence: u64,
     is_indexed: bool,
+    options: SilenceOptions,
 }
 
 impl Silences {
@@ -76,7 +79,7 @@ impl Silences {
             "" => None,
             id => Some(self.by_id.get(id).ok_or(SilenceError::NotFound)?.silence.clone()),
         };
-        silence.updated_at = now;
+        silence.updated_at = after(now, previous.as_ref());
         if previous.as_ref().is_some_and(|previous| previous.can_become(&silence, now)) {
             self.check_size(&silence)?;
             self.merge(silence.clone(), now);
@@ -115,7 +118,7 @@ impl Silences {
             SilenceState::Active => silence.ends_at = now,
             SilenceState::Pending => (silence.starts_at, silence.ends_at) = (now, now),
         }
-        silence.updated_at = now;
+        silence.updated_at = after(now, Some(&silence));
         self.merge(silence.clone(), now);
         Ok(Some(silence))
     }
@@ -147,7 +150,9 @@ impl Silences {
             }
         }
         self.by_sequence.insert(sequence, silence.id.clone());
-        self.by_id.insert(silence.id.clone(), Kept { silence, expires_at, sequence, is_indexed });
+        // Another program may have set annotations that are no options.
+        let options = SilenceOptions::parse(&silence.annotations).unwrap_or_default();
+        self.by_id.insert(silence.id.clone(), Kept { silence, expires_at, sequence, is_indexed, options });
         true
     }
 
@@ -166,8 +171,14 @@ impl Silences {
     /// The identifiers of the active silences that match an alert with these labels, in the order of
     /// creation.
     pub fn silencing(&self, labels: &LabelSet, now: UnixNanos) -> Vec<&str> {
-        let mut found: Vec<(u64, &str)> = Vec::new();
+        self.silencing_counted(labels, now).0
+    }
+
+    /// The same, with how many silences were looked at.
+    pub fn silencing_counted(&self, labels: &LabelSet, now: UnixNanos) -> (Vec<&str>, usize) {
+        let (mut found, mut looked_at): (Vec<(u64, &str)>, usize) = (Vec::new(), 0);
         for (sequence, set) in self.index.candidates(labels) {
+            looked_at += 1;
             let Some(kept) = self.by_sequence.get(sequence).and_then(|id| self.by_id.get(id)) else {
                 continue;
             };
@@ -179,7 +190,7 @@ impl Silences {
         found.sort_unstable();
         // Several matcher sets of one silence may match.
         found.dedup();
-        found.into_iter().map(|(_, id)| id).collect()
+        (found.into_iter().map(|(_, id)| id).collect(), looked_at)
     }
 
     /// The silence with this identifier.
@@ -187,11 +198,21 @@ impl Silences {
         self.by_id.get(id).map(|kept| &kept.silence)
     }
 
+    /// The options of a silence.
+    pub fn options(&self, id: &str) -> Option<&SilenceOptions> {
+        self.by_id.get(id).map(|kept| &kept.options)
+    }
+
     /// All silences in the order of their creation.
     pub fn all(&self) -> Vec<&Silence> {
         let mut all: Vec<&Kept> = self.by_id.values().collect();
         all.sort_unstable_by_key(|kept| kept.sequence);
         all.into_iter().map(|kept| &kept.silence).collect()
+    }
+
+    /// How many silences are in the index: those that are not over.
+    pub fn indexed_len(&self) -> usize {
+        self.by_id.values().filter(|kept| kept.is_indexed).count()
     }
 
     /// Number of silences.
@@ -261,6 +282,11 @@ impl Silences {
         }
         Ok(refused)
     }
+}
+
+/// Now, or just after the last change of a silence if the clock was set back since.
+fn after(now: UnixNanos, previous: Option<&Silence>) -> UnixNanos {
+    previous.map_or(now, |previous| now.max(UnixNanos(previous.updated_at.0.saturating_add(1))))
 }
 
 #[cfg(test)]

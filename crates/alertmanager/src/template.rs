@@ -71,6 +71,37 @@ impl Templates {
         Ok(Templates { set, functions, external_url: external_url.to_owned() })
     }
 
+    /// The named defaults alone, for when files that redefine them do not work.
+    pub(crate) fn built_in(external_url: &str) -> &'static Templates {
+        static BUILT_IN: std::sync::OnceLock<Templates> = std::sync::OnceLock::new();
+        BUILT_IN.get_or_init(|| {
+            let clock = ferula_runtime::RealClock::shared();
+            Templates::load(&[], external_url, &clock).expect("the defaults are templates")
+        })
+    }
+
+    /// Errors of all files that match the patterns, each with the file's whole name.
+    pub fn check_files(patterns: &[String], clock: &SharedClock) -> Vec<(String, TemplatesError)> {
+        let functions = functions::functions(clock);
+        let mut problems = Vec::new();
+        for file in patterns.iter().flat_map(|pattern| glob(pattern)) {
+            let text = match std::fs::read(&file) {
+                Ok(text) => text,
+                Err(error) => {
+                    problems.push((file.clone(), TemplatesError::File { file, error }));
+                    continue;
+                }
+            };
+            let name =
+                Path::new(&file).file_name().map_or(file.as_str().into(), |name| name.to_string_lossy());
+            let parsed = Template::parse(&name, &String::from_utf8_lossy(&text), &functions);
+            if let Err(error) = parsed {
+                problems.push((file, error.into()));
+            }
+        }
+        problems
+    }
+
     /// The external URL of this Alertmanager.
     pub fn external_url(&self) -> &str {
         &self.external_url

@@ -33,6 +33,29 @@ impl TimeIntervals {
         )
     }
 
+    /// Whether there is an interval of this name.
+    pub fn is_known(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// When a route that these intervals mute is muted no more; `None` when that is more than eight days away.
+    pub fn muted_until(&self, active: &[String], mute: &[String], now: UnixNanos) -> Option<UnixNanos> {
+        const MINUTE: i64 = 60_000_000_000;
+        // Intervals begin and end at whole minutes.
+        let first = now.0.div_euclid(MINUTE) + 1;
+        (first..first + 8 * 24 * 60)
+            .map(|minute| UnixNanos(minute.saturating_mul(MINUTE)))
+            .find(|moment| self.muting(active, mute, *moment).is_empty())
+    }
+
+    /// The names of the intervals that mute a route at a moment: all that it is active in, or those that it is muted in.
+    pub fn muting(&self, active: &[String], mute: &[String], now: UnixNanos) -> Vec<String> {
+        if !active.is_empty() && self.containing(active, now).is_empty() {
+            return active.to_vec();
+        }
+        self.containing(mute, now).into_iter().cloned().collect()
+    }
+
     /// The intervals that contain the time, in the order given.
     pub fn containing<'n>(&self, names: &'n [String], now: UnixNanos) -> Vec<&'n String> {
         let contains = |name: &&String| {

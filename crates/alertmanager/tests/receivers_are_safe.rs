@@ -76,6 +76,7 @@ async fn notify(integration: &Integration, record: &Record) -> Result<Sent, Noti
         reason: Reason::FirstNotification,
         kept: &Kept::new(),
         record,
+        rendering: None,
     };
     integration.notifier.notify(&notification).await
 }

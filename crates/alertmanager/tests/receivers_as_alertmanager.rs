@@ -471,6 +471,8 @@ async fn notify(
         reason,
         kept,
         record: &record,
+        // As Alertmanager does it: what fails ends the attempt.
+        rendering: None,
     };
     for _ in 0..4 {
         match integration.notifier.notify(&notification).await {

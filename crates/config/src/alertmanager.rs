@@ -9,20 +9,23 @@
 //! integration has what it inherits, every name that a route uses exists, no item is null, and every regular
 //! expression compiles.
 
+mod files;
 mod global;
 mod inherit;
+mod load;
 mod matchers;
 pub mod receiver;
 mod route;
 pub(crate) mod syntax;
+mod texts;
 mod time_interval;
 mod values;
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ferula_go::quote::go_quote;
 
+pub use self::files::{FilePlace, LoadOptions};
 pub use self::global::GlobalConfig;
 pub use self::matchers::{
     MatchOp, Matcher, MatcherError, MatcherWarning, Matchers, Parsed, is_label_name, parse_matcher,
@@ -31,12 +34,12 @@ pub use self::matchers::{
 pub use self::receiver::Receiver;
 pub use self::route::{GROUP_BY_ALL, GroupBy, InhibitRule, MatchRegexps, Route, WholeRegexp};
 pub use self::syntax::MatcherSyntax;
+pub use self::texts::{ConfiguredText, IntegrationTexts};
 pub use self::time_interval::{
     Location, NamedTimeInterval, Range, RangeKind, Ranges, TimeInterval, TimeRange,
 };
 pub use self::values::{AnyValue, GoDuration, HostPort, HttpConfig, HttpUrl, SecretTemplateUrl, SecretUrl};
-use crate::config::{directory_of, read_file};
-use crate::error::{ConfigError, Naming, Problem};
+use crate::error::{ConfigError, Problem};
 use crate::http_client::FileNames;
 use crate::section::section;
 use crate::yaml::decode::{Decoder, Value};
@@ -52,6 +55,8 @@ section! {
         omit inhibit_rules: Vec<InhibitRule>;
         omit receivers: Vec<Receiver>;
         keep templates: FileNames;
+        /// Patterns of further files; Alertmanager has no such key.
+        omit config_files: FileNames;
         omit mute_time_intervals: Vec<NamedTimeInterval>;
         omit time_intervals: Vec<NamedTimeInterval>;
     }
@@ -62,6 +67,8 @@ section! {
 pub struct AlertmanagerConfig {
     sections: Sections,
     warnings: Vec<String>,
+    /// Where the texts of integrations were written, by `receivers[0].slack_configs[1].title`.
+    places: BTreeMap<String, FilePlace>,
 }
 
 impl std::ops::Deref for AlertmanagerConfig {
@@ -87,19 +94,13 @@ impl AlertmanagerConfig {
         let warnings = decoder.run(&mut sections)?;
         sections.complete(syntax).map_err(|problem| ConfigError::of_problem(&problem, &tree))?;
         let show = |warning: &Problem| ConfigError::of_problem(warning, &tree).to_string();
-        Ok(AlertmanagerConfig { sections, warnings: warnings.iter().map(show).collect() })
+        let warnings = warnings.iter().map(show).collect();
+        Ok(AlertmanagerConfig { sections, warnings, places: BTreeMap::new() })
     }
 
-    /// Reads a file; its relative file names become relative to its directory.
-    ///
-    /// # Errors
-    /// As [`AlertmanagerConfig::parse`]; or the operating system's reason why it cannot be read.
-    pub fn load(file: &Path, syntax: MatcherSyntax) -> Result<Self, ConfigError> {
-        let text = read_file(file)?;
-        let mut config =
-            AlertmanagerConfig::parse(&text, syntax).map_err(|error| error.in_file(file, Naming::None))?;
-        config.sections.join_directory(&directory_of(file));
-        Ok(config)
+    /// Where a text of an integration was written; `None` for other paths, and for a configuration that came from no file.
+    pub fn place(&self, path: &str) -> Option<&FilePlace> {
+        self.places.get(path)
     }
 
     /// What was accepted, although it should be written differently.

@@ -29,6 +29,22 @@ pub(crate) fn from_text<T, E: fmt::Display>(
     Ok(())
 }
 
+/// The same for a secret, which may be the content of a file.
+pub(crate) fn from_secret_text<T, E: fmt::Display>(
+    out: &mut T,
+    id: NodeId,
+    d: &mut Decoder<'_>,
+    make: impl FnOnce(String) -> Result<T, E>,
+) -> Result<(), Problem> {
+    match d.secret_file(id)? {
+        Some(text) => {
+            *out = make(text).map_err(|error| d.problem(error.to_string()))?;
+            Ok(())
+        }
+        None => from_text(out, id, d, make),
+    }
+}
+
 /// Seconds as a duration, for defaults.
 pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -99,7 +115,11 @@ impl Value for Secret {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-        self.0.decode(id, d)
+        match d.secret_file(id)? {
+            Some(text) => self.0 = text,
+            None => self.0.decode(id, d)?,
+        }
+        Ok(())
     }
 
     fn go_type() -> String {

@@ -19,11 +19,18 @@ use std::process::ExitCode;
 use ferula_telemetry::{error, info, logging};
 
 use self::flags::AlertmanagerFlags;
-use crate::tools::args::{Args, Command};
+use crate::tools::args::{Args, Argument, Command, Kind, argument};
+
+const WORDS: Argument = argument(
+    "export DIR",
+    Kind::Texts,
+    "Instead of serving, write the silences and the notification log of --storage.path into a directory, as Alertmanager reads them.",
+);
 
 /// `alertmanager`
 pub const COMMAND: Command = Command {
     flags: flags::FLAGS,
+    arguments: &[WORDS],
     ..Command::new(
         "alertmanager",
         "Receive alerts, group and silence them, and send notifications. Takes Alertmanager's flags.",
@@ -41,6 +48,15 @@ fn run(args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    match args.arguments(WORDS).as_slice() {
+        [] => {}
+        ["export", directory] => return export_to(&flags, directory),
+        words => {
+            let word = words.iter().find(|word| **word != "export").copied().unwrap_or("export");
+            eprintln!("{}: error: unexpected {word}, try --help", args.program);
+            return ExitCode::FAILURE;
+        }
+    }
     logging::init(flags.log_level, flags.log_format);
     info!("Starting Alertmanager", version = crate::version::short_of(crate::version::ALERTMANAGER_VERSION));
     for (flag, why) in &flags.without_effect {
@@ -62,6 +78,24 @@ fn run(args: &Args) -> ExitCode {
         }
         Err(err) => {
             error!("alertmanager exited with error", err = format!("{err:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn export_to(flags: &AlertmanagerFlags, directory: &str) -> ExitCode {
+    let now = ferula_runtime::RealClock::shared().unix_nanos();
+    let now = ferula_model::UnixNanos(now);
+    match ferula_alertmanager::export(&flags.storage_path, directory.as_ref(), flags.retention, now) {
+        Ok(exported) => {
+            println!(
+                "{} silences and {} notifications written to {directory}",
+                exported.silences, exported.notifications
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("cannot export {}: {error}", flags.storage_path.display());
             ExitCode::FAILURE
         }
     }

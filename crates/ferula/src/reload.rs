@@ -20,6 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::agents::Agents;
+use crate::alertmanager::embedded::AlertmanagerReload;
 use crate::config_source::{ConfigSource, LoadError};
 use crate::own_metrics::ReloadMetrics;
 use crate::part_error::PartError;
@@ -54,6 +55,8 @@ pub struct ConfiguredParts {
     pub remote: Arc<RemoteStorage>,
     pub agents: Arc<Agents>,
     pub store: StoreSettings,
+    /// The Alertmanager inside the server, which has a file of its own.
+    pub alertmanager: Option<AlertmanagerReload>,
 }
 
 impl ConfiguredParts {
@@ -73,6 +76,21 @@ impl ConfiguredParts {
             error!("Failed to apply configuration", err = err);
         }
         if failed.is_empty() { Ok(()) } else { Err(ReloadError::Parts { file: file.to_owned(), failed }) }
+    }
+
+    /// The Alertmanager reads its file anew, whatever came of the other parts. At the start it has read it already.
+    fn reload_alertmanager(&self, applied: Result<(), ReloadError>, file: &str) -> Result<(), ReloadError> {
+        let Some(alertmanager) = &self.alertmanager else { return applied };
+        let Err(error) = alertmanager.reload() else { return applied };
+        let mut failed = match applied {
+            Ok(()) => Vec::new(),
+            Err(ReloadError::Parts { failed, .. }) => failed,
+            Err(other) => return Err(other),
+        };
+        let error = PartError::new("alertmanager", error);
+        error!("Failed to apply configuration", err = error);
+        failed.push(error);
+        Err(ReloadError::Parts { file: file.to_owned(), failed })
     }
 
     fn apply_queries(&self, config: &Config) -> anyhow::Result<()> {
@@ -128,7 +146,7 @@ impl Reloader {
         let result = load(&self.source, &self.own_address, &self.parts).and_then(|loaded| {
             let applied = self.parts.apply(&loaded.config, &file);
             self.loaded.send_replace(loaded);
-            applied
+            self.parts.reload_alertmanager(applied, &file)
         });
         self.note(&file, begin, result)
     }
@@ -156,6 +174,9 @@ impl Reloader {
         };
         if let ConfigSource::File(path) = &self.source {
             add(path);
+        }
+        if let Some(alertmanager) = &self.parts.alertmanager {
+            add(alertmanager.file());
         }
         let loaded = self.loaded.borrow().clone();
         for name in loaded.config.rule_file_names() {

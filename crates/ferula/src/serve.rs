@@ -158,6 +158,7 @@ impl Start {
             remote: remote.clone(),
             agents: agents.clone(),
             store: self.store,
+            alertmanager: self.embedded.as_ref().map(Embedded::reload),
         };
         let started = Reloader::start(self.source, self.address.clone(), parts, self.reload_metrics);
         let (reloader, loaded) = started.context("error loading config")?;
@@ -168,7 +169,7 @@ impl Start {
         web.service.send_replace(Service::Running(Arc::new(api)));
         agents.start(&mut tasks);
         if let Some(embedded) = self.embedded {
-            embedded.start(&mut tasks)?;
+            embedded.start(&mut tasks);
         }
         let synced = maintenance::start_sync(&mut tasks, local, unsynced, &site.clock);
         match (local, &self.flags.agent) {
@@ -209,6 +210,7 @@ fn open_alertmanager(flags: &Flags, site: &Site) -> anyhow::Result<Option<Embedd
         data_dir: &flags.storage.path,
         external_url: external_url.trim_end_matches('/'),
         route_prefix: &site.settings.route_prefix,
+        body_memory: &site.settings.body_memory,
     };
     Embedded::open(&settings, &site.clock, &site.registry).map(Some)
 }

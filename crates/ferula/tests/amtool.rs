@@ -73,3 +73,86 @@ fn the_syntax_of_matchers_can_be_chosen() {
     let (code, stdout, _) = ferula(&["--enable-feature=utf8-strict-mode", "check-config", file]);
     assert!(code == 1 && stdout.contains("4:5: unexpected c: expected a comma or close brace"), "{stdout}");
 }
+
+#[test]
+fn every_template_that_fails_is_named_with_file_line_and_field() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| {
+        let file = directory.path().join(name);
+        std::fs::write(&file, text).expect("written");
+        file.to_str().expect("a name").to_owned()
+    };
+    let yaml = "\
+route: {receiver: r}
+receivers:
+- name: r
+  slack_configs:
+  - api_url: http://x/
+    channel: c
+    title: '{{ .Nothing }}'
+    text: '{{ .CommonLabels.a.b }}'
+";
+    let file = write("alertmanager.yml", yaml);
+    let (code, stdout, _) = ferula(&["check-config", &file]);
+    // Alertmanager takes the file, so these are warnings.
+    assert_eq!(code, 0, "{stdout}");
+    for (line, field) in [(7, "title"), (8, "text")] {
+        let expected =
+            format!(" - warning: {file}:{line}: receivers[0].slack_configs[0].{field}: template: :1:");
+        assert!(stdout.contains(&expected), "{expected} is not in\n{stdout}");
+    }
+    write("a.tmpl", "{{ define");
+    write("b.tmpl", "{{ unknown }}");
+    let file = write("alertmanager.yml", &format!("{yaml}templates: ['*.tmpl']\n"));
+    let (code, stdout, _) = ferula(&["check-config", &file]);
+    assert_eq!((code, stdout.matches("  FAILED: ").count()), (1, 2), "{stdout}");
+    assert!(stdout.contains("a.tmpl") && stdout.contains("b.tmpl"), "{stdout}");
+}
+
+#[test]
+fn routes_are_tested_at_a_time_and_against_a_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| {
+        let file = directory.path().join(name);
+        std::fs::write(&file, text).expect("written");
+        file.to_str().expect("a name").to_owned()
+    };
+    let config = write(
+        "alertmanager.yml",
+        "route: {receiver: r, routes: [{matchers: [team=x], receiver: x, mute_time_intervals: [night], continue: true}, {matchers: [team=x], receiver: log}]}
+receivers: [{name: r}, {name: x}, {name: log}]
+time_intervals: [{name: night, time_intervals: [{times: [{start_time: '00:00', end_time: '06:00'}]}]}]
+",
+    );
+    let config = format!("--config.file={config}");
+    let at = |time: &str| ferula(&["config", "routes", "test", &config, &format!("--at={time}"), "team=x"]);
+    assert_eq!(at("2026-11-30T12:00:00Z"), (0, "x,log\n".to_owned(), String::new()));
+    assert_eq!(at("2026-11-30T02:00:00Z").1, "x,log\nx is muted by night until 2026-11-30T06:00:00Z\n");
+    let good = "\
+- labels: {team: x}
+  receivers: [x, log]
+  at: '2026-11-30T02:00:00Z'
+  muted: [x]
+- labels: {team: z, n: 1}
+  receivers: [r]
+";
+    for (text, code, expected) in [
+        (good.to_owned(), 0, "2 of 2 expectations are met\n".to_owned()),
+        (
+            good.replace("[r]", "[log]").replace("T02", "T12"),
+            1,
+            "FAILED: FILE: expectation 1 (team=x): muted receivers are [], expected [x]\n\
+             FAILED: FILE: expectation 2 (n=1 team=z): receivers are [r], expected [log]\n\
+             0 of 2 expectations are met\n"
+                .to_owned(),
+        ),
+    ] {
+        let file = write("expected.yml", &text);
+        let (found, stdout, stderr) =
+            ferula(&["config", "routes", "test", &config, &format!("--expectations={file}")]);
+        assert_eq!((found, stdout.replace(&file, "FILE")), (code, expected), "{stderr}");
+    }
+    let file = write("expected.yml", "- {lables: {a: b}}\n");
+    let (code, _, stderr) = ferula(&["config", "routes", "test", &config, &format!("--expectations={file}")]);
+    assert!(code == 1 && stderr.contains("expectation 1: unknown key lables"), "{stderr}");
+}

@@ -11,7 +11,7 @@ use super::answer::{Answer, Json};
 use super::params::Params;
 use super::{Api, body};
 use crate::alert::Time;
-use crate::engine::{AlertStatus, AlertView};
+use crate::engine::{AlertStatus, AlertView, GroupView};
 use crate::matcher_index::matches;
 use crate::stored_alert::StoredAlert;
 
@@ -63,15 +63,39 @@ impl Api {
             engine.groups(keep_receiver, keep, now)
         });
         groups.retain(|group| shows_muted || group.muted_by.is_empty());
+        let shows_details = params.first("details").is_some_and(|value| value == "true");
         let mut json = Json::default();
         json.list(&groups, |json, group| {
             json.object(|json| {
                 json.key("alerts").list(&group.alerts, |json, view| write_alert(json, view, &group.muted_by));
                 json.key("labels").pairs(group.labels.iter());
                 json.key("receiver").pairs([("name", &*group.receiver)]);
+                if shows_details {
+                    self.write_details(json, group);
+                }
             });
         });
         Ok(Answer::json(json.0))
+    }
+
+    /// What Alertmanager does not say of a group: when it is told next, and why.
+    fn write_details(&self, json: &mut Json, group: &GroupView) {
+        let next = self.alertmanager.read(|engine, now| engine.next_notifications(group.id, now));
+        json.key("groupKey").text(&group.key);
+        json.key("routeKey").text(&group.route_key);
+        json.key("nextFlush").text(&group.next_flush.rfc3339_millis());
+        json.key("isFlushing").plain(group.is_flushing);
+        json.key("mutedBy").list(&group.muted_by, |json, name| json.text(name));
+        json.key("nextNotifications").list(next, |json, (integration, next)| {
+            json.object(|json| {
+                json.key("integration").text(&integration);
+                if let Some(next) = next {
+                    json.key("at").text(&next.at.rfc3339_millis());
+                    json.key("reason").text(next.content.reason.as_str());
+                    json.key("alerts").plain(next.content.alerts.len());
+                }
+            });
+        });
     }
 
     pub(super) fn post_alerts(&self, bytes: &[u8]) -> Result<Answer, Answer> {

@@ -19,6 +19,11 @@ impl Params {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a parameter.
+    pub fn all<'p>(&'p self, name: &'p str) -> impl Iterator<Item = &'p str> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// A boolean parameter that is true by default: only a value that is present and not a word for "yes"
     /// turns it off.
     pub fn is_on(&self, name: &str) -> bool {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::answer::{Answer, Json};
 use super::params::Params;
-use super::{Api, body};
+use super::{Api, Request, body};
 use crate::alert::Time;
 use crate::silence::{Silence, SilenceError, SilenceState};
 
@@ -20,44 +20,51 @@ impl Api {
     pub(super) fn silences(&self, query: &str) -> Result<Answer, Answer> {
         let params = Params::new(query);
         let filters = params.matchers("filter", self.syntax, "")?;
-        let (now, mut silences) = self.alertmanager.read(|engine, now| {
+        // A silence that repeats is pending outside of its time interval.
+        let mut silences = self.alertmanager.read(|engine, now| {
             let all = engine.silences().all().into_iter().filter(|silence| has_matchers(silence, &filters));
-            (now, all.cloned().collect::<Vec<_>>())
+            all.map(|silence| {
+                (silence.clone(), shown_state(engine.silence_state(silence, now), silence, now))
+            })
+            .collect::<Vec<_>>()
         });
-        silences.retain(|silence| params.is_on(silence.state_at(now).as_str()));
-        silences.sort_by_key(|silence| {
-            let state = shown_state(silence, now);
+        silences.retain(|(_, state)| params.is_on(state.as_str()));
+        silences.sort_by_key(|(silence, state)| {
             let by_time = match state {
                 SilenceState::Active => silence.ends_at.0,
                 SilenceState::Pending => silence.starts_at.0,
                 SilenceState::Expired => -silence.ends_at.0,
             };
-            (state, by_time)
+            (*state, by_time)
         });
         let mut json = Json::default();
-        json.list(&silences, |json, silence| write_silence(json, silence, now));
+        json.list(&silences, |json, (silence, state)| write_silence(json, silence, *state));
         Ok(Answer::json(json.0))
     }
 
     pub(super) fn silence(&self, id: &str) -> Result<Answer, Answer> {
         check_uuid(id)?;
-        let (now, silence) = self.alertmanager.read(|engine, now| (now, engine.silences().get(id).cloned()));
-        let silence = silence.ok_or_else(|| Answer::empty(404))?;
+        let found = self.alertmanager.read(|engine, now| {
+            let silence = engine.silences().get(id)?;
+            Some((silence.clone(), shown_state(engine.silence_state(silence, now), silence, now)))
+        });
+        let (silence, state) = found.ok_or_else(|| Answer::empty(404))?;
         let mut json = Json::default();
-        write_silence(&mut json, &silence, now);
+        write_silence(&mut json, &silence, state);
         Ok(Answer::json(json.0))
     }
 
-    pub(super) fn expire_silence(&self, id: &str) -> Result<Answer, Answer> {
+    pub(super) fn expire_silence(&self, id: &str, user: Option<&str>) -> Result<Answer, Answer> {
         check_uuid(id)?;
-        match self.alertmanager.change(|engine, now| engine.expire_silence(id, now)) {
+        match self.alertmanager.change(|engine, now| engine.expire_silence(id, user.unwrap_or_default(), now))
+        {
             Ok(()) => Ok(Answer::empty(200)),
             Err(_) => Err(Answer::empty(404)),
         }
     }
 
-    pub(super) fn post_silence(&self, bytes: &[u8]) -> Result<Answer, Answer> {
-        let (mut silence, matchers) = read_silence(&body::read(bytes, "silence")?)?;
+    pub(super) fn post_silence(&self, request: &Request<'_>) -> Result<Answer, Answer> {
+        let (mut silence, matchers) = read_silence(&body::read(request.body, "silence")?)?;
         let refuse = |status: u16, text: &str| {
             error!("Failed to create silence", component = "api", version = "v2", err = text);
             Err(Answer::text(status, text))
@@ -75,7 +82,9 @@ impl Api {
             .collect();
         let set = compiled.and_then(|matchers| {
             silence.matcher_sets = vec![matchers];
-            self.alertmanager.change(|engine, now| engine.set_silence(silence, new_id, now))
+            // The user who is logged in, or else the creator that the silence names.
+            let by = request.user.unwrap_or(&silence.created_by).to_owned();
+            self.alertmanager.change(|engine, now| engine.set_silence(silence, new_id, &by, now))
         });
         match set {
             Ok(id) => {
@@ -95,7 +104,7 @@ fn new_id() -> String {
     ferula_go::hex::uuid(random)
 }
 
-fn check_uuid(id: &str) -> Result<(), Answer> {
+pub(super) fn check_uuid(id: &str) -> Result<(), Answer> {
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let pieces: Vec<&str> = id.split('-').collect();
     let lengths: Vec<usize> = pieces.iter().map(|piece| piece.len()).collect();
@@ -112,14 +121,14 @@ fn has_matchers(silence: &Silence, filters: &[Matcher]) -> bool {
 }
 
 /// The state that the API shows: at the exact moment of its end, a silence counts as expired.
-fn shown_state(silence: &Silence, now: UnixNanos) -> SilenceState {
-    if now == silence.ends_at { SilenceState::Expired } else { silence.state_at(now) }
+fn shown_state(state: SilenceState, silence: &Silence, now: UnixNanos) -> SilenceState {
+    if now == silence.ends_at { SilenceState::Expired } else { state }
 }
 
-fn write_silence(json: &mut Json, silence: &Silence, now: UnixNanos) {
+fn write_silence(json: &mut Json, silence: &Silence, state: SilenceState) {
     json.object(|json| {
         json.key("id").text(&silence.id);
-        json.key("status").pairs([("state", shown_state(silence, now).as_str())]);
+        json.key("status").pairs([("state", state.as_str())]);
         json.key("updatedAt").text(&silence.updated_at.rfc3339_millis());
         if !silence.annotations.is_empty() {
             let pairs = silence.annotations.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -170,12 +179,29 @@ fn read_silence(body: &Value) -> Result<(Silence, GivenMatchers), Answer> {
     let created_by = created_by.ok_or_else(|| missing("createdBy"))?;
     let ends_at = ends_at.ok_or_else(|| missing("endsAt"))?;
     let matchers = matchers.ok_or_else(|| missing("matchers"))?;
+    let given = given_matchers(matchers)?;
+    let starts_at = starts_at.ok_or_else(|| missing("startsAt"))?;
+    let nanos = |time: Time| UnixNanos(time.unix_nanos());
+    let silence = Silence {
+        id: id.unwrap_or_default(),
+        starts_at: nanos(starts_at),
+        ends_at: nanos(ends_at),
+        created_by,
+        comment,
+        annotations: annotations.unwrap_or_default().into_iter().collect(),
+        ..Silence::default()
+    };
+    Ok((silence, given))
+}
+
+/// Matchers that have all that they need.
+fn given_matchers(matchers: Vec<Option<PostedMatcher>>) -> Result<GivenMatchers, Answer> {
     if matchers.is_empty() {
         return Err(body::invalid(612, "matchers in body should have at least 1 items"));
     }
     let mut given = Vec::with_capacity(matchers.len());
     for (at, matcher) in matchers.into_iter().enumerate() {
-        let missing = |what: &str| missing(&format!("matchers.{at}{what}"));
+        let missing = |what: &str| body::invalid(602, &format!("matchers.{at}{what} in body is required"));
         // Alertmanager closes the connection here.
         let matcher = matcher.ok_or_else(|| missing(""))?;
         let is_regexp = matcher.is_regexp.ok_or_else(|| missing(".isRegex"))?;
@@ -189,18 +215,20 @@ fn read_silence(body: &Value) -> Result<(Silence, GivenMatchers), Answer> {
         };
         given.push((name, op, value));
     }
-    let starts_at = starts_at.ok_or_else(|| missing("startsAt"))?;
-    let nanos = |time: Time| UnixNanos(time.unix_nanos());
-    let silence = Silence {
-        id: id.unwrap_or_default(),
-        starts_at: nanos(starts_at),
-        ends_at: nanos(ends_at),
-        created_by,
-        comment,
-        annotations: annotations.unwrap_or_default().into_iter().collect(),
-        ..Silence::default()
-    };
-    Ok((silence, given))
+    Ok(given)
+}
+
+/// The matchers of a body, compiled.
+pub(super) fn compiled_matchers(
+    object: &serde_json::Map<String, Value>,
+    what: &str,
+) -> Result<Vec<Matcher>, Answer> {
+    let matchers = read_matchers(object).map_err(|why| body::failed(what, &why))?;
+    let matchers = matchers.ok_or_else(|| body::invalid(602, "matchers in body is required"))?;
+    let given = given_matchers(matchers)?;
+    let compiled =
+        given.iter().enumerate().map(|(at, (name, op, value))| Silence::matcher(at, name, *op, value));
+    compiled.collect::<Result<_, _>>().map_err(|error| Answer::text(400, &error.to_string()))
 }
 
 #[derive(Default)]

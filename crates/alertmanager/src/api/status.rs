@@ -3,17 +3,35 @@
 use super::Api;
 use super::answer::{Answer, Json};
 use super::params::Params;
+use crate::engine::PairView;
+
+/// A pair is shown as a cluster of two: ready when both are there.
+fn write_cluster(json: &mut Json, pair: Option<&PairView>) {
+    let Some(pair) = pair else {
+        json.key("peers").list(std::iter::empty::<()>(), |_, ()| {});
+        json.key("status").text("disabled");
+        return;
+    };
+    let other = pair.other.as_deref().filter(|_| pair.is_present);
+    let peers = std::iter::once(pair.name.as_str()).chain(other);
+    json.key("name").text(&pair.name);
+    json.key("peers").list(peers, |json, name| json.pairs([("address", name), ("name", name)]));
+    json.key("status").text(if pair.is_present { "ready" } else { "settling" });
+}
 
 impl Api {
     pub(super) fn status(&self) -> Answer {
-        let config = self.alertmanager.read(|engine, _| engine.setup().config.clone());
+        let (config, pair) =
+            self.alertmanager.read(|engine, now| (engine.setup().config.clone(), engine.pair_view(now)));
         let mut json = Json::default();
         json.object(|json| {
-            json.key("cluster").object(|json| {
-                json.key("peers").list(std::iter::empty::<()>(), |_, ()| {});
-                json.key("status").text("disabled");
-            });
+            json.key("cluster").object(|json| write_cluster(json, pair.as_ref()));
             json.key("config").pairs([("original", config.to_yaml().as_str())]);
+            // What Alertmanager does not have is said only when something is wrong, or the server is one of two.
+            if !self.alertmanager.is_journal_open() {
+                json.key("ferula")
+                    .pairs([("journal", "the disk refuses changes: a crash now would lose them")]);
+            }
             json.key("uptime").text(&self.started.rfc3339_millis());
             json.key("versionInfo").pairs([
                 ("branch", self.build.branch.as_str()),

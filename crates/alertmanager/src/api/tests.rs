@@ -9,7 +9,7 @@ use ferula_model::Timestamp;
 use ferula_runtime::SimClock;
 
 use super::*;
-use crate::engine::{EngineSettings, Metrics, Setup};
+use crate::engine::{EngineSettings, Metrics, OwnSettings, Setup};
 use crate::silence::SilenceLimits;
 
 const YAML: &str = "
@@ -43,6 +43,7 @@ impl Server {
             log_silences: false,
             start_at: UnixNanos(0),
             seed: 1,
+            own: OwnSettings::default(),
         };
         let (registry, dir) = (Registry::new(), tempfile::tempdir().expect("a directory"));
         let setup = Setup::new(Arc::new(config), BTreeMap::new());
@@ -64,6 +65,7 @@ impl Server {
             content_type: Some("application/json; charset=utf-8"),
             accept: None,
             body: body.as_bytes(),
+            user: None,
         };
         let answer = self.api.answer(&request);
         (answer.status, String::from_utf8(answer.body).expect("UTF-8"))
@@ -230,6 +232,7 @@ fn errors_are_those_of_alertmanager() {
         content_type: None,
         accept: None,
         body: b"[]",
+        user: None,
     };
     let message = |answer: Answer| String::from_utf8(answer.body).expect("UTF-8");
     assert_eq!(
@@ -259,4 +262,63 @@ fn the_status_shows_the_configuration_and_receivers_their_labels() {
         "[{\"labels\":{\"name\":\"a\"},\"name\":\"a\"},{\"labels\":{\"name\":\"b\",\"team\":\"x\"},\"name\":\"b\"}]\n"
     );
     assert!(!server.get("receivers?receiver_matchers=team%3Dx").contains("\"a\""));
+}
+
+#[test]
+fn routes_warnings_and_times_can_be_asked_for() {
+    let server = Server::new();
+    assert_eq!(
+        server.get("routes/match?label=alertname%3DA"),
+        "{\"receivers\":[\"a\"],\"tree\":{\"route\":\"{}\",\"receiver\":\"a\",\"verdict\":\"matched\",\"children\":[]},\
+         \"routes\":[{\"route\":\"{}\",\"receiver\":\"a\",\"mutedBy\":[]}]}\n"
+    );
+    assert!(server.get("routes").starts_with(
+        "{\"route\":\"{}\",\"receiver\":\"a\",\"matchers\":[],\"continue\":false,\"groupBy\":[\"alertname\"],\"groupWait\":\"30s\""
+    ));
+    assert_eq!(server.get("warnings"), "[]\n");
+    for (method, target, body, status, expected) in [
+        ("GET", "routes/match?label=a!%3Db", "", 400, "\"labels are given as name=value\"\n"),
+        ("GET", "routes/match?at=now", "", 400, "\"bad at: now is no time of RFC 3339\"\n"),
+        ("GET", "notifications?since=x", "", 400, "\"bad since: x is no time of RFC 3339\"\n"),
+        ("GET", "alerts/zz/explain", "", 400, "\"not a fingerprint: zz\"\n"),
+        ("GET", "alerts/1/explain", "", 404, "\"no alert has this fingerprint\"\n"),
+        (
+            "GET",
+            "silence/x/history",
+            "",
+            422,
+            r#"{"code":601,"message":"silenceID in path must be of type uuid: \"x\""}"#,
+        ),
+        ("GET", "silence/11111111-1111-4111-8111-111111111111/history", "", 404, ""),
+        (
+            "POST",
+            "silences/preview",
+            "{\"matchers\":[]}",
+            422,
+            r#"{"code":612,"message":"matchers in body should have at least 1 items"}"#,
+        ),
+        (
+            "POST",
+            "silences/preview",
+            "{\"matchers\":[{\"name\":\"a\",\"value\":\"b\",\"isRegex\":false}],\"days\":-1}",
+            400,
+            r#"{"code":400,"message":"parsing preview body from \"\" failed, because days is no number of days"}"#,
+        ),
+        (
+            "POST",
+            "receivers/a/test",
+            "{}",
+            403,
+            "\"tests of receivers are switched off (--web.enable-receiver-tests)\"\n",
+        ),
+        ("POST", "pair", "x", 404, "\"this server is no member of a pair (--pair.peer)\"\n"),
+    ] {
+        assert_eq!(server.ask(method, target, body), (status, expected.to_owned()), "{method} {target}");
+    }
+    let (status, preview) = server.ask(
+        "POST",
+        "silences/preview",
+        "{\"matchers\":[{\"name\":\"a\",\"value\":\"b\",\"isRegex\":false}]}",
+    );
+    assert_eq!((status, preview.as_str()), (200, "{\"now\":[],\"past\":[]}\n"));
 }

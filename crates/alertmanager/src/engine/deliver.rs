@@ -5,12 +5,12 @@ use std::time::Duration;
 use ferula_model::UnixNanos;
 use ferula_telemetry::{debug, error, info, warn};
 
-use super::delivery::{Attempt, Delivery};
-use super::history::Outcome;
+use super::delivery::{ANNOUNCED, Attempt, Attempted, Delivery};
+use super::history::{AttemptNote, Event, Outcome, RESULT_BYTES_MAX};
 use super::record::Record;
 use super::state::{Engine, Timer};
 use crate::notification_log::LogEntry;
-use crate::receiver::{FailureReason, Kept, NotifyError, Sent};
+use crate::receiver::{FailureReason, Kept, KeptValue, NotifyError};
 
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 const BACKOFF_GROWTH: f64 = 1.5;
@@ -18,11 +18,16 @@ const BACKOFF_GROWTH: f64 = 1.5;
 impl Engine {
     /// The next attempt of a delivery, unless its time is over.
     pub(super) fn attempt(&mut self, id: u64, now: UnixNanos) -> Option<Attempt> {
-        let delivery = self.deliveries.get_mut(&id)?;
+        let delivery = self.deliveries.get(&id)?;
         if now >= delivery.deadline {
             self.give_up(id, None, now);
             return None;
         }
+        if delivery.held_until.is_some() && self.stays_held(id, now) {
+            return None;
+        }
+        self.tell_peer_of_attempt(id);
+        let delivery = self.deliveries.get_mut(&id)?;
         delivery.attempt_started = now;
         Some(Attempt {
             id,
@@ -34,9 +39,34 @@ impl Engine {
 
     /// Processes the result of an attempt. An attempt that was cancelled at its deadline ends with a
     /// [`NotifyError`] with [`FailureReason::ContextDeadlineExceeded`].
-    pub fn finished(&mut self, id: u64, result: Result<Sent, NotifyError>, took: Duration, now: UnixNanos) {
+    pub fn finished(&mut self, id: u64, attempted: Attempted, now: UnixNanos) {
+        let Attempted { result, took, faults, answer } = attempted;
         let Some(delivery) = self.deliveries.get_mut(&id) else { return };
         delivery.attempts += 1;
+        let result_text = match &result {
+            Ok(_) => answer.unwrap_or_else(|| "accepted".to_owned()),
+            Err(error) => answer.unwrap_or_else(|| error.text.clone()),
+        };
+        let end = result_text.floor_char_boundary(RESULT_BYTES_MAX.min(result_text.len()));
+        let at = delivery.attempt_started;
+        delivery.notes.push(AttemptNote { at, took, result: result_text[..end].to_owned() });
+        let new_faults = faults.iter().filter(|fault| !delivery.faults.contains(fault)).count();
+        for fault in &faults {
+            self.metrics.template_failed(delivery.integration.name, &delivery.content.receiver, &fault.field);
+        }
+        if new_faults > 0 {
+            warn!(
+                "A template failed; something else was sent in its place",
+                component = "dispatcher",
+                receiver = delivery.content.receiver,
+                integration = delivery.integration,
+                aggrGroup = delivery.content.group_key,
+                field = faults[0].field,
+                err = faults[0].error,
+                failed = faults.len()
+            );
+        }
+        delivery.faults = faults;
         let (integration, receiver) = (delivery.integration.name, delivery.content.receiver.clone());
         self.metrics.request(integration, &receiver, took, result.is_ok());
         match result {
@@ -107,6 +137,7 @@ impl Engine {
         let outcome =
             Outcome::Failed { reason: delivery.content.reason, attempts: delivery.attempts, error: text };
         self.note_outcome(&delivery, outcome, now);
+        self.tell_peer_of_failure(&delivery);
         self.delivery_ended(delivery.group, true, now);
     }
 
@@ -141,7 +172,21 @@ impl Engine {
     }
 
     /// Records in the notification log that the integration has been notified by this flush.
-    pub(super) fn note_told(&mut self, delivery: &Delivery, kept: Kept, now: UnixNanos) {
+    pub(super) fn note_told(&mut self, delivery: &Delivery, mut kept: Kept, now: UnixNanos) {
+        let reason = delivery.content.reason;
+        let outcome = match delivery.attempts {
+            0 => Outcome::NothingToSend { reason },
+            attempts => Outcome::Sent { reason, attempts },
+        };
+        self.note_outcome(delivery, outcome, now);
+        if delivery.is_reminder {
+            return;
+        }
+        kept.remove(ANNOUNCED);
+        if !delivery.announced.is_empty() {
+            let hashes: Vec<String> = delivery.announced.iter().map(|hash| format!("{hash:x}")).collect();
+            kept.insert(ANNOUNCED.to_owned(), KeptValue::Text(hashes.join(",")));
+        }
         let entry = LogEntry {
             group_key: delivery.content.group_key.to_string(),
             receiver: delivery.receiver.clone(),
@@ -151,25 +196,45 @@ impl Engine {
             ..LogEntry::default()
         };
         let noted = self.log.note(entry, delivery.content.repeat_interval.saturating_mul(2), now);
+        self.tell_peer(Record::Notified(noted.clone()));
         self.records.push(Record::Notified(noted));
-        let reason = delivery.content.reason;
-        let outcome = match delivery.attempts {
-            0 => Outcome::NothingToSend { reason },
-            attempts => Outcome::Sent { reason, attempts },
-        };
-        self.note_outcome(delivery, outcome, now);
     }
 
-    fn note_outcome(&mut self, delivery: &Delivery, outcome: Outcome, now: UnixNanos) {
-        let integration = delivery.integration.to_string();
+    pub(super) fn note_outcome(&mut self, delivery: &Delivery, outcome: Outcome, now: UnixNanos) {
         let content = &delivery.content;
-        self.history.note(
-            now,
-            &content.group_key,
-            &content.receiver,
-            Some(integration),
-            content.alerts.len(),
+        self.note_event(Event {
+            at: now,
+            group_key: content.group_key.clone(),
+            receiver: content.receiver.clone(),
+            integration: Some(delivery.integration.to_string()),
+            alerts: content.alerts.len(),
             outcome,
-        );
+            attempts: delivery.notes.clone(),
+            faults: delivery.faults.clone(),
+        });
+    }
+
+    /// Adds a decision to the history, and to the log if that is wanted.
+    pub(super) fn note_event(&mut self, event: Event) {
+        if self.settings.own.log_notifications {
+            let error = match &event.outcome {
+                Outcome::Failed { error, .. } => error.as_str(),
+                _ => "",
+            };
+            info!(
+                "Notification",
+                component = "dispatcher",
+                outcome = event.outcome.as_str(),
+                receiver = event.receiver,
+                integration = event.integration.as_deref().unwrap_or_default(),
+                aggrGroup = event.group_key,
+                alerts = event.alerts,
+                reason = event.outcome.reason().map_or("", |reason| reason.as_str()),
+                attempts = event.attempts.len(),
+                templateErrors = event.faults.len(),
+                err = error
+            );
+        }
+        self.history.note(event);
     }
 }

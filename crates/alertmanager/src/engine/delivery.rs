@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use ferula_model::UnixNanos;
 
+use super::history::AttemptNote;
 use crate::alert::{Alert, Time};
 use crate::notification_log::{FlushHashes, LogReceiver};
-use crate::receiver::{Integration, Kept, NotifyError, Reason};
+use crate::receiver::{Integration, Kept, NotifyError, Reason, Sent, TemplateFault};
 use crate::route::Labels;
 
 /// Identifies a group for as long as it exists.
@@ -16,6 +17,9 @@ pub(super) type GroupId = u64;
 /// Pause before the second attempt. Each further pause is 1.5 times as long, with a random deviation of up to
 /// half of it.
 const BACKOFF: Duration = Duration::from_millis(500);
+
+/// The name under which the log keeps hashes of alerts that were told to fire and are silenced now.
+pub(super) const ANNOUNCED: &str = "ferula_announced";
 
 /// The content of a notification.
 #[derive(Debug)]
@@ -42,6 +46,24 @@ pub struct Attempt {
     pub deadline: UnixNanos,
 }
 
+/// How an attempt went.
+#[derive(Debug)]
+pub struct Attempted {
+    pub result: Result<Sent, NotifyError>,
+    pub took: Duration,
+    /// Template fields for which something else was sent.
+    pub faults: Vec<TemplateFault>,
+    /// What the service answered, if anything is known of it.
+    pub answer: Option<String>,
+}
+
+impl Attempted {
+    /// An attempt of which only the result is known.
+    pub fn plain(result: Result<Sent, NotifyError>) -> Self {
+        Attempted { result, took: Duration::ZERO, faults: Vec::new(), answer: None }
+    }
+}
+
 /// A notification that is being sent to one integration.
 #[derive(Debug)]
 pub(super) struct Delivery {
@@ -55,6 +77,15 @@ pub(super) struct Delivery {
     pub attempt_started: UnixNanos,
     pub backoff: Duration,
     pub last_error: Option<NotifyError>,
+    /// Tells of alerts that are silenced, so the log must not know of it.
+    pub is_reminder: bool,
+    /// Hashes of alerts that were told to fire before, and are silenced now.
+    pub announced: Vec<u64>,
+    /// What came of attempts, oldest first.
+    pub notes: Vec<AttemptNote>,
+    pub faults: Vec<TemplateFault>,
+    /// The other member of the pair goes first, until this moment.
+    pub held_until: Option<UnixNanos>,
 }
 
 impl Delivery {
@@ -77,6 +108,11 @@ impl Delivery {
             attempt_started: UnixNanos(0),
             backoff: BACKOFF,
             last_error: None,
+            is_reminder: false,
+            announced: Vec::new(),
+            notes: Vec::new(),
+            faults: Vec::new(),
+            held_until: None,
         }
     }
 

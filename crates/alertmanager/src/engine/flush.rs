@@ -5,21 +5,31 @@ use std::time::Duration;
 
 use ferula_model::UnixNanos;
 
-use super::delivery::{Attempt, Content, Delivery, GroupId};
-use super::history::Outcome;
+use super::delivery::{ANNOUNCED, Attempt, Content, Delivery, GroupId};
+use super::history::{Event, Outcome};
 use super::record::Record;
-use super::state::{ALIVE_INTERVAL, Engine, Flush, Timer};
+use super::state::{ALIVE_INTERVAL, Engine, Flush, RouteSettings, Timer};
 use crate::alert::{Alert, Time};
-use crate::notification_log::{FlushHashes, LogReceiver, reason_to_notify};
-use crate::receiver::{Integration, Kept, Reason};
+use crate::notification_log::{FlushHashes, LogEntry, LogReceiver, reason_to_notify};
+use crate::receiver::{Integration, Kept, KeptValue, Reason};
 use crate::route::Labels;
 use crate::stored_alert::StoredAlert;
 
 /// Minimum time for a flush.
-const FLUSH_MIN: Duration = Duration::from_secs(10);
+pub(super) const FLUSH_MIN: Duration = Duration::from_secs(10);
 
 /// An alert of a flush, and whether it is resolved.
 type Flushed = (Arc<StoredAlert>, bool);
+
+/// What of a flush is told.
+#[derive(Default)]
+struct Telling {
+    alerts: Vec<Flushed>,
+    /// Silenced alerts that are over; told where they were told to fire before they were silenced.
+    silenced_ends: Vec<Flushed>,
+    /// Hashes of silenced alerts that fire.
+    silenced_firing: Vec<u64>,
+}
 
 impl Engine {
     /// Does everything that is due, and returns the attempts that have to be made now. The caller reports the
@@ -29,6 +39,7 @@ impl Engine {
         if self.alive_at.is_none_or(|at| at.plus(ALIVE_INTERVAL) <= now) {
             self.alive_at = Some(now);
             self.records.push(Record::Alive { at: now });
+            self.look_at_silences(now);
         }
         while let Some(&(due, timer)) = self.timers.first() {
             if due > now {
@@ -68,41 +79,41 @@ impl Engine {
             failed: false,
             resolved: over.map(|(alert, _)| (alert.fingerprint(), alert.updated_at)).collect(),
         });
-        let alerts = self.unmuted(id, alerts, tick, now);
-        if !alerts.is_empty() {
-            self.deliver(id, &alerts, tick, now);
+        let telling = self.unmuted(id, alerts, tick, now);
+        if !telling.alerts.is_empty() || !telling.silenced_ends.is_empty() {
+            self.deliver(id, &telling, tick, now);
         }
         self.end_flush_if_done(id, now);
     }
 
     /// The alerts that are not muted, in their original order.
-    fn unmuted(
-        &mut self,
-        id: GroupId,
-        mut alerts: Vec<Flushed>,
-        tick: UnixNanos,
-        now: UnixNanos,
-    ) -> Vec<Flushed> {
+    fn unmuted(&mut self, id: GroupId, mut alerts: Vec<Flushed>, tick: UnixNanos, now: UnixNanos) -> Telling {
         let time = Time::from_unix_nanos(now.0);
         let before = alerts.len();
         alerts.retain(|(alert, _)| self.inhibitor.inhibiting(&alert.labels, time).is_none());
         self.metrics.suppressed("inhibition", before - alerts.len());
         if alerts.is_empty() {
             self.note_muted(id, now, Outcome::Inhibited, before);
-            return alerts;
+            return Telling::default();
         }
         if let Some((reason, outcome)) = self.mute_by_time(id, tick) {
             self.metrics.suppressed(reason, alerts.len());
             self.note_muted(id, now, outcome, alerts.len());
-            return Vec::new();
+            return Telling::default();
         }
-        let before = alerts.len();
-        alerts.retain(|(alert, _)| self.silences.silencing(&alert.labels, now).is_empty());
-        self.metrics.suppressed("silence", before - alerts.len());
+        let is_silenced = |(alert, _): &Flushed| !self.silencing(&alert.labels, now).is_empty();
+        let (silenced, alerts): (Vec<Flushed>, Vec<Flushed>) = alerts.into_iter().partition(is_silenced);
+        self.metrics.suppressed("silence", silenced.len());
         if alerts.is_empty() {
-            self.note_muted(id, now, Outcome::Silenced, before);
+            self.note_muted(id, now, Outcome::Silenced, silenced.len());
         }
-        alerts
+        if !self.settings.own.tells_end_of_silenced {
+            return Telling { alerts, ..Telling::default() };
+        }
+        let (silenced_ends, firing): (Vec<Flushed>, Vec<Flushed>) =
+            silenced.into_iter().partition(|(_, is_over)| *is_over);
+        let silenced_firing = firing.iter().map(|(alert, _)| alert.log_hash()).collect();
+        Telling { alerts, silenced_ends, silenced_firing }
     }
 
     /// Whether time intervals mute the group; their names are kept for the API.
@@ -120,15 +131,26 @@ impl Engine {
 
     fn note_muted(&mut self, id: GroupId, now: UnixNanos, outcome: Outcome, alerts: usize) {
         let Some(group) = self.groups.get(&id) else { return };
-        self.history.note(now, &group.key, &group.route.receiver, None, alerts, outcome);
+        let (group_key, receiver) = (group.key.clone(), group.route.receiver.clone());
+        let (attempts, faults) = (Vec::new(), Vec::new());
+        self.note_event(Event {
+            at: now,
+            group_key,
+            receiver,
+            integration: None,
+            alerts,
+            outcome,
+            attempts,
+            faults,
+        });
     }
 
     /// Decides for each integration whether a notification is needed.
-    fn deliver(&mut self, id: GroupId, alerts: &[Flushed], tick: UnixNanos, now: UnixNanos) {
+    fn deliver(&mut self, id: GroupId, telling: &Telling, tick: UnixNanos, now: UnixNanos) {
         let Some(group) = self.groups.get(&id) else { return };
         let (key, route, labels) = (group.key.clone(), group.route.clone(), group.labels.clone());
         let integrations = self.setup.receivers.get(&*route.receiver).cloned().unwrap_or_default();
-        let hashes = Arc::new(hashes_of(alerts));
+        let common_hashes = Arc::new(hashes_of(&telling.alerts));
         let deadline = now.plus(route.group_interval.max(FLUSH_MIN));
         let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let group_labels: Arc<Labels> = Arc::new(labels.iter().map(own).collect());
@@ -136,22 +158,30 @@ impl Engine {
         let mut to_tell: Option<Vec<Arc<Alert>>> = None;
         for integration in integrations {
             let receiver = log_receiver(&route.receiver, &integration);
-            let last = self.log.last(&key, &receiver);
-            let reason =
-                reason_to_notify(last, &hashes, integration.send_resolved, route.repeat_interval, tick);
-            let Some(reason) = reason else { continue };
+            let last = self.metrics.queries.of_log(|| self.log.last(&key, &receiver));
+            let announced = announced(last);
+            let ends = ends_to_tell(telling, &announced);
+            let own_hashes = (!ends.is_empty()).then(|| Arc::new(with_ends(&common_hashes, &ends)));
+            let hashes = own_hashes.unwrap_or_else(|| common_hashes.clone());
+            let Some(reason) = reason_for(last, &hashes, &announced, &ends, &integration, &route, tick)
+            else {
+                continue;
+            };
             let kept = match reason {
                 Reason::FirstNotification => Kept::new(),
                 _ => last.map(|last| last.kept.clone()).unwrap_or_default(),
             };
             self.metrics.notification(integration.name, &route.receiver);
             let all = to_tell.get_or_insert_with(|| {
-                alerts.iter().map(|(alert, over)| Arc::new(alert.to_alert(*over))).collect()
+                telling.alerts.iter().map(|(alert, over)| Arc::new(alert.to_alert(*over))).collect()
             });
-            let told: Vec<Arc<Alert>> = match integration.send_resolved {
+            let mut told: Vec<Arc<Alert>> = match integration.send_resolved {
                 true => all.clone(),
                 false => all.iter().filter(|alert| alert.ends_at.is_zero()).cloned().collect(),
             };
+            if integration.send_resolved {
+                told.extend(ends.iter().map(|alert| Arc::new(alert.to_alert(true))));
+            }
             let content = Content {
                 receiver: route.receiver.clone(),
                 group_key: key.clone(),
@@ -162,7 +192,11 @@ impl Engine {
                 reason,
                 kept,
             };
-            let delivery = Delivery::new(id, receiver, integration, content, hashes.clone(), deadline);
+            let still_announced = telling.silenced_firing.iter().filter(|hash| announced.contains(hash));
+            let delivery = Delivery {
+                announced: still_announced.copied().collect(),
+                ..Delivery::new(id, receiver, integration, content, hashes, deadline)
+            };
             self.begin(delivery, now);
         }
     }
@@ -178,8 +212,10 @@ impl Engine {
             flush.open_deliveries += 1;
         }
         let id = self.new_id();
+        let due = self.hold(&delivery, now);
+        let delivery = Delivery { held_until: due.map(|(until, _)| until), ..delivery };
         self.deliveries.insert(id, delivery);
-        self.timers.insert((now, Timer::Attempt(id)));
+        self.timers.insert((due.map_or(now, |(_, look_at)| look_at), Timer::Attempt(id)));
     }
 
     /// Records that one delivery of the group has ended.
@@ -239,4 +275,48 @@ fn hashes_of(alerts: &[Flushed]) -> FlushHashes {
         alerts.iter().filter(|(_, is_over)| *is_over == over).map(|(alert, _)| alert.log_hash()).collect()
     };
     FlushHashes { firing: hashes(false), resolved: hashes(true) }
+}
+
+/// Hashes of the alerts that were told to fire, or to which that holds from before they were silenced.
+fn announced(last: Option<&LogEntry>) -> Vec<u64> {
+    let Some(last) = last else { return Vec::new() };
+    let mut hashes = last.firing.clone();
+    if let Some(KeptValue::Text(text)) = last.kept.get(ANNOUNCED) {
+        hashes.extend(text.split(',').filter_map(|hash| u64::from_str_radix(hash, 16).ok()));
+    }
+    hashes
+}
+
+/// Silenced alerts whose end the integration is owed.
+fn ends_to_tell(telling: &Telling, announced: &[u64]) -> Vec<Arc<StoredAlert>> {
+    let ends = telling.silenced_ends.iter().map(|(alert, _)| alert);
+    ends.filter(|alert| announced.contains(&alert.log_hash())).cloned().collect()
+}
+
+fn with_ends(hashes: &FlushHashes, ends: &[Arc<StoredAlert>]) -> FlushHashes {
+    let mut hashes = hashes.clone();
+    hashes.resolved.extend(ends.iter().map(|alert| alert.log_hash()));
+    hashes
+}
+
+/// Why an integration needs telling, if it does.
+fn reason_for(
+    last: Option<&LogEntry>,
+    hashes: &FlushHashes,
+    announced: &[u64],
+    ends: &[Arc<StoredAlert>],
+    integration: &Integration,
+    route: &RouteSettings,
+    tick: UnixNanos,
+) -> Option<Reason> {
+    let sends_resolved = integration.send_resolved;
+    if ends.is_empty() {
+        if hashes.firing.is_empty() && hashes.resolved.is_empty() {
+            return None;
+        }
+        return reason_to_notify(last, hashes, sends_resolved, route.repeat_interval, tick);
+    }
+    // The log may have lost sight of alerts while they were silenced.
+    let last = last.map(|last| LogEntry { firing: announced.to_vec(), ..last.clone() });
+    reason_to_notify(last.as_ref(), hashes, sends_resolved, route.repeat_interval, tick)
 }

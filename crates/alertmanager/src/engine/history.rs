@@ -2,13 +2,31 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use ferula_model::UnixNanos;
+use ferula_model::{LabelSet, UnixNanos};
 
-use crate::receiver::Reason;
+use crate::receiver::{Reason, TemplateFault};
+use crate::wire::{Message, WireError, fields};
 
-/// Maximum number of events.
-const EVENTS_MAX: usize = 10_000;
+/// Attempts of one notification that are kept: the latest.
+const ATTEMPTS_KEPT: usize = 8;
+/// Bytes of a text that a service answered.
+pub(super) const RESULT_BYTES_MAX: usize = 512;
+
+/// How much is kept for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryLimits {
+    pub retention: Duration,
+    /// Of all that is kept, as it is on disk.
+    pub bytes_max: usize,
+}
+
+impl Default for HistoryLimits {
+    fn default() -> Self {
+        HistoryLimits { retention: Duration::from_secs(7 * 86_400), bytes_max: 16 << 20 }
+    }
+}
 
 /// One decision about a group.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +39,19 @@ pub struct Event {
     /// Number of alerts.
     pub alerts: usize,
     pub outcome: Outcome,
+    /// The latest ones, oldest first.
+    pub attempts: Vec<AttemptNote>,
+    /// Template fields for which something else was sent.
+    pub faults: Vec<TemplateFault>,
+}
+
+/// One attempt, and what came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptNote {
+    pub at: UnixNanos,
+    pub took: Duration,
+    /// Status and beginning of the answer, or the error.
+    pub result: String,
 }
 
 /// The outcome of a decision.
@@ -47,6 +78,10 @@ pub enum Outcome {
     Muted {
         by: Vec<String>,
     },
+    /// Another member of the pair sent it.
+    SentByPeer {
+        reason: Reason,
+    },
 }
 
 impl Outcome {
@@ -59,33 +94,458 @@ impl Outcome {
             Outcome::Inhibited => "inhibited",
             Outcome::Silenced => "silenced",
             Outcome::Muted { .. } => "muted",
+            Outcome::SentByPeer { .. } => "sent by peer",
+        }
+    }
+
+    /// Why something was to be sent.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Outcome::Sent { reason, .. }
+            | Outcome::NothingToSend { reason }
+            | Outcome::Failed { reason, .. }
+            | Outcome::SentByPeer { reason } => Some(*reason),
+            Outcome::Inhibited | Outcome::Silenced | Outcome::Muted { .. } => None,
         }
     }
 }
 
-/// Recent events, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct History(VecDeque<Event>);
+/// A change of a silence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SilenceChange {
+    pub at: UnixNanos,
+    pub id: String,
+    /// `created`, `updated`, `expired`, `replaced`, `ended with its alerts`
+    pub action: String,
+    /// Who asked for it, as far as that is known.
+    pub by: String,
+    /// The silence before and after, in short.
+    pub before: String,
+    pub after: String,
+}
 
-impl History {
-    pub fn note(
-        &mut self,
-        at: UnixNanos,
-        group_key: &Arc<str>,
-        receiver: &Arc<str>,
-        integration: Option<String>,
-        alerts: usize,
-        outcome: Outcome,
-    ) {
-        if self.0.len() == EVENTS_MAX {
-            self.0.pop_front();
+/// An alert that is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastAlert {
+    pub labels: LabelSet,
+    pub starts_at: UnixNanos,
+    pub ends_at: UnixNanos,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HistoryEntry {
+    Decision(Event),
+    Silence(SilenceChange),
+    Alert(PastAlert),
+}
+
+impl HistoryEntry {
+    fn at(&self) -> UnixNanos {
+        match self {
+            HistoryEntry::Decision(event) => event.at,
+            HistoryEntry::Silence(change) => change.at,
+            HistoryEntry::Alert(alert) => alert.ends_at,
         }
-        let (group_key, receiver) = (group_key.clone(), receiver.clone());
-        self.0.push_back(Event { at, group_key, receiver, integration, alerts, outcome });
     }
 
-    /// The events, latest first.
-    pub fn latest(&self) -> impl Iterator<Item = &Event> {
-        self.0.iter().rev()
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Message::default();
+        match self {
+            HistoryEntry::Decision(event) => out.message(1, |message| write_event(message, event)),
+            HistoryEntry::Silence(change) => out.message(2, |message| {
+                message.uint(1, change.at.0 as u64);
+                for (field, text) in [
+                    (2, &change.id),
+                    (3, &change.action),
+                    (4, &change.by),
+                    (5, &change.before),
+                    (6, &change.after),
+                ] {
+                    message.bytes(field, text.as_bytes());
+                }
+            }),
+            HistoryEntry::Alert(alert) => out.message(3, |message| {
+                message.uint(1, alert.starts_at.0 as u64);
+                message.uint(2, alert.ends_at.0 as u64);
+                for (name, value) in alert.labels.iter() {
+                    message.message(3, |pair| {
+                        pair.bytes(1, name.as_bytes());
+                        pair.bytes(2, value.as_bytes());
+                    });
+                }
+            }),
+        }
+        out.into_bytes()
+    }
+
+    /// Reads an entry; `None` when only a later version knows its kind.
+    ///
+    /// # Errors
+    /// Bytes that are none.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, WireError> {
+        let field = fields(bytes).next().ok_or(WireError::Incomplete)??;
+        let content = field.bytes()?;
+        Ok(match field.number {
+            1 => Some(HistoryEntry::Decision(read_event(content)?)),
+            2 => {
+                let mut change = SilenceChange {
+                    at: UnixNanos(0),
+                    id: String::new(),
+                    action: String::new(),
+                    by: String::new(),
+                    before: String::new(),
+                    after: String::new(),
+                };
+                for field in fields(content) {
+                    let field = field?;
+                    match field.number {
+                        1 => change.at = UnixNanos(field.uint()? as i64),
+                        2 => change.id = field.text()?,
+                        3 => change.action = field.text()?,
+                        4 => change.by = field.text()?,
+                        5 => change.before = field.text()?,
+                        6 => change.after = field.text()?,
+                        _ => {}
+                    }
+                }
+                Some(HistoryEntry::Silence(change))
+            }
+            3 => {
+                let (mut starts_at, mut ends_at, mut labels) = (UnixNanos(0), UnixNanos(0), Vec::new());
+                for field in fields(content) {
+                    let field = field?;
+                    match field.number {
+                        1 => starts_at = UnixNanos(field.uint()? as i64),
+                        2 => ends_at = UnixNanos(field.uint()? as i64),
+                        3 => labels.push(read_pair(field.bytes()?)?),
+                        _ => {}
+                    }
+                }
+                let labels = LabelSet::from_pairs(labels);
+                Some(HistoryEntry::Alert(PastAlert { labels, starts_at, ends_at }))
+            }
+            _ => None,
+        })
+    }
+}
+
+fn read_pair(bytes: &[u8]) -> Result<(String, String), WireError> {
+    let (mut first, mut second) = (String::new(), String::new());
+    for field in fields(bytes) {
+        let field = field?;
+        match field.number {
+            1 => first = field.text()?,
+            2 => second = field.text()?,
+            _ => {}
+        }
+    }
+    Ok((first, second))
+}
+
+fn write_event(message: &mut Message, event: &Event) {
+    message.uint(1, event.at.0 as u64);
+    message.bytes(2, event.group_key.as_bytes());
+    message.bytes(3, event.receiver.as_bytes());
+    message.bytes(4, event.integration.as_deref().unwrap_or_default().as_bytes());
+    message.uint(5, event.alerts as u64);
+    message.bytes(6, event.outcome.as_str().as_bytes());
+    if let Some(reason) = event.outcome.reason() {
+        message.bytes(7, reason.as_str().as_bytes());
+    }
+    match &event.outcome {
+        Outcome::Sent { attempts, .. } => message.uint(8, u64::from(*attempts)),
+        Outcome::Failed { attempts, error, .. } => {
+            message.uint(8, u64::from(*attempts));
+            message.bytes(9, error.as_bytes());
+        }
+        Outcome::Muted { by } => by.iter().for_each(|name| message.bytes(10, name.as_bytes())),
+        _ => {}
+    }
+    for attempt in &event.attempts {
+        message.message(11, |one| {
+            one.uint(1, attempt.at.0 as u64);
+            one.uint(2, u64::try_from(attempt.took.as_nanos()).unwrap_or(u64::MAX));
+            one.bytes(3, attempt.result.as_bytes());
+        });
+    }
+    for fault in &event.faults {
+        message.message(12, |one| {
+            one.bytes(1, fault.field.as_bytes());
+            one.bytes(2, fault.error.as_bytes());
+        });
+    }
+}
+
+fn read_event(content: &[u8]) -> Result<Event, WireError> {
+    let (mut at, mut group_key, mut receiver, mut integration) = (0, String::new(), String::new(), None);
+    let (mut alerts, mut outcome, mut reason, mut attempts) = (0, String::new(), Reason::Unknown, 0);
+    let (mut error, mut by, mut notes, mut faults) = (String::new(), Vec::new(), Vec::new(), Vec::new());
+    for field in fields(content) {
+        let field = field?;
+        match field.number {
+            1 => at = field.uint()? as i64,
+            2 => group_key = field.text()?,
+            3 => receiver = field.text()?,
+            4 => integration = Some(field.text()?),
+            5 => alerts = usize::try_from(field.uint()?).unwrap_or(usize::MAX),
+            6 => outcome = field.text()?,
+            7 => reason = Reason::parse(&field.text()?),
+            8 => attempts = u32::try_from(field.uint()?).unwrap_or(u32::MAX),
+            9 => error = field.text()?,
+            10 => by.push(field.text()?),
+            11 => {
+                let mut note = AttemptNote { at: UnixNanos(0), took: Duration::ZERO, result: String::new() };
+                for part in fields(field.bytes()?) {
+                    let part = part?;
+                    match part.number {
+                        1 => note.at = UnixNanos(part.uint()? as i64),
+                        2 => note.took = Duration::from_nanos(part.uint()?),
+                        3 => note.result = part.text()?,
+                        _ => {}
+                    }
+                }
+                notes.push(note);
+            }
+            12 => {
+                let (field, error) = read_pair(field.bytes()?)?;
+                faults.push(TemplateFault { field, error });
+            }
+            _ => {}
+        }
+    }
+    let outcome = match outcome.as_str() {
+        "sent" => Outcome::Sent { reason, attempts },
+        "nothing to send" => Outcome::NothingToSend { reason },
+        "failed" => Outcome::Failed { reason, attempts, error },
+        "inhibited" => Outcome::Inhibited,
+        "silenced" => Outcome::Silenced,
+        "muted" => Outcome::Muted { by },
+        "sent by peer" => Outcome::SentByPeer { reason },
+        _ => return Err(WireError::Incomplete),
+    };
+    Ok(Event {
+        at: UnixNanos(at),
+        group_key: group_key.into(),
+        receiver: receiver.into(),
+        integration,
+        alerts,
+        outcome,
+        attempts: notes,
+        faults,
+    })
+}
+
+/// Recent events, oldest first.
+#[derive(Debug, Default)]
+struct Bounded {
+    entries: VecDeque<(HistoryEntry, usize)>,
+    bytes: usize,
+}
+
+impl Bounded {
+    fn push(&mut self, entry: HistoryEntry, bytes: usize, bytes_max: usize) {
+        self.bytes += bytes;
+        self.entries.push_back((entry, bytes));
+        while self.bytes > bytes_max && self.entries.len() > 1 {
+            self.drop_first();
+        }
+    }
+
+    fn drop_first(&mut self) {
+        if let Some((_, bytes)) = self.entries.pop_front() {
+            self.bytes -= bytes;
+        }
+    }
+
+    fn drop_before(&mut self, oldest: UnixNanos) {
+        while self.entries.front().is_some_and(|(entry, _)| entry.at() < oldest) {
+            self.drop_first();
+        }
+    }
+}
+
+/// The latest entries, oldest first.
+#[derive(Debug, Default)]
+pub struct History {
+    limits: HistoryLimits,
+    decisions: Bounded,
+    alerts: Bounded,
+    /// Encoded, and not handed out yet.
+    fresh: Vec<Vec<u8>>,
+}
+
+impl History {
+    /// An empty history.
+    pub fn new(limits: HistoryLimits) -> Self {
+        History { limits, ..History::default() }
+    }
+
+    /// Adds a decision.
+    pub(super) fn note(&mut self, mut event: Event) {
+        let dropped = event.attempts.len().saturating_sub(ATTEMPTS_KEPT);
+        event.attempts.drain(..dropped);
+        self.add(HistoryEntry::Decision(event));
+    }
+
+    /// Adds an entry, and keeps its bytes to be handed out.
+    pub(super) fn add(&mut self, entry: HistoryEntry) {
+        let bytes = entry.encode();
+        self.push(entry, bytes.len());
+        self.fresh.push(bytes);
+    }
+
+    fn push(&mut self, entry: HistoryEntry, bytes: usize) {
+        let half = self.limits.bytes_max / 2;
+        match &entry {
+            HistoryEntry::Alert(_) => self.alerts.push(entry, bytes, half),
+            HistoryEntry::Decision(_) | HistoryEntry::Silence(_) => self.decisions.push(entry, bytes, half),
+        }
+    }
+
+    /// Takes an entry of an earlier run. Returns whether it could be read.
+    pub fn read(&mut self, bytes: &[u8]) -> bool {
+        match HistoryEntry::decode(bytes) {
+            Ok(entry) => {
+                entry.into_iter().for_each(|entry| self.push(entry, bytes.len()));
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// The bytes of entries that were added since the last call.
+    pub(super) fn take_fresh(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Forgets what is too old.
+    pub(super) fn collect_garbage(&mut self, now: UnixNanos) {
+        let age = i64::try_from(self.limits.retention.as_nanos()).unwrap_or(i64::MAX);
+        let oldest = UnixNanos(now.0.saturating_sub(age));
+        self.decisions.drop_before(oldest);
+        self.alerts.drop_before(oldest);
+    }
+
+    /// The bytes of all entries, oldest first in each list.
+    pub fn encoded(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.alerts.entries.iter().chain(&self.decisions.entries).map(|(entry, _)| entry.encode())
+    }
+
+    /// How many bytes the entries have.
+    pub fn bytes(&self) -> usize {
+        self.alerts.bytes + self.decisions.bytes
+    }
+
+    /// The limit of [`History::bytes`].
+    pub fn bytes_max(&self) -> usize {
+        self.limits.bytes_max
+    }
+
+    /// Decisions, latest first.
+    pub fn decisions(&self) -> impl Iterator<Item = &Event> {
+        self.decisions.entries.iter().rev().filter_map(|(entry, _)| match entry {
+            HistoryEntry::Decision(event) => Some(event),
+            _ => None,
+        })
+    }
+
+    /// Changes of silences, latest first.
+    pub fn silence_changes(&self) -> impl Iterator<Item = &SilenceChange> {
+        self.decisions.entries.iter().rev().filter_map(|(entry, _)| match entry {
+            HistoryEntry::Silence(change) => Some(change),
+            _ => None,
+        })
+    }
+
+    /// Alerts that are over, latest first.
+    pub fn past_alerts(&self) -> impl Iterator<Item = &PastAlert> {
+        self.alerts.entries.iter().rev().filter_map(|(entry, _)| match entry {
+            HistoryEntry::Alert(alert) => Some(alert),
+            _ => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(at: i64, outcome: Outcome) -> Event {
+        Event {
+            at: UnixNanos(at),
+            group_key: "{}:{a=\"b\"}".into(),
+            receiver: "team".into(),
+            integration: Some("slack[0]".into()),
+            alerts: 3,
+            outcome,
+            attempts: vec![AttemptNote {
+                at: UnixNanos(at),
+                took: Duration::from_millis(5),
+                result: "200 OK".into(),
+            }],
+            faults: vec![TemplateFault { field: "title".into(), error: "no".into() }],
+        }
+    }
+
+    #[test]
+    fn entries_are_read_back() {
+        let reason = Reason::NewAlertsInGroup;
+        let mut entries: Vec<HistoryEntry> = [
+            Outcome::Sent { reason, attempts: 2 },
+            Outcome::NothingToSend { reason },
+            Outcome::Failed { reason, attempts: 2, error: "e".into() },
+            Outcome::Inhibited,
+            Outcome::Silenced,
+            Outcome::Muted { by: vec!["night".into(), "day".into()] },
+            Outcome::SentByPeer { reason },
+        ]
+        .map(|outcome| HistoryEntry::Decision(event(5, outcome)))
+        .into();
+        entries.push(HistoryEntry::Silence(SilenceChange {
+            at: UnixNanos(7),
+            id: "i".into(),
+            action: "created".into(),
+            by: "me".into(),
+            before: String::new(),
+            after: "x".into(),
+        }));
+        entries.push(HistoryEntry::Alert(PastAlert {
+            labels: LabelSet::from_pairs([("a", "b")]),
+            starts_at: UnixNanos(1),
+            ends_at: UnixNanos(2),
+        }));
+        for entry in entries {
+            let bytes = entry.encode();
+            assert_eq!(HistoryEntry::decode(&bytes), Ok(Some(entry)));
+            for cut in 0..bytes.len() {
+                assert!(HistoryEntry::decode(&bytes[..cut]).is_err(), "{cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn history_is_bounded_in_bytes_and_age() {
+        let one = HistoryEntry::Decision(event(1 << 40, Outcome::Silenced)).encode().len();
+        let limits = HistoryLimits { retention: Duration::from_nanos(100), bytes_max: one * 10 };
+        let mut history = History::new(limits);
+        for at in 0..100 {
+            history.note(event((1 << 40) + at, Outcome::Silenced));
+            let labels = LabelSet::from_pairs([("a", "b")]);
+            let (starts_at, ends_at) = (UnixNanos(0), UnixNanos((1 << 40) + at));
+            history.add(HistoryEntry::Alert(PastAlert { labels, starts_at, ends_at }));
+            assert!(history.bytes() <= limits.bytes_max);
+        }
+        // Alerts did not push decisions out.
+        assert_eq!(history.decisions().count(), 5);
+        assert_eq!(history.take_fresh().len(), 200);
+        let mut read = History::new(limits);
+        assert!(history.encoded().all(|bytes| read.read(&bytes)));
+        assert!(read.decisions().eq(history.decisions()));
+        read.collect_garbage(UnixNanos((1 << 40) + 197));
+        assert_eq!(read.decisions().count(), 3);
+        read.collect_garbage(UnixNanos((1 << 40) + 500));
+        assert_eq!((read.bytes(), read.past_alerts().count()), (0, 0));
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ferula_telemetry::{CounterVec, Gauge, HistogramVec, Registry};
 
+use super::query_metrics::QueryMetrics;
 use crate::receiver::FailureReason;
 
 /// All integrations, whose series exist from the start.
@@ -45,6 +46,8 @@ pub struct Metrics {
     suppressed: CounterVec,
     latency: HistogramVec,
     limited: CounterVec,
+    templates_failed: CounterVec,
+    pub(super) queries: QueryMetrics,
     receivers: Gauge,
     integrations: Gauge,
     inhibition_rules: Gauge,
@@ -92,6 +95,12 @@ impl Metrics {
                 "alertmanager_alerts_limited_total",
                 "Alerts that were dropped because too many have the same name (--alerts.per-alertname-limit).",
                 if with_alert_name { &["alertname"] } else { &[] },
+            ),
+            queries: QueryMetrics::new(registry),
+            templates_failed: registry.counter_vec(
+                "ferula_alertmanager_template_failures_total",
+                "Template fields that failed; a default or a plain listing was sent in their place. Alert when this rises.",
+                &["integration", "receiver", "field"],
             ),
             receivers: registry.gauge("alertmanager_receivers", "Receivers that routes use."),
             integrations: registry.gauge("alertmanager_integrations", "Integrations of the receivers that routes use."),
@@ -142,6 +151,10 @@ impl Metrics {
     pub(super) fn failed(&self, integration: &str, receiver: &str, reason: FailureReason) {
         let labels = self.labels(integration, receiver);
         self.failed.with(&[labels.as_slice(), &[reason.as_str()]].concat()).inc();
+    }
+
+    pub(super) fn template_failed(&self, integration: &str, receiver: &str, field: &str) {
+        self.templates_failed.with(&[integration, receiver, field]).inc();
     }
 
     pub(super) fn suppressed(&self, reason: &str, alerts: usize) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferula_model::{LabelSet, UnixNanos};
 
@@ -11,6 +12,9 @@ use super::state::{Engine, Entry, Group, RouteSettings, Timer};
 use crate::alert::Time;
 use crate::route::{GroupBy, Route};
 use crate::stored_alert::{StoredAlert, show_labels};
+
+/// After a start, for so long alerts that may be inhibited wait as new ones do. Senders repeat what fires within a minute.
+const INHIBITORS_AWAITED: Duration = Duration::from_secs(75);
 
 impl Engine {
     /// Adds alerts. Their `updated_at` is the time of the report; labels must not be empty, and times must be
@@ -29,7 +33,9 @@ impl Engine {
                 },
                 _ => Record::Alert(alert.clone()),
             });
+            let started = std::time::Instant::now();
             self.store(fingerprint, alert, now);
+            self.metrics.queries.took_alert(started);
         }
     }
 
@@ -40,6 +46,14 @@ impl Engine {
         old: Option<&StoredAlert>,
         now: UnixNanos,
     ) -> Option<Arc<StoredAlert>> {
+        let alert = match old {
+            // What comes in now is newer than what is known, whatever a clock that was set back says.
+            Some(old) if alert.updated_at <= old.updated_at => StoredAlert {
+                updated_at: Time::from_unix_nanos(old.updated_at.unix_nanos().saturating_add(1)),
+                ..alert
+            },
+            _ => alert,
+        };
         let mut alert = match old {
             Some(old) if old.overlaps(&alert) => old.merge(&alert, Time::from_unix_nanos(now.0)),
             _ => alert,
@@ -119,8 +133,11 @@ impl Engine {
             return *id;
         }
         let id = self.new_id();
-        // An alert that has been firing for long need not wait for others.
-        let is_old = first.starts_at.plus(route.group_wait).unix_nanos() < now.0;
+        // What has fired for long need not wait for others. After a start, what may be inhibited does: the alerts that inhibit it
+        // are reported again first.
+        let is_early = now < self.listens_since.plus(INHIBITORS_AWAITED);
+        let may_be_inhibited = is_early && self.inhibitor.is_target(&first.labels);
+        let is_old = first.starts_at.plus(route.group_wait).unix_nanos() < now.0 && !may_be_inhibited;
         let due = if is_old { now } else { now.plus(route.group_wait) }.max(self.settings.start_at);
         let key = format!("{}:{}", route.key, show_labels(&labels)).into();
         self.group_ids.insert((route.id.clone(), labels.clone()), id);
@@ -151,7 +168,9 @@ impl Engine {
             .collect();
         over.sort_unstable();
         for fingerprint in over {
-            self.alerts.remove(&fingerprint);
+            if let Some(entry) = self.alerts.remove(&fingerprint) {
+                self.note_past(&entry.alert);
+            }
             self.records.push(Record::Forgotten { fingerprint });
         }
         self.ends_by_name.retain(|_, ends| {
@@ -159,6 +178,7 @@ impl Engine {
             !ends.is_empty()
         });
         self.inhibitor.collect_garbage(time);
+        self.history.collect_garbage(now);
     }
 }
 

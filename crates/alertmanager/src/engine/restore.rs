@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_model::UnixNanos;
-use ferula_telemetry::info;
 
 use super::delivery::GroupId;
 use super::record::Record;
 use super::state::{Engine, Timer};
 use crate::alert::Time;
 use crate::notification_log::NotificationLog;
-use crate::silence::{Silence, SilenceError, Silences};
 use crate::stored_alert::StoredAlert;
 
 impl Engine {
@@ -54,7 +52,7 @@ impl Engine {
     /// Extends alerts that were firing when the earlier run ended by the downtime, so that their senders can
     /// report them again before they count as resolved. The extension ends at most `resolve_timeout` from
     /// now, because some ends are intentional.
-    fn prolong_alerts(&mut self, now: UnixNanos) {
+    pub(super) fn prolong_alerts(&mut self, now: UnixNanos) {
         let Some(alive_at) = self.alive_at else { return };
         let alive = Time::from_unix_nanos(alive_at.0);
         let down = Duration::from_nanos(u64::try_from(now.since(alive_at)).unwrap_or(0));
@@ -92,6 +90,7 @@ impl Engine {
     pub fn restored(&mut self, now: UnixNanos) {
         self.records.clear();
         self.prolong_alerts(now);
+        self.listens_since = now;
         let early: Vec<GroupId> = self
             .groups
             .values()
@@ -141,6 +140,8 @@ impl Engine {
                 told.entry(*id).or_default().push((fingerprint, entry.alert.updated_at));
             }
         }
+        records.extend(self.silences.all().into_iter().cloned().map(Record::Silence));
+        records.extend(self.log.entries().cloned().map(Record::Notified));
         records.extend(self.groups.values().map(|group| Record::Flushed {
             route: group.route.id.clone(),
             labels: group.labels.clone(),
@@ -148,72 +149,6 @@ impl Engine {
             told: told.remove(&group.id).unwrap_or_default(),
         }));
         records
-    }
-
-    /// Creates or changes a silence and returns its current identifier. `new_id` generates one for a new
-    /// silence.
-    ///
-    /// # Errors
-    /// The silence is invalid, or does not exist.
-    pub fn set_silence(
-        &mut self,
-        silence: Silence,
-        new_id: impl FnOnce() -> String,
-        now: UnixNanos,
-    ) -> Result<String, SilenceError> {
-        let before = silence.id.clone();
-        let changed = self.silences.set(silence, new_id, now)?;
-        let id = changed.last().map(|silence| silence.id.clone()).unwrap_or_default();
-        for silence in changed {
-            let what = match (silence.id == id, silence.id == before) {
-                (false, _) => "expire silence",
-                (true, true) => "update silence",
-                (true, false) => "create silence",
-            };
-            self.silence_changed(silence, what);
-        }
-        Ok(id)
-    }
-
-    /// Expires a silence now.
-    ///
-    /// # Errors
-    /// It does not exist.
-    pub fn expire_silence(&mut self, id: &str, now: UnixNanos) -> Result<(), SilenceError> {
-        if let Some(silence) = self.silences.expire(id, now)? {
-            self.silence_changed(silence, "expire silence");
-        }
-        Ok(())
-    }
-
-    fn silence_changed(&mut self, silence: Silence, what: &str) {
-        if self.settings.log_silences {
-            let matchers = silence.matcher_sets.iter().flatten();
-            let matchers: Vec<String> = matchers
-                .map(|matcher| format!("{}{}{}", matcher.name(), matcher.op().as_str(), matcher.value()))
-                .collect();
-            info!(
-                what,
-                component = "silences",
-                Id = silence.id,
-                CreatedBy = silence.created_by,
-                Comment = silence.comment,
-                StartsAt = silence.starts_at.rfc3339_nanos(),
-                EndsAt = silence.ends_at.rfc3339_nanos(),
-                Matchers = matchers.join(",")
-            );
-        }
-        self.records.push(Record::Silence(silence));
-    }
-
-    /// All silences.
-    pub fn silences(&self) -> &Silences {
-        &self.silences
-    }
-
-    /// All silences, for loading a file.
-    pub fn silences_mut(&mut self) -> &mut Silences {
-        &mut self.silences
     }
 
     /// The notification log.

@@ -8,13 +8,15 @@ use ferula_config::alertmanager::AlertmanagerConfig;
 use ferula_model::{LabelSet, UnixNanos};
 
 use super::delivery::{Delivery, GroupId};
-use super::history::History;
+use super::history::{History, HistoryLimits};
 use super::metrics::Metrics;
+use super::pair_state::Pair;
 use super::record::Record;
 use crate::alert::Time;
 use crate::inhibit::Inhibitor;
 use crate::notification_log::NotificationLog;
 use crate::receiver::Integration;
+use crate::receiver::check::ConfigWarning;
 use crate::route::Route;
 use crate::silence::{SilenceLimits, Silences};
 use crate::stored_alert::StoredAlert;
@@ -37,6 +39,20 @@ pub struct EngineSettings {
     pub start_at: UnixNanos,
     /// Seed for the random part of retry pauses.
     pub seed: u64,
+    /// What Alertmanager does not have; the default is off.
+    pub own: OwnSettings,
+}
+
+/// Settings that Alertmanager does not have.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OwnSettings {
+    /// Whether the end of an alert that is silenced is told where it was told to fire before.
+    pub tells_end_of_silenced: bool,
+    /// How long before its end a silence reminds, unless it says so itself.
+    pub silence_reminder: Option<Duration>,
+    /// Whether every decision is logged.
+    pub log_notifications: bool,
+    pub history: HistoryLimits,
 }
 
 /// The parts of a configuration that the engine uses, prepared.
@@ -45,6 +61,8 @@ pub struct Setup {
     pub config: Arc<AlertmanagerConfig>,
     pub root: Route,
     pub receivers: BTreeMap<String, Vec<Integration>>,
+    /// What its author should know.
+    pub warnings: Vec<ConfigWarning>,
     pub(super) intervals: TimeIntervals,
 }
 
@@ -54,7 +72,17 @@ impl Setup {
     pub fn new(config: Arc<AlertmanagerConfig>, receivers: BTreeMap<String, Vec<Integration>>) -> Self {
         let root = Route::tree(config.root_route());
         let intervals = TimeIntervals::new(&config);
-        Setup { config, root, receivers, intervals }
+        Setup { config, root, receivers, warnings: Vec::new(), intervals }
+    }
+
+    /// With what its author should know.
+    pub fn with_warnings(self, warnings: Vec<ConfigWarning>) -> Self {
+        Setup { warnings, ..self }
+    }
+
+    /// The time intervals that its routes name.
+    pub fn intervals(&self) -> &TimeIntervals {
+        &self.intervals
     }
 }
 
@@ -151,6 +179,9 @@ pub struct Engine {
     /// When a record last confirmed that the server was receiving reports.
     pub(super) alive_at: Option<UnixNanos>,
     pub(super) history: History,
+    pub(super) pair: Option<Pair>,
+    /// When the engine began to listen; groups that are old then may wait for what inhibits them.
+    pub(super) listens_since: UnixNanos,
     pub(super) metrics: Metrics,
 }
 
@@ -173,7 +204,9 @@ impl Engine {
             random: settings.seed | 1,
             records: Vec::new(),
             alive_at: None,
-            history: History::default(),
+            history: History::new(settings.own.history),
+            pair: None,
+            listens_since: settings.start_at,
             metrics,
             setup,
         };

@@ -16,6 +16,11 @@ use crate::receiver::{
 use crate::silence::{Silence, SilenceLimits};
 use crate::stored_alert::StoredAlert;
 
+mod clock;
+mod forecast;
+mod pair;
+mod silences;
+
 struct Nobody;
 
 impl Notifier for Nobody {
@@ -30,7 +35,7 @@ fn setup(yaml: &str) -> Setup {
         AlertmanagerConfig::parse(&format!("{yaml}\n{receivers}"), MatcherSyntax::Fallback).expect(yaml);
     let integrations = |name: &str| {
         let notifier: Arc<dyn Notifier> = Arc::new(Nobody);
-        vec![Integration { name: "webhook", index: 0, send_resolved: name != "quiet", notifier }]
+        vec![Integration::new("webhook", 0, name != "quiet", notifier)]
     };
     let receivers: BTreeMap<_, _> =
         ["a", "b", "quiet"].iter().map(|name| ((*name).to_owned(), integrations(name))).collect();
@@ -64,6 +69,7 @@ fn settings() -> EngineSettings {
         log_silences: false,
         start_at: UnixNanos(0),
         seed: 7,
+        own: OwnSettings::default(),
     }
 }
 
@@ -96,7 +102,7 @@ impl Play {
                     attempt.content.reason.as_str(),
                     if result.is_err() { " !" } else { "" },
                 ));
-                self.engine.finished(attempt.id, result, Duration::ZERO, self.now);
+                self.engine.finished(attempt.id, Attempted::plain(result), self.now);
             }
             self.records.extend(self.engine.take_records());
         }
@@ -288,7 +294,7 @@ time_intervals: [{name: first_minutes, time_intervals: [{times: [{start_time: '0
         ends_at: second(85),
         ..Silence::default()
     };
-    play.engine.set_silence(silence, || "s".into(), UnixNanos(0)).expect("a good silence");
+    play.engine.set_silence(silence, || "s".into(), "me", UnixNanos(0)).expect("a good silence");
     for (pairs, end) in
         [("g=1 n=1", FOREVER), ("g=2 n=source", 70), ("g=2 n=2", FOREVER), ("g=night n=3", FOREVER)]
     {
@@ -441,13 +447,13 @@ fn an_explanation_names_group_reason_and_time() {
     play.run_to(100);
     play.alert("g=1 n=2", 100, FOREVER);
     let fingerprint = play.engine.alerts(|alert| alert.labels.value("n") == "2", play.now)[0].fingerprint;
-    let explained = play.engine.explain(fingerprint, play.now).expect("known");
+    let explained = play.engine.explain(fingerprint, play.now, play.now).expect("known");
     let route = &explained.routes[0];
     let group = route.group.as_ref().expect("in a group");
     assert_eq!((&*group.key, group.next_flush, group.alerts), ("{}:{g=\"1\"}", second(330), 2));
     assert_eq!(route.integrations[0].next_reason, Some(crate::receiver::Reason::NewAlertsInGroup));
     assert_eq!(explained.events.len(), 1);
-    assert!(play.engine.explain(1, play.now).is_none());
+    assert!(play.engine.explain(1, play.now, play.now).is_none());
 }
 
 #[test]
@@ -471,7 +477,7 @@ fn data_that_an_integration_keeps_is_returned_until_the_group_starts_over() {
     let take = |play: &mut Play, at: i64| {
         let attempt = play.engine.poll(second(at)).remove(0);
         let kept = Kept::from([("ts".into(), crate::receiver::KeptValue::Int(at))]);
-        play.engine.finished(attempt.id, Ok(Sent { kept }), Duration::ZERO, second(at));
+        play.engine.finished(attempt.id, Attempted::plain(Ok(Sent { kept })), second(at));
         attempt.content.kept.len()
     };
     assert_eq!(take(&mut play, 30), 0);

@@ -5,13 +5,9 @@ use std::sync::Arc;
 
 use ferula_model::{LabelSet, UnixNanos};
 
-use super::flush::log_receiver;
-use super::history::Event;
-use super::state::{Engine, Group, Setup};
+use super::history::{Event, History};
+use super::state::{Engine, Setup};
 use crate::alert::Time;
-use crate::notification_log::{FlushHashes, LogEntry, reason_to_notify};
-use crate::receiver::Reason;
-use crate::route::Route;
 use crate::stored_alert::{StoredAlert, label_order};
 
 /// What suppresses an alert.
@@ -47,46 +43,12 @@ pub struct GroupView {
     pub alerts: Vec<AlertView>,
     /// Names of muting time intervals.
     pub muted_by: Vec<String>,
-}
-
-/// Why notifications about an alert are sent or not.
-#[derive(Clone, Debug)]
-pub struct Explanation {
-    pub alert: AlertView,
-    pub routes: Vec<RouteView>,
-    /// Decisions about its groups, latest first.
-    pub events: Vec<Event>,
-}
-
-/// One route in which an alert ends up.
-#[derive(Clone, Debug)]
-pub struct RouteView {
-    pub route_key: String,
-    pub receiver: String,
-    /// `None` if the alert is in no group of the route, because its resolution has been sent.
-    pub group: Option<RouteGroupView>,
-    /// Names of the time intervals that mute the route now.
-    pub muted_by: Vec<String>,
-    pub integrations: Vec<IntegrationView>,
-}
-
-/// The alert's group in one route.
-#[derive(Clone, Debug)]
-pub struct RouteGroupView {
     pub key: Arc<str>,
-    pub alerts: usize,
+    pub route_key: String,
     pub next_flush: UnixNanos,
     /// Whether attempts are in progress.
     pub is_flushing: bool,
-}
-
-/// The last and the next notification of an integration.
-#[derive(Clone, Debug)]
-pub struct IntegrationView {
-    pub name: String,
-    pub last: Option<LogEntry>,
-    /// The reason for a notification at the next flush, if nothing changes until then.
-    pub next_reason: Option<Reason>,
+    pub id: u64,
 }
 
 impl Engine {
@@ -99,7 +61,7 @@ impl Engine {
     pub fn status_of(&self, labels: &LabelSet, now: UnixNanos) -> AlertStatus {
         let inhibiting = self.inhibitor.inhibiting(labels, Time::from_unix_nanos(now.0));
         AlertStatus {
-            silenced_by: self.silences.silencing(labels, now).into_iter().map(str::to_owned).collect(),
+            silenced_by: self.silencing(labels, now).into_iter().map(str::to_owned).collect(),
             inhibited_by: inhibiting.map(|fingerprint| format!("{fingerprint:016x}")).into_iter().collect(),
         }
     }
@@ -116,12 +78,12 @@ impl Engine {
         views
     }
 
-    fn view(&self, alert: &Arc<StoredAlert>, receivers: Vec<String>, now: UnixNanos) -> AlertView {
+    pub(super) fn view(&self, alert: &Arc<StoredAlert>, receivers: Vec<String>, now: UnixNanos) -> AlertView {
         let status = self.status_of(&alert.labels, now);
         AlertView { alert: alert.clone(), fingerprint: alert.fingerprint(), receivers, status }
     }
 
-    fn receivers_of(&self, alert: &StoredAlert) -> Vec<String> {
+    pub(super) fn receivers_of(&self, alert: &StoredAlert) -> Vec<String> {
         self.setup.root.matching(&alert.labels).iter().map(|route| route.receiver.clone()).collect()
     }
 
@@ -154,6 +116,11 @@ impl Engine {
                 receiver: group.route.receiver.clone(),
                 alerts,
                 muted_by: group.muted_by.clone(),
+                key: group.key.clone(),
+                route_key: group.route.key.clone(),
+                next_flush: group.next_flush,
+                is_flushing: group.flush.is_some(),
+                id: group.id,
             });
         }
         receivers.values_mut().for_each(|names| names.sort_unstable());
@@ -181,80 +148,21 @@ impl Engine {
 
     /// Decisions, latest first.
     pub fn events(&self) -> impl Iterator<Item = &Event> {
-        self.history.latest()
+        self.history.decisions()
     }
 
-    /// Why notifications about the alert with this fingerprint are sent or not.
-    pub fn explain(&self, fingerprint: u64, now: UnixNanos) -> Option<Explanation> {
-        let alert = &self.alerts.get(&fingerprint)?.alert;
-        let routes: Vec<RouteView> = self
-            .setup
-            .root
-            .matching(&alert.labels)
-            .into_iter()
-            .map(|route| self.explain_route(route, fingerprint, now))
-            .collect();
-        let keys: Vec<&Arc<str>> = routes.iter().filter_map(|view| Some(&view.group.as_ref()?.key)).collect();
-        let events =
-            self.events().filter(|event| keys.contains(&&event.group_key)).take(100).cloned().collect();
-        Some(Explanation { alert: self.view(alert, self.receivers_of(alert), now), routes, events })
+    /// What happened lately.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
-    fn explain_route(&self, route: &Route, fingerprint: u64, now: UnixNanos) -> RouteView {
-        let group = self
-            .groups
-            .values()
-            .find(|group| group.route.id == route.id && group.alerts.contains_key(&fingerprint));
-        let active = &route.active_time_intervals;
-        let muted_by = match !active.is_empty() && self.setup.intervals.containing(active, now).is_empty() {
-            true => active.clone(),
-            false => self
-                .setup
-                .intervals
-                .containing(&route.mute_time_intervals, now)
-                .into_iter()
-                .cloned()
-                .collect(),
-        };
-        let integrations = group.map(|group| self.explain_integrations(group)).unwrap_or_default();
-        RouteView {
-            route_key: route.key.clone(),
-            receiver: route.receiver.clone(),
-            group: group.map(|group| RouteGroupView {
-                key: group.key.clone(),
-                alerts: group.alerts.len(),
-                next_flush: group.next_flush,
-                is_flushing: group.flush.is_some(),
-            }),
-            muted_by,
-            integrations,
-        }
+    /// What happened lately, to read a file into.
+    pub fn history_mut(&mut self) -> &mut History {
+        &mut self.history
     }
 
-    fn explain_integrations(&self, group: &Group) -> Vec<IntegrationView> {
-        let at = Time::from_unix_nanos(group.next_flush.0);
-        let mut hashes = FlushHashes::default();
-        for alert in group.alerts.values() {
-            if !self.status_of(&alert.labels, group.next_flush).is_active() {
-                continue;
-            }
-            let list = if alert.is_resolved_at(at) { &mut hashes.resolved } else { &mut hashes.firing };
-            list.push(alert.log_hash());
-        }
-        let integrations = self.setup.receivers.get(&*group.route.receiver).map_or(&[][..], Vec::as_slice);
-        integrations
-            .iter()
-            .map(|integration| {
-                let last = self.log.last(&group.key, &log_receiver(&group.route.receiver, integration));
-                let next_reason = reason_to_notify(
-                    last,
-                    &hashes,
-                    integration.send_resolved,
-                    group.route.repeat_interval,
-                    group.next_flush,
-                );
-                IntegrationView { name: integration.to_string(), last: last.cloned(), next_reason }
-            })
-            .collect()
+    /// Bytes of what happened since the last call, for a file.
+    pub fn take_history(&mut self) -> Vec<Vec<u8>> {
+        self.history.take_fresh()
     }
 }

@@ -22,6 +22,7 @@ use super::msteams::{MsTeams, MsTeamsV2};
 use super::opsgenie::Opsgenie;
 use super::pagerduty::Pagerduty;
 use super::pushover::Pushover;
+use super::rendering::Catalog;
 use super::rocketchat::Rocketchat;
 use super::slack::Slack;
 use super::sns::Sns;
@@ -76,12 +77,13 @@ pub fn integrations(receiver: &Receiver, environment: &Environment) -> Result<Ve
     macro_rules! add {
         ($name:literal, $items:ident, $user_agent:ident, |$config:ident, $service:ident| $notifier:expr) => {
             for (index, $config) in receiver.$items.iter().enumerate() {
+                let catalog = Arc::new(Catalog::of(receiver, $name, index));
                 let Some($config) = $config else { continue };
                 let send_resolved = $config.send_resolved;
                 let $service = http(&$config.http_config, $user_agent)?;
                 let $config = $config.clone();
                 let notifier: Arc<dyn Notifier> = Arc::new($notifier);
-                all.push(Integration { name: $name, index, send_resolved, notifier });
+                all.push(Integration { name: $name, index, send_resolved, notifier, catalog });
             }
         };
     }
@@ -89,7 +91,9 @@ pub fn integrations(receiver: &Receiver, environment: &Environment) -> Result<Ve
     for (index, config) in receiver.email_configs.iter().enumerate() {
         let Some(config) = config else { continue };
         let notifier = Arc::new(Email::new(config.clone(), environment)?);
-        all.push(Integration { name: "email", index, send_resolved: config.send_resolved, notifier });
+        let catalog = Arc::new(Catalog::of(receiver, "email", index));
+        let send_resolved = config.send_resolved;
+        all.push(Integration { name: "email", index, send_resolved, notifier, catalog });
     }
     add!("pagerduty", pagerduty_configs, USER_AGENT, |config, service| Pagerduty { config, service });
     add!("opsgenie", opsgenie_configs, USER_AGENT, |config, service| Opsgenie { config, service });
@@ -104,7 +108,9 @@ pub fn integrations(receiver: &Receiver, environment: &Environment) -> Result<Ve
     for (index, config) in receiver.sns_configs.iter().enumerate() {
         let Some(config) = config else { continue };
         let notifier = Arc::new(sns(config, environment)?);
-        all.push(Integration { name: "sns", index, send_resolved: config.send_resolved, notifier });
+        let catalog = Arc::new(Catalog::of(receiver, "sns", index));
+        let send_resolved = config.send_resolved;
+        all.push(Integration { name: "sns", index, send_resolved, notifier, catalog });
     }
     add!("telegram", telegram_configs, GO_USER_AGENT, |config, service| Telegram { config, service });
     add!("discord", discord_configs, USER_AGENT, |config, service| Discord { config, service });
@@ -115,7 +121,9 @@ pub fn integrations(receiver: &Receiver, environment: &Environment) -> Result<Ve
     for (index, config) in receiver.incidentio_configs.iter().enumerate() {
         let Some(config) = config else { continue };
         let notifier = Arc::new(incidentio(config, environment)?);
-        all.push(Integration { name: "incidentio", index, send_resolved: config.send_resolved, notifier });
+        let catalog = Arc::new(Catalog::of(receiver, "incidentio", index));
+        let send_resolved = config.send_resolved;
+        all.push(Integration { name: "incidentio", index, send_resolved, notifier, catalog });
     }
     add!("rocketchat", rocketchat_configs, USER_AGENT, |config, service| {
         let token = token(config.token.as_ref(), &config.token_file)?;

@@ -24,13 +24,13 @@ impl Discord {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let (config, templates) = (&self.config, &self.service.templates);
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
+        let mut fields = Fields::new(templates, &data, notification);
         let title = to_runes(fields.text(&config.title), TITLE_RUNES_MAX);
         let description = to_runes(fields.text(&config.message), DESCRIPTION_RUNES_MAX);
         let content = to_runes(fields.text(&config.content), CONTENT_RUNES_MAX);
         fields.check("")?;
         let inline = config.webhook_url.as_ref().map_or("", |url| url.reveal());
-        let url = inline_or_file(inline, &config.webhook_url_file).await;
+        let url = inline_or_file(notification.record, inline, &config.webhook_url_file).await;
         let url = url.map_err(|error| NotifyError::fatal(format!("read webhook_url_file: {error}")))?;
         let embed = Object::new()
             .text("title", &title)

@@ -23,7 +23,7 @@ use super::environment::{BuildError, Environment};
 use super::exchange::{read_file, read_trimmed};
 use super::fields::Fields;
 use super::group_key::hashed;
-use super::record::Exchange;
+use super::record::{Exchange, Record};
 use super::{Attempt, Notification, Notifier, NotifyError, Sent};
 use crate::alert::Time;
 use crate::template::{Data, Templates, TimeValue};
@@ -88,7 +88,7 @@ impl Email {
     fn letter(&self, notification: &Notification<'_>) -> Result<Letter, NotifyError> {
         let config = &self.config;
         let data = Data::of(notification, usize::MAX, self.templates.external_url());
-        let mut fields = Fields::new(&self.templates, &data);
+        let mut fields = Fields::new(&self.templates, &data, notification);
         let from = fields.checked(&config.from, "execute 'from' template: ")?;
         let to = fields.checked(&config.to, "execute 'to' template: ")?;
         let from = addresses(&from)
@@ -131,10 +131,11 @@ impl Email {
         }
         if !config.html.is_empty() {
             let html = fields.html(&config.html);
-            fields.check("execute html template: ")?;
+            fields.check_field("execute html template: ")?;
             // The preferred alternative comes last.
             parts.add("text/html; charset=UTF-8", &html);
         }
+        fields.check("")?;
         text.push_str(&parts.finish());
         Ok(Letter { from: from.clone(), to, text })
     }
@@ -210,11 +211,11 @@ impl Email {
         let unreadable = |file: &str, error: String| format!("could not read {file}: {error}");
         let password = match config.auth_password_file.as_str() {
             "" => Ok(config.auth_password.reveal().to_owned()),
-            file => read_trimmed(file).await.map_err(|error| unreadable(file, error)),
+            file => read_trimmed(&Record::off(), file).await.map_err(|error| unreadable(file, error)),
         };
         let secret = match config.auth_secret_file.as_str() {
             "" => Ok(config.auth_secret.reveal().to_owned()),
-            file => read_file(file).await.map_err(|error| unreadable(file, error)),
+            file => read_file(&Record::off(), file).await.map_err(|error| unreadable(file, error)),
         };
         Secrets {
             identity: config.auth_identity.clone(),

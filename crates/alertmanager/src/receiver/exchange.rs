@@ -20,6 +20,8 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Maximum size in bytes of a file that contains a secret or URL.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const MASK: &str = "<secret>";
+/// What a file is taken to hold where none is read; a number, as some files hold one.
+const UNREAD: &str = "0";
 
 /// What every service that uses HTTP needs.
 #[derive(Clone)]
@@ -289,15 +291,18 @@ async fn read(mut response: Response) -> Answer {
 ///
 /// # Errors
 /// Go's text: `open FILE: no such file or directory`.
-pub(super) async fn read_trimmed(file: &str) -> Result<String, String> {
-    read_file(file).await.map(|text| text.trim().to_owned())
+pub(super) async fn read_trimmed(record: &Record, file: &str) -> Result<String, String> {
+    read_file(record, file).await.map(|text| text.trim().to_owned())
 }
 
 /// Reads a file unchanged.
 ///
 /// # Errors
 /// See [`read_trimmed`].
-pub(super) async fn read_file(file: &str) -> Result<String, String> {
+pub(super) async fn read_file(record: &Record, file: &str) -> Result<String, String> {
+    if record.reads_no_files() {
+        return Ok(UNREAD.to_owned());
+    }
     let path = file.to_owned();
     let read = tokio::task::spawn_blocking(move || read_bounded(Path::new(&path)));
     let read = read.await.map_err(|error| error.to_string())?;
@@ -315,6 +320,6 @@ pub(super) fn read_bounded(path: &Path) -> std::io::Result<String> {
 ///
 /// # Errors
 /// See [`read_trimmed`].
-pub(super) async fn inline_or_file(inline: &str, file: &str) -> Result<String, String> {
-    if inline.is_empty() { read_trimmed(file).await } else { Ok(inline.to_owned()) }
+pub(super) async fn inline_or_file(record: &Record, inline: &str, file: &str) -> Result<String, String> {
+    if inline.is_empty() { read_trimmed(record, file).await } else { Ok(inline.to_owned()) }
 }

@@ -27,7 +27,7 @@ impl Incidentio {
             body = message(&data, "1", notification.group_key, left_out);
         }
         let inline = config.url.as_ref().map_or("", |url| url.as_str());
-        let url = inline_or_file(inline, &config.url_file).await;
+        let url = inline_or_file(notification.record, inline, &config.url_file).await;
         let url = url.map_err(|error| NotifyError::fatal(format!("read url_file: {error}")))?;
         let post = async {
             let answer = self.service.send(notification.record, Call::post(url, body).secret_url()).await?;

@@ -53,7 +53,7 @@ impl Jira {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let templates = &self.service.templates;
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
+        let mut fields = Fields::new(templates, &data, notification);
         let label = format!("ALERT{{{}}}", hashed(notification.group_key));
         let found = self.search(notification, &label, data.is_firing(), &mut fields).await;
         let found = found.map_err(|error| error.prefixed("failed to look up existing issues: "))?;
@@ -150,13 +150,15 @@ impl Jira {
         }
         let summary = to_runes(summary, SUMMARY_RUNES_MAX);
         let description = fields.checked(&config.description.template, "description template: ")?;
-        let description = self.description(to_runes(description, DESCRIPTION_RUNES_MAX))?;
+        let description = to_runes(description, DESCRIPTION_RUNES_MAX);
+        let description = self.description(description, fields.stands_in())?;
         let mut labels = vec![label.to_owned()];
         for (index, template) in config.labels.iter().enumerate() {
             labels.push(fields.checked(template, &format!("labels[{index}] template: "))?);
         }
         labels.sort_unstable();
         let priority = fields.checked(&config.priority, "priority template: ")?;
+        fields.check("")?;
         let updates = |may: Option<bool>| !exists || may.unwrap_or(true);
         let mut all = BTreeMap::from([
             ("issuetype".to_owned(), Object::new().filled("name", &kind).finish()),
@@ -178,7 +180,7 @@ impl Jira {
     }
 
     /// Plain text for version 2 of the API, a JSON document for version 3.
-    fn description(&self, text: String) -> Result<Option<String>, NotifyError> {
+    fn description(&self, text: String, wraps_text: bool) -> Result<Option<String>, NotifyError> {
         let path = ferula_go::url::Url::parse(self.base()).map(|url| url.path()).unwrap_or_default();
         if !path.trim_end_matches('/').ends_with("/3") {
             return Ok((!text.is_empty()).then(|| quoted(&text)));
@@ -189,6 +191,8 @@ impl Jira {
         }
         match serde_json::from_str::<serde::de::IgnoredAny>(text) {
             Ok(_) => Ok(Some(compact(text))),
+            // What stands in for a template that failed is plain text.
+            Err(_) if wraps_text => Ok(Some(document_of(text))),
             Err(_) => Err(NotifyError::fatal("description template: invalid JSON for API v3")),
         }
     }
@@ -251,6 +255,19 @@ impl Jira {
         answer.check(&[429])?;
         Ok(answer.body)
     }
+}
+
+/// Plain text as a document of version 3: a paragraph for each line.
+fn document_of(text: &str) -> String {
+    let paragraphs: Vec<String> = text
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let content = Object::new().text("type", "text").text("text", line).finish();
+            Object::new().text("type", "paragraph").raw("content", array(&[content])).finish()
+        })
+        .collect();
+    Object::new().text("type", "doc").raw("version", 1).raw("content", array(&paragraphs)).finish()
 }
 
 /// JSON as Go embeds a raw value: without spaces, and with HTML escaped.

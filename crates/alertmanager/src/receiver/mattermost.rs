@@ -23,9 +23,11 @@ impl Mattermost {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let (config, templates) = (&self.config, &self.service.templates);
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
+        let mut fields = Fields::new(templates, &data, notification);
         let inline = config.webhook_url.as_ref().map_or("", |url| url.reveal());
-        let url = inline_or_file(inline, &config.webhook_url_file).await.map_err(NotifyError::fatal)?;
+        let url = inline_or_file(notification.record, inline, &config.webhook_url_file)
+            .await
+            .map_err(NotifyError::fatal)?;
         if url.is_empty() {
             return Err(NotifyError::fatal("webhook url missing"));
         }

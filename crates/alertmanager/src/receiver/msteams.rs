@@ -23,7 +23,7 @@ impl MsTeams {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let (config, templates) = (&self.config, &self.service.templates);
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
+        let mut fields = Fields::new(templates, &data, notification);
         let message = Object::new()
             .text("@context", "http://schema.org/extensions")
             .text("type", "MessageCard")
@@ -42,7 +42,7 @@ impl MsTeamsV2 {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let (config, templates) = (&self.config, &self.service.templates);
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
+        let mut fields = Fields::new(templates, &data, notification);
         let block = |text: &str| Object::new().text("type", "TextBlock").text("text", text);
         let heading = block(&fields.text(&config.title))
             .text("weight", "Bolder")
@@ -76,7 +76,7 @@ async fn post(
     file: &str,
     message: String,
 ) -> Result<Sent, NotifyError> {
-    let url = inline_or_file(url.map_or("", |url| url.reveal()), file).await;
+    let url = inline_or_file(notification.record, url.map_or("", |url| url.reveal()), file).await;
     let url = url.map_err(|error| NotifyError::fatal(format!("read webhook_url_file: {error}")))?;
     service.send(notification.record, Call::post(url, message).secret_url()).await?.check(&[])?;
     Ok(Sent::default())

@@ -25,7 +25,7 @@ impl Opsgenie {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let (config, templates) = (&self.config, &self.service.templates);
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
+        let mut fields = Fields::new(templates, &data, notification);
         let alias = hashed(notification.group_key);
         let mut details = data.common_labels.clone();
         for (key, value) in &config.details {
@@ -41,7 +41,7 @@ impl Opsgenie {
         let key = match config.api_key.is_empty() {
             false => fields.text(config.api_key.reveal()),
             true => {
-                let key = read_file(&config.api_key_file).await;
+                let key = read_file(notification.record, &config.api_key_file).await;
                 let key = key.map_err(|error| NotifyError::fatal(format!("read key_file error: {error}")))?;
                 fields.text(&key).trim().to_owned()
             }

@@ -28,10 +28,13 @@ impl Pagerduty {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let (config, templates) = (&self.config, &self.service.templates);
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
-        let details: Details =
+        let mut fields = Fields::new(templates, &data, notification);
+        let mut details: Details =
             config.details.iter().map(|(key, value)| (key.clone(), fields.any(value))).collect();
         fields.check("failed to render details: ")?;
+        if let Some(error_note) = fields.error_note() {
+            details.insert("template_error".to_owned(), AnyValue::Text(error_note));
+        }
         let is_first = !config.service_key.is_empty() || !config.service_key_file.is_empty();
         let (call, prefix) = if is_first {
             let call = self.first_version(notification, &data, &mut fields, &details).await?;
@@ -69,7 +72,8 @@ impl Pagerduty {
     ) -> Result<Call, NotifyError> {
         let config = &self.config;
         let description = to_runes(fields.text(&config.description), SUMMARY_RUNES_MAX);
-        let key = inline_or_file(config.service_key.reveal(), &config.service_key_file).await;
+        let key =
+            inline_or_file(notification.record, config.service_key.reveal(), &config.service_key_file).await;
         let key = key
             .map_err(|error| NotifyError::fatal(format!("failed to read service key from file: {error}")))?;
         let key = fields.text(&key);
@@ -107,7 +111,8 @@ impl Pagerduty {
     ) -> Result<Call, NotifyError> {
         let config = &self.config;
         let summary = to_runes(fields.text(&config.description), SUMMARY_RUNES_MAX);
-        let key = inline_or_file(config.routing_key.reveal(), &config.routing_key_file).await;
+        let key =
+            inline_or_file(notification.record, config.routing_key.reveal(), &config.routing_key_file).await;
         let key = key
             .map_err(|error| NotifyError::fatal(format!("failed to read routing key from file: {error}")))?;
         let severity = if config.severity.is_empty() { "error" } else { &config.severity };

@@ -25,9 +25,12 @@ impl Pushover {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let (config, templates) = (&self.config, &self.service.templates);
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
-        let token = secret(config.token.reveal(), &config.token_file, "read token_file: ").await?;
-        let user = secret(config.user_key.reveal(), &config.user_key_file, "read user_key_file: ").await?;
+        let mut fields = Fields::new(templates, &data, notification);
+        let token =
+            secret(notification, config.token.reveal(), &config.token_file, "read token_file: ").await?;
+        let user =
+            secret(notification, config.user_key.reveal(), &config.user_key_file, "read user_key_file: ")
+                .await?;
         let (token, user) = (fields.text(&token), fields.text(&user));
         let mut pairs = Vec::new();
         let mut add = |name: &str, value: String| pairs.push((name.to_owned(), value));
@@ -73,11 +76,16 @@ impl Pushover {
 }
 
 /// The configured secret or the content of its file, including white space.
-async fn secret(inline: &str, file: &str, prefix: &str) -> Result<String, NotifyError> {
+async fn secret(
+    notification: &Notification<'_>,
+    inline: &str,
+    file: &str,
+    prefix: &str,
+) -> Result<String, NotifyError> {
     if !inline.is_empty() {
         return Ok(inline.to_owned());
     }
-    read_file(file).await.map_err(|error| NotifyError::fatal(format!("{prefix}{error}")))
+    read_file(notification.record, file).await.map_err(|error| NotifyError::fatal(format!("{prefix}{error}")))
 }
 
 impl Notifier for Pushover {

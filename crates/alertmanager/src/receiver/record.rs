@@ -10,6 +10,8 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 pub struct Record {
     exchanges: Option<Mutex<Vec<Exchange>>>,
     is_dry: bool,
+    keeps_bodies: bool,
+    reads_no_files: bool,
 }
 
 /// A request with its answer. Secrets are masked.
@@ -28,22 +30,37 @@ pub struct Exchange {
 impl Record {
     /// Records nothing.
     pub const fn off() -> Self {
-        Record { exchanges: None, is_dry: false }
+        Record { exchanges: None, is_dry: false, keeps_bodies: false, reads_no_files: false }
     }
 
     /// Records what is sent and answered.
     pub fn on() -> Self {
-        Record { exchanges: Some(Mutex::default()), is_dry: false }
+        Record { exchanges: Some(Mutex::default()), keeps_bodies: true, ..Record::off() }
+    }
+
+    /// Keeps addresses and answers, but no bodies of requests: for the history.
+    pub fn answers() -> Self {
+        Record { keeps_bodies: false, ..Record::on() }
+    }
+
+    /// Sends nothing and reads no file: only templates are tried.
+    pub fn check() -> Self {
+        Record { exchanges: None, is_dry: true, reads_no_files: true, ..Record::off() }
     }
 
     /// Records what would be sent, but sends nothing: every service seems to accept.
     pub fn dry_run() -> Self {
-        Record { exchanges: Some(Mutex::default()), is_dry: true }
+        Record { is_dry: true, ..Record::on() }
     }
 
     /// Whether nothing is actually sent.
     pub fn is_dry(&self) -> bool {
         self.is_dry
+    }
+
+    /// Whether files with secrets are left alone.
+    pub fn reads_no_files(&self) -> bool {
+        self.reads_no_files
     }
 
     /// Takes the recorded exchanges.
@@ -56,6 +73,9 @@ impl Record {
     pub fn note(&self, exchange: impl FnOnce() -> Exchange) {
         let Some(exchanges) = &self.exchanges else { return };
         let mut exchange = exchange();
+        if !self.keeps_bodies {
+            (exchange.body, exchange.headers) = (String::new(), Vec::new());
+        }
         for text in [Some(&mut exchange.body), exchange.answer.as_mut()].into_iter().flatten() {
             if text.len() > BODY_BYTES_MAX {
                 text.truncate(text.floor_char_boundary(BODY_BYTES_MAX));

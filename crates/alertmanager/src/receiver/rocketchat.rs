@@ -26,7 +26,7 @@ impl Rocketchat {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let (config, templates) = (&self.config, &self.service.templates);
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
+        let mut fields = Fields::new(templates, &data, notification);
         let attachment = self.attachment(&mut fields);
         let channel = fields.text(&config.channel);
         let message = Object::new()

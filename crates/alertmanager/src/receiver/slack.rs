@@ -25,10 +25,12 @@ impl Slack {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let (config, templates) = (&self.config, &self.service.templates);
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
+        let mut fields = Fields::new(templates, &data, notification);
         let attachment = self.attachment(&mut fields);
         let inline = config.api_url.as_ref().map_or("", |url| url.reveal());
-        let mut url = inline_or_file(inline, &config.api_url_file).await.map_err(NotifyError::fatal)?;
+        let mut url = inline_or_file(notification.record, inline, &config.api_url_file)
+            .await
+            .map_err(NotifyError::fatal)?;
         let mut channel = fields.text(&config.channel);
         let mut timestamp = String::new();
         if config.update_message

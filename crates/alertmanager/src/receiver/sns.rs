@@ -33,10 +33,11 @@ impl Sns {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let templates = &self.service.templates;
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
+        let mut fields = Fields::new(templates, &data, notification);
         let url = checked(&mut fields, &self.config.api_url, "api_url")?;
         let form = self.form(notification, &mut fields)?;
         let url = match url.as_str() {
+            "" if notification.record.reads_no_files() => String::new(),
             "" => {
                 let url = self.aws.service_url("sns").await;
                 url.map_err(|error| NotifyError::passing(error.to_string()))?
@@ -96,6 +97,7 @@ impl Sns {
         if !config.subject.is_empty() {
             form.insert("Subject", checked(fields, &config.subject, "subject")?);
         }
+        fields.check("")?;
         let mut form: Vec<(String, String)> =
             form.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         for (index, (name, value)) in attributes.into_iter().enumerate() {

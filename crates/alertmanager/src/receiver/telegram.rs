@@ -37,7 +37,7 @@ impl Telegram {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let (config, templates) = (&self.config, &self.service.templates);
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
+        let mut fields = Fields::new(templates, &data, notification);
         let is_html = config.parse_mode == "HTML";
         let text = match is_html {
             true => fields.html(&config.message),
@@ -50,12 +50,13 @@ impl Telegram {
             |file: &str, error: String| NotifyError::passing(format!("could not read {file}: {error}"));
         let token = match config.bot_token_file.as_str() {
             "" => config.bot_token.reveal().to_owned(),
-            file => read_trimmed(file).await.map_err(|error| unreadable(file, error))?,
+            file => read_trimmed(notification.record, file).await.map_err(|error| unreadable(file, error))?,
         };
         let chat = match config.chat_id_file.as_str() {
             "" => config.chat_id,
             file => {
-                let text = read_trimmed(file).await.map_err(|error| unreadable(file, error))?;
+                let text =
+                    read_trimmed(notification.record, file).await.map_err(|error| unreadable(file, error))?;
                 atoi(&text).map_err(|error| {
                     NotifyError::passing(format!("could not parse chat_id from {file}: {error}"))
                 })?

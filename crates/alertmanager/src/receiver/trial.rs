@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ferula_runtime::SharedClock;
 
-use super::{Exchange, Integration, Kept, Notification, NotifyError, Reason, Record};
+use super::{Exchange, Integration, Kept, Notification, NotifyError, Reason, Record, TemplateFault};
 use crate::alert::{Alert, Time};
 use crate::route::Labels;
 
@@ -23,6 +23,8 @@ pub struct Trial {
     /// Requests with their answers; secrets are masked.
     pub exchanges: Vec<Exchange>,
     pub result: Result<(), NotifyError>,
+    /// Template fields for which something else is sent.
+    pub faults: Vec<TemplateFault>,
 }
 
 /// Sends a marked notification to each integration of a receiver, with one attempt each; a dry run only
@@ -62,12 +64,17 @@ pub async fn trial(
             reason: Reason::FirstNotification,
             kept: &Kept::new(),
             record: &record,
+            rendering: None,
         };
+        let mut faults = Vec::new();
         let result = tokio::select! {
-            result = integration.notifier.notify(&notification) => result.map(drop),
+            notified = integration.notify(&notification) => {
+                faults = notified.faults;
+                notified.result.map(drop)
+            }
             () = clock.sleep(ATTEMPT_TIME_MAX) => Err(NotifyError::passing("no answer within 30s")),
         };
-        trials.push(Trial { integration: integration.to_string(), exchanges: record.take(), result });
+        trials.push(Trial { integration: integration.to_string(), exchanges: record.take(), result, faults });
     }
     trials
 }

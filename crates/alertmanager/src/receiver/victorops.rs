@@ -24,8 +24,8 @@ impl Victorops {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let (config, templates) = (&self.config, &self.service.templates);
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
-        let key = inline_or_file(config.api_key.reveal(), &config.api_key_file).await;
+        let mut fields = Fields::new(templates, &data, notification);
+        let key = inline_or_file(notification.record, config.api_key.reveal(), &config.api_key_file).await;
         let key =
             key.map_err(|error| NotifyError::fatal(format!("failed to read API key from file: {error}")))?;
         let routing_key = fields.checked(&config.routing_key, "templating error: ")?;

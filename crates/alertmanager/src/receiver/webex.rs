@@ -20,7 +20,7 @@ impl Webex {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let (config, templates) = (&self.config, &self.service.templates);
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
+        let mut fields = Fields::new(templates, &data, notification);
         let message = to_bytes(fields.text(&config.message), MESSAGE_BYTES_MAX);
         let message = Object::new()
             .text("markdown", &message)

@@ -34,7 +34,7 @@ impl Webhook {
         let (config, templates) = (&self.config, &self.service.templates);
         let (shown, left_out) = truncated(notification.alerts.len(), config.max_alerts);
         let data = Data::of(notification, shown, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
+        let mut fields = Fields::new(templates, &data, notification);
         let body = match &config.payload {
             AnyValue::Null => message(&data, "4", notification.group_key, left_out),
             payload => {
@@ -43,7 +43,7 @@ impl Webhook {
                 format!("{}\n", any(&payload))
             }
         };
-        let url = inline_or_file(config.url.reveal(), &config.url_file).await;
+        let url = inline_or_file(notification.record, config.url.reveal(), &config.url_file).await;
         let url = url.map_err(|error| NotifyError::fatal(format!("read url_file: {error}")))?;
         let url = fields.checked(&url, "failed to template webhook URL: ")?;
         if url.is_empty() {

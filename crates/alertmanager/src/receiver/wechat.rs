@@ -34,7 +34,7 @@ impl Wechat {
     async fn attempt(&self, notification: &Notification<'_>) -> Result<Sent, NotifyError> {
         let (config, templates) = (&self.config, &self.service.templates);
         let data = Data::of(notification, usize::MAX, templates.external_url());
-        let mut fields = Fields::new(templates, &data);
+        let mut fields = Fields::new(templates, &data, notification);
         let token = match self.known_token() {
             Some(token) if !notification.record.is_dry() => token,
             _ => self.fetch_token(notification, &mut fields).await?,
@@ -99,7 +99,7 @@ impl Wechat {
         let config = &self.config;
         let secret = match config.api_secret_file.as_str() {
             "" => config.api_secret.reveal().to_owned(),
-            file => read_trimmed(file).await.map_err(NotifyError::fatal)?,
+            file => read_trimmed(notification.record, file).await.map_err(NotifyError::fatal)?,
         };
         let (secret, corporation) = (fields.text(&secret), fields.text(&config.corp_id));
         fields.check("templating error: ")?;

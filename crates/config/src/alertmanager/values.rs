@@ -8,7 +8,7 @@ use ferula_go::quote::go_quote;
 
 use crate::error::Problem;
 use crate::http_client::HttpClientConfig;
-use crate::scalars::{Secret, from_text};
+use crate::scalars::{Secret, from_secret_text, from_text};
 use crate::url::Url;
 use crate::yaml::decode::{Decoder, Value};
 use crate::yaml::dialect::Dialect;
@@ -135,7 +135,7 @@ impl Value for SecretUrl {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-        from_text(self, id, d, |text| match text.as_str() {
+        from_secret_text(self, id, d, |text| match text.as_str() {
             SECRET_TOKEN => Ok(SecretUrl::default()),
             text => parse_http_url(text).map(|url| SecretUrl(Secret::new(url.as_str()))),
         })
@@ -176,7 +176,7 @@ impl Value for SecretTemplateUrl {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-        from_text(self, id, d, |text| {
+        from_secret_text(self, id, d, |text| {
             let is_checked = !text.is_empty() && text != SECRET_TOKEN && !text.contains("{{");
             match is_checked.then(|| parse_http_url(&text)) {
                 Some(Err(error)) => Err(format!("invalid URL: {error}")),

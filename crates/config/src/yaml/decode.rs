@@ -45,6 +45,8 @@ pub(crate) struct Decoder<'t> {
     secret: bool,
     /// How Alertmanager's matchers are read.
     pub matcher_syntax: MatcherSyntax,
+    /// The directory of files that hold secrets; without it, secrets are only texts.
+    pub secret_directory: Option<String>,
     /// What was accepted, but deserves a warning.
     warnings: Vec<Problem>,
     decoded: u64,
@@ -81,6 +83,7 @@ impl<'t> Decoder<'t> {
             dialect,
             secret: false,
             matcher_syntax: MatcherSyntax::default(),
+            secret_directory: None,
             warnings: Vec::new(),
             decoded: 0,
             decoded_by_alias: 0,
@@ -366,6 +369,26 @@ impl<'t> Decoder<'t> {
         let result = self.count().and_then(|()| self.through_alias(*target, read));
         self.following.pop();
         result
+    }
+
+    /// The secret that a mapping `{file: NAME}` stands for; `None` for anything else.
+    pub fn secret_file(&mut self, id: NodeId) -> Result<Option<String>, Problem> {
+        let (Some(directory), Kind::Mapping(entries)) = (&self.secret_directory, &self.tree.node(id).kind)
+        else {
+            return Ok(None);
+        };
+        let [(key, value)] = entries.as_slice() else { return Ok(None) };
+        let (Some("file"), Some(name)) = (self.tree.text(*key), self.tree.text(*value)) else {
+            return Ok(None);
+        };
+        let mut file = name.to_owned();
+        crate::section::join_path(directory, &mut file);
+        let read = crate::config::read_file(std::path::Path::new(&file));
+        let text = read.map_err(|error| {
+            let problem = self.problem(error.to_string());
+            Problem { path: problem.path.into_iter().chain([Step::Key("file".into())]).collect(), ..problem }
+        })?;
+        Ok(Some(text.trim().to_owned()))
     }
 
     /// Bytes of a scalar that is read as text: what is written, or decoded base64.

@@ -108,6 +108,14 @@ impl Tree {
         }
     }
 
+    /// The texts of all scalars, with their lines.
+    pub fn scalar_texts_mut(&mut self) -> impl Iterator<Item = (u32, &mut String)> {
+        self.nodes.iter_mut().filter_map(|node| match &mut node.kind {
+            Kind::Scalar(scalar) => Some((node.mark.line, &mut scalar.value)),
+            _ => None,
+        })
+    }
+
     /// The line of the deepest node that exists along `path`.
     pub fn line_of(&self, path: &[Step]) -> u32 {
         let mut line = self.nodes[self.root].mark.line;

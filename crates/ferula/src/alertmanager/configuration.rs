@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ferula_alertmanager::receiver::check::check_templates;
 use ferula_alertmanager::receiver::{BuildError, build};
 use ferula_alertmanager::{Alertmanager, Setup};
 use ferula_config::ConfigError;
-use ferula_config::alertmanager::{AlertmanagerConfig, MatcherSyntax};
+use ferula_config::alertmanager::{AlertmanagerConfig, LoadOptions};
 use ferula_runtime::SharedClock;
 use ferula_telemetry::{error, info, warn};
 
@@ -24,7 +25,7 @@ pub enum LoadError {
 /// The location of the configuration, and what its receivers need.
 pub struct Configuration {
     pub file: PathBuf,
-    pub syntax: MatcherSyntax,
+    pub options: LoadOptions,
     pub external_url: String,
     pub clock: SharedClock,
     pub metrics: ConfigMetrics,
@@ -46,6 +47,13 @@ impl Configuration {
                 for warning in setup.config.warnings() {
                     warn!(warning, component = "configuration", file = file);
                 }
+                for warning in &setup.warnings {
+                    warn!(
+                        "A template fails for sample alerts; something else is sent in its place",
+                        component = "configuration",
+                        err = warning
+                    );
+                }
                 info!("Completed loading of configuration file", component = "configuration", file = file);
             }
             Err(err) => {
@@ -61,9 +69,11 @@ impl Configuration {
     }
 
     fn load_file(&self) -> Result<Setup, LoadError> {
-        let config = AlertmanagerConfig::load(&self.file, self.syntax)?;
+        let config = AlertmanagerConfig::load_with(&self.file, self.options)?;
         let receivers = build(&config, &self.external_url, &self.clock)?;
-        Ok(Setup::new(Arc::new(config), receivers))
+        // Files that are no templates were refused by `build` already.
+        let warnings = check_templates(&config, &self.external_url, &self.clock).unwrap_or_default();
+        Ok(Setup::new(Arc::new(config), receivers).with_warnings(warnings))
     }
 
     /// Applies the file's current content.

@@ -9,17 +9,17 @@ use anyhow::Context;
 use ferula_alertmanager::api::Api;
 use ferula_alertmanager::engine::Metrics;
 use ferula_alertmanager::{Alertmanager, Intervals};
-use ferula_config::alertmanager::MatcherSyntax;
+use ferula_config::alertmanager::{LoadOptions, MatcherSyntax};
 use ferula_model::AlertSink;
 use ferula_runtime::{SharedClock, TaskGroup};
+use ferula_storage::MemoryContract;
 use ferula_telemetry::Registry;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::configuration::Configuration;
+use super::configuration::{Configuration, LoadError};
 use super::metrics::{self, ConfigMetrics};
 use super::settings::{RETENTION, build, engine_settings};
-use super::web::{Reload, Web};
+use super::web::{Reload, Web, WebLimits};
 
 /// Relative to the server's own prefix.
 const PATH: &str = "alertmanager";
@@ -35,6 +35,29 @@ pub struct EmbeddedSettings<'a> {
     pub external_url: &'a str,
     /// The server's: `/` or `/x`.
     pub route_prefix: &'a str,
+    /// Shared with the server's own requests.
+    pub body_memory: &'a MemoryContract,
+}
+
+/// Reads the Alertmanager's configuration anew.
+pub struct AlertmanagerReload {
+    alertmanager: Arc<Alertmanager>,
+    configuration: Arc<Configuration>,
+}
+
+impl AlertmanagerReload {
+    /// The configuration file.
+    pub fn file(&self) -> &Path {
+        &self.configuration.file
+    }
+
+    /// Applies the file's current content.
+    ///
+    /// # Errors
+    /// The file cannot be used; the previous configuration stays in force.
+    pub fn reload(&self) -> Result<(), LoadError> {
+        self.configuration.reload(&self.alertmanager)
+    }
 }
 
 /// An open Alertmanager that is not running yet.
@@ -54,7 +77,7 @@ impl Embedded {
     ) -> anyhow::Result<Self> {
         let configuration = Arc::new(Configuration {
             file: settings.config_file.to_owned(),
-            syntax: MatcherSyntax::Fallback,
+            options: LoadOptions::default(),
             external_url: format!("{}/{PATH}", settings.external_url),
             clock: clock.clone(),
             metrics: ConfigMetrics::new(registry),
@@ -76,7 +99,13 @@ impl Embedded {
         let (reload, reloads) = mpsc::channel(1);
         let api = Api::new(alertmanager.clone(), MatcherSyntax::Fallback, build(), registry);
         let prefix = format!("{}/{PATH}", settings.route_prefix.trim_end_matches('/'));
-        let web = Web::new(api, prefix, registry, GET_CONCURRENCY, Duration::ZERO, reload);
+        let limits = WebLimits {
+            get_concurrency: GET_CONCURRENCY,
+            timeout: Duration::ZERO,
+            body_memory: settings.body_memory.clone(),
+            checks_users: false,
+        };
+        let web = Web::new(api, prefix, registry, limits, reload);
         Ok(Embedded { alertmanager, configuration, web, reloads })
     }
 
@@ -85,15 +114,22 @@ impl Embedded {
         self.alertmanager.clone()
     }
 
+    /// What the server's own reload does as well.
+    pub fn reload(&self) -> AlertmanagerReload {
+        AlertmanagerReload {
+            alertmanager: self.alertmanager.clone(),
+            configuration: self.configuration.clone(),
+        }
+    }
+
     /// Adds the Alertmanager's paths to the server's.
     pub fn mount(&self, router: axum::Router) -> axum::Router {
         self.web.mount(router)
     }
 
-    /// Starts notifications, and reloads on SIGHUP and on request.
-    pub fn start(self, tasks: &mut TaskGroup) -> anyhow::Result<()> {
+    /// Starts notifications, and reloads on request. SIGHUP and the server's `/-/reload` come through [`Embedded::reload`].
+    pub fn start(self, tasks: &mut TaskGroup) {
         let Embedded { alertmanager, configuration, mut reloads, .. } = self;
-        let mut hangup = signal(SignalKind::hangup())?;
         let shutdown = tasks.shutdown().clone();
         let running = alertmanager.clone().run(INTERVALS, shutdown.clone());
         tasks.spawn("alertmanager", async move {
@@ -104,17 +140,13 @@ impl Embedded {
             loop {
                 let answer = tokio::select! {
                     () = shutdown.requested() => return Ok(()),
-                    _ = hangup.recv() => None,
-                    Some(answer) = reloads.recv() => Some(answer),
+                    Some(answer) = reloads.recv() => answer,
                 };
                 let (configuration, alertmanager) = (configuration.clone(), alertmanager.clone());
                 let reloaded =
                     tokio::task::spawn_blocking(move || configuration.reload(&alertmanager)).await?;
-                if let Some(answer) = answer {
-                    let _ = answer.send(reloaded.map_err(|error| error.to_string()));
-                }
+                let _ = answer.send(reloaded.map_err(|error| error.to_string()));
             }
         });
-        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ferula_alertmanager::engine::{HistoryLimits, OwnSettings};
 use ferula_config::alertmanager::MatcherSyntax;
 use ferula_go::quote::go_quote;
 use ferula_telemetry::logging::{Format, Level};
@@ -60,8 +61,49 @@ const GET_CONCURRENCY: Flag = number(
 );
 const WEB_TIMEOUT: Flag = time("web.timeout", "0", "How long a request may take; 0 for no limit.");
 const GOMEMLIMIT_RATIO: Flag = text("auto-gomemlimit.ratio", "0.9", "Accepted for compatibility.");
-const PEERS: Flag = flag("cluster.peer", Kind::Texts, "Other members of a cluster. Not supported yet.");
-const CLUSTER_TLS: Flag = text("cluster.tls-config", "", "TLS between members. Not supported yet.");
+const PEERS: Flag =
+    flag("cluster.peer", Kind::Texts, "Other members of a cluster. Refused: see --pair.peer.");
+const CLUSTER_TLS: Flag = text("cluster.tls-config", "", "TLS between members. Refused: see --pair.peer.");
+const RECEIVER_TESTS: Flag = flag(
+    "web.enable-receiver-tests",
+    Kind::Switch,
+    "Send test notifications at POST /api/v2/receivers/NAME/test. Ferula only, like all flags below.",
+);
+const EXPAND_ENV: Flag = flag(
+    "config.expand-env",
+    Kind::Switch,
+    "Replace ${NAME} in the configuration by the variable of that name.",
+);
+const HISTORY_RETENTION: Flag =
+    time("history.retention", "7d", "How long the history of notifications is kept.");
+const HISTORY_BYTES: Flag =
+    flag("history.max-bytes", Kind::Number, "The maximum size of the history of notifications.")
+        .default("16777216");
+const LOG_NOTIFICATIONS: Flag =
+    flag("log.notifications", Kind::Switch, "Log every decision to notify or not to notify.");
+const TELL_SILENCED: Flag = flag(
+    "silences.notify-resolved",
+    Kind::Switch,
+    "Notify once when a silenced alert ends that was notified before it was silenced.",
+);
+const REMIND_BEFORE: Flag = time(
+    "silences.remind-before",
+    "0s",
+    "Notify so long before a silence ends if alerts that it covers still fire; 0 for never.",
+);
+const PAIR_PEER: Flag = text("pair.peer", "", "The URL of the other server of a pair.");
+const PAIR_NAME: Flag = text(
+    "pair.name",
+    "",
+    "The name of this server in the pair; by default the external URL. The name that sorts first notifies first.",
+);
+const PAIR_PATIENCE: Flag = time(
+    "pair.patience",
+    "15s",
+    "How long the second server of a pair waits for the first, while it is there, before it notifies itself.",
+);
+const PAIR_HTTP: Flag =
+    text("pair.http.config.file", "", "Settings of the client that talks to the other server of the pair.");
 const ENABLE_FEATURE: Flag = text(
     "enable-feature",
     "",
@@ -147,6 +189,17 @@ pub static FLAGS: &[Flag] = &[
     ENABLE_FEATURE,
     LOG_LEVEL,
     LOG_FORMAT,
+    RECEIVER_TESTS,
+    EXPAND_ENV,
+    HISTORY_RETENTION,
+    HISTORY_BYTES,
+    LOG_NOTIFICATIONS,
+    TELL_SILENCED,
+    REMIND_BEFORE,
+    PAIR_PEER,
+    PAIR_NAME,
+    PAIR_PATIENCE,
+    PAIR_HTTP,
 ];
 
 /// Why flags cannot be used.
@@ -157,11 +210,13 @@ pub enum FlagError {
     #[error("classic mode and UTF-8 strict mode cannot be enabled together")]
     BothSyntaxes,
     #[error(
-        "--cluster.peer={0}: this server cannot be a member of a cluster yet (docs/decisions/alertmanager-cluster.md); \
-         start it without --cluster.peer, or leave the pair to Alertmanager"
+        "--cluster.peer={0}: this server does not gossip with Alertmanagers (docs/decisions/alertmanager-cluster.md); \
+         two servers of this kind notify as one with --pair.peer=URL on each"
     )]
     Peer(String),
-    #[error("--cluster.tls-config: this server cannot be a member of a cluster yet; leave the flag out")]
+    #[error(
+        "--cluster.tls-config: this server does not gossip; a pair (--pair.peer) has TLS with --web.config.file and --pair.http.config.file"
+    )]
     ClusterTls,
     #[error("--web.systemd-socket is not supported; set the addresses with --web.listen-address")]
     SystemdSocket,
@@ -173,6 +228,17 @@ pub enum FlagError {
     Scheme { url: String, scheme: String },
     #[error("parse {}: {why}", go_quote(.url))]
     Url { url: String, why: String },
+}
+
+/// The other server of a pair.
+#[derive(Clone, Debug)]
+pub struct PairFlags {
+    /// Without a final slash.
+    pub url: String,
+    /// `None` for the external URL.
+    pub name: Option<String>,
+    pub patience: Duration,
+    pub http_config_file: Option<PathBuf>,
 }
 
 /// Checked flags.
@@ -200,6 +266,10 @@ pub struct AlertmanagerFlags {
     pub syntax: MatcherSyntax,
     pub receiver_names_in_metrics: bool,
     pub alert_names_in_metrics: bool,
+    pub tests_receivers: bool,
+    pub expands_variables: bool,
+    pub own: OwnSettings,
+    pub pair: Option<PairFlags>,
     pub log_level: Level,
     pub log_format: Format,
     /// Given flags that have no effect, each with the reason.
@@ -263,6 +333,18 @@ impl AlertmanagerFlags {
             syntax: features.syntax,
             receiver_names_in_metrics: features.receiver_names,
             alert_names_in_metrics: features.alert_names,
+            tests_receivers: args.has(RECEIVER_TESTS),
+            expands_variables: args.has(EXPAND_ENV),
+            own: OwnSettings {
+                tells_end_of_silenced: args.has(TELL_SILENCED),
+                silence_reminder: Some(or_zero(REMIND_BEFORE)).filter(|before| !before.is_zero()),
+                log_notifications: args.has(LOG_NOTIFICATIONS),
+                history: HistoryLimits {
+                    retention: positive(HISTORY_RETENTION)?,
+                    bytes_max: count(HISTORY_BYTES),
+                },
+            },
+            pair: pair(args)?,
             log_level: Level::parse(args.text(LOG_LEVEL)).unwrap_or(Level::Info),
             log_format: Format::parse(args.text(LOG_FORMAT)).unwrap_or(Format::Logfmt),
             without_effect: given
@@ -304,6 +386,21 @@ impl Features {
         }
         Ok(features)
     }
+}
+
+fn pair(args: &Args) -> Result<Option<PairFlags>, FlagError> {
+    let url = args.text(PAIR_PEER).trim_end_matches('/');
+    if url.is_empty() {
+        return Ok(None);
+    }
+    external_url(url)?;
+    let given = |flag: Flag| Some(args.text(flag)).filter(|text| !text.is_empty());
+    Ok(Some(PairFlags {
+        url: url.to_owned(),
+        name: given(PAIR_NAME).map(str::to_owned),
+        patience: args.duration(PAIR_PATIENCE),
+        http_config_file: given(PAIR_HTTP).map(PathBuf::from),
+    }))
 }
 
 fn external_url(text: &str) -> Result<ferula_go::url::Url, FlagError> {
@@ -350,7 +447,7 @@ mod tests {
         for (arguments, expected) in [
             (
                 "--cluster.peer=a:9094",
-                "--cluster.peer=a:9094: this server cannot be a member of a cluster yet",
+                "--cluster.peer=a:9094: this server does not gossip with Alertmanagers",
             ),
             ("--enable-feature=foo", "unknown option 'foo' for --enable-feature"),
             (

@@ -102,6 +102,28 @@ fn collect(alertmanager: &Weak<Alertmanager>, families: &mut Vec<MetricFamily>) 
             vec![metric(LabelSet::empty(), silences.len())],
         ));
         families.push(family(
+            "alertmanager_silences_matcher_index_size",
+            "Silences whose matchers are in the index.",
+            vec![metric(LabelSet::empty(), silences.indexed_len())],
+        ));
+        families.push(family(
+            "alertmanager_silences_version_index_size",
+            "Silences in the order of their creation.",
+            vec![metric(LabelSet::empty(), silences.len())],
+        ));
+        if let Some(pair) = engine.pair_view(now) {
+            families.push(family(
+                "ferula_alertmanager_pair_present",
+                "1 while the other server of the pair is heard from, otherwise 0: then both notify. Alert on 0.",
+                vec![metric(LabelSet::empty(), usize::from(pair.is_present))],
+            ));
+        }
+        families.push(family(
+            "ferula_alertmanager_configuration_warnings",
+            "Template fields of the configuration that fail for sample alerts (/api/v2/warnings). Alert on more than 0.",
+            vec![metric(LabelSet::empty(), engine.setup().warnings.len())],
+        ));
+        families.push(family(
             "alertmanager_dispatcher_aggregation_groups",
             "Groups of alerts.",
             vec![metric(LabelSet::empty(), engine.group_count())],

@@ -6,10 +6,15 @@ use std::time::Duration;
 use anyhow::Context;
 use ferula_alertmanager::api::Api;
 use ferula_alertmanager::engine::Metrics;
+use ferula_alertmanager::pair::Link;
 use ferula_alertmanager::silence::SilenceLimits;
 use ferula_alertmanager::{Alertmanager, EngineSettings, Intervals};
 use ferula_api::server::{self, ServerLimits};
+use ferula_config::alertmanager::LoadOptions;
+use ferula_config::http_client::HttpClientConfig;
+use ferula_http_client::HttpClients;
 use ferula_runtime::{RealClock, SharedClock, Shutdown};
+use ferula_storage::MemoryContract;
 use ferula_telemetry::{Registry, info, register_process_metrics};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -18,13 +23,18 @@ use super::configuration::Configuration;
 use super::flags::AlertmanagerFlags;
 use super::metrics::{self, ConfigMetrics};
 use super::settings::{build, engine_settings};
-use super::web::{Reload, Web};
+use super::web::{Reload, Web, WebLimits};
 use crate::listen::{listen, web_access};
 
 /// The maximum number of connections.
 const CONNECTIONS_MAX: usize = 512;
 /// The time limit for the head of a request.
 const READ_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// How long a server of a pair hears what the other one did before it notifies anybody.
+const PAIR_SETTLING: Duration = Duration::from_secs(3);
+const BODY_MEMORY_PERCENT: u64 = 20;
+const BODY_MEMORY_MIN: u64 = 600 << 20;
 
 /// Serves until told to stop.
 pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
@@ -40,7 +50,7 @@ pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
     };
     let configuration = Arc::new(Configuration {
         file: flags.config_file.clone(),
-        syntax: flags.syntax,
+        options: LoadOptions { syntax: flags.syntax, expands_variables: flags.expands_variables },
         external_url: external_url.clone(),
         clock: clock.clone(),
         metrics: ConfigMetrics::new(&registry),
@@ -57,8 +67,16 @@ pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
     info!("Serving", component = "web", external_url = external_url, route_prefix = prefix);
     let (reload, mut reloads) = mpsc::channel::<Reload>(1);
     let api = Api::new(alertmanager.clone(), flags.syntax, build(), &registry);
-    let web = Web::new(api, prefix, &registry, flags.get_concurrency, flags.web_timeout, reload);
+    let api = if flags.tests_receivers { api.with_receiver_tests() } else { api };
+    let web_limits = WebLimits {
+        get_concurrency: flags.get_concurrency,
+        timeout: flags.web_timeout,
+        body_memory: body_memory(),
+        checks_users: access.is_some(),
+    };
+    let web = Web::new(api, prefix, &registry, web_limits, reload);
     let shutdown = Shutdown::new();
+    let link = join_pair(&flags, &alertmanager, &external_url, &clock)?;
     let limits = ServerLimits { connections_max: CONNECTIONS_MAX, read_timeout: READ_TIMEOUT, clock, access };
     let serving = tokio::spawn(server::serve_router(
         web.router(),
@@ -68,6 +86,9 @@ pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
     ));
     let intervals = Intervals { maintenance: flags.maintenance_interval, alert_gc: flags.alert_gc_interval };
     let running = tokio::spawn(alertmanager.clone().run(intervals, shutdown.clone()));
+    if let Some(link) = link {
+        tokio::spawn(alertmanager.clone().keep_pair_informed(link, shutdown.clone()));
+    }
     loop {
         let answer = tokio::select! {
             _ = terminate.recv() => break,
@@ -88,6 +109,8 @@ pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
 
 fn settings_of(flags: &AlertmanagerFlags, clock: &SharedClock) -> EngineSettings {
     let plain = engine_settings(flags.retention, flags.syntax, clock);
+    // What the other server of a pair sent meanwhile must be known first.
+    let settling = if flags.pair.is_some() { PAIR_SETTLING } else { Duration::ZERO };
     EngineSettings {
         silences: SilenceLimits {
             silences_max: flags.silences_max,
@@ -96,9 +119,40 @@ fn settings_of(flags: &AlertmanagerFlags, clock: &SharedClock) -> EngineSettings
         },
         alerts_per_name_max: flags.alerts_per_name_max,
         log_silences: flags.log_silences,
-        start_at: plain.start_at.plus(flags.start_delay),
+        start_at: plain.start_at.plus(flags.start_delay.max(settling)),
+        own: flags.own,
         ..plain
     }
+}
+
+/// Makes the server one of a pair, if it is to be.
+fn join_pair(
+    flags: &AlertmanagerFlags,
+    alertmanager: &Alertmanager,
+    external_url: &str,
+    clock: &SharedClock,
+) -> anyhow::Result<Option<Link>> {
+    let Some(pair) = &flags.pair else { return Ok(None) };
+    let section = match &pair.http_config_file {
+        None => HttpClientConfig::default(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file);
+            let text = text.with_context(|| format!("--pair.http.config.file: open {}", file.display()))?;
+            let directory = file.parent().map(|directory| directory.to_string_lossy().into_owned());
+            let directory = directory.filter(|directory| !directory.is_empty()).unwrap_or_else(|| ".".into());
+            HttpClientConfig::parse_file(&text, &directory).context("--pair.http.config.file")?
+        }
+    };
+    let client = HttpClients::default().get(&section, "Ferula")?;
+    let name = pair.name.clone().unwrap_or_else(|| external_url.to_owned());
+    info!("This server is one of a pair", component = "pair", name = name, other = pair.url);
+    alertmanager.change(|engine, _| engine.join_pair(name.clone(), pair.patience));
+    Ok(Some(Link { url: pair.url.clone(), client, name, clock: clock.clone() }))
+}
+
+/// All bodies of requests together may take this much memory while they are read.
+fn body_memory() -> MemoryContract {
+    MemoryContract::new((crate::limits::memory_bytes() / 100 * BODY_MEMORY_PERCENT).max(BODY_MEMORY_MIN))
 }
 
 /// `/` or `/am`

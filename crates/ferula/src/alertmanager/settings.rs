@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ferula_alertmanager::EngineSettings;
 use ferula_alertmanager::api::Build;
+use ferula_alertmanager::engine::OwnSettings;
 use ferula_alertmanager::silence::SilenceLimits;
 use ferula_config::alertmanager::MatcherSyntax;
 use ferula_model::UnixNanos;
@@ -26,6 +27,7 @@ pub fn engine_settings(retention: Duration, syntax: MatcherSyntax, clock: &Share
         log_silences: false,
         start_at: UnixNanos(clock.unix_nanos()),
         seed: seed.finish(),
+        own: OwnSettings::default(),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Paths below the route prefix, and what surrounds the API: CORS, limits, metrics.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use axum::routing::any;
@@ -13,6 +14,7 @@ use ferula_api::page_answer::{file_answer, page_answer};
 use ferula_exposition::Format;
 use ferula_exposition::negotiation::TEXT_CONTENT_TYPE;
 use ferula_exposition::writer::write_page;
+use ferula_storage::{Lease, MemoryContract};
 use ferula_telemetry::{Counter, Gauge, HistogramVec, Registry};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -20,6 +22,8 @@ use crate::web_ui::Pages;
 
 /// The size limit of a request body.
 const BODY_BYTES_MAX: usize = 64 << 20;
+/// JSON takes so many times its bytes in memory while it is read.
+const COPIES: usize = 8;
 /// The default buckets of Prometheus' client library.
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const BYTES: [f64; 7] = [1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8];
@@ -33,15 +37,24 @@ pub type Reload = oneshot::Sender<Result<(), String>>;
 #[derive(Clone)]
 pub struct Web(Arc<Inner>);
 
+/// What bounds requests, and who is known to send them.
+pub struct WebLimits {
+    pub get_concurrency: usize,
+    /// Zero for no limit.
+    pub timeout: Duration,
+    /// All bodies that are being read.
+    pub body_memory: MemoryContract,
+    /// Whether the server checks names and passwords before requests come here.
+    pub checks_users: bool,
+}
+
 struct Inner {
     api: Arc<Api>,
     /// `/` or `/am`
     prefix: String,
     registry: Registry,
     gets: Semaphore,
-    get_concurrency: usize,
-    /// Zero for no limit.
-    timeout: Duration,
+    limits: WebLimits,
     reload: mpsc::Sender<Reload>,
     seconds: HistogramVec,
     bytes: HistogramVec,
@@ -54,8 +67,7 @@ impl Web {
         api: Api,
         prefix: String,
         registry: &Registry,
-        get_concurrency: usize,
-        timeout: Duration,
+        limits: WebLimits,
         reload: mpsc::Sender<Reload>,
     ) -> Self {
         let in_flight = registry.gauge_vec(
@@ -72,9 +84,8 @@ impl Web {
             api: Arc::new(api),
             prefix,
             registry: registry.clone(),
-            gets: Semaphore::new(get_concurrency),
-            get_concurrency,
-            timeout,
+            gets: Semaphore::new(limits.get_concurrency),
+            limits,
             reload,
             seconds: registry.histogram_vec(
                 "alertmanager_http_request_duration_seconds",
@@ -139,19 +150,30 @@ async fn answer(State(web): State<Web>, request: Request<Body>) -> Response<Body
 
 /// The metric label of a path; identifiers are left out.
 fn handler_of(path: &str) -> String {
-    const KNOWN: [&str; 11] = [
+    const KNOWN: [&str; 16] = [
         "/api/v2/status",
         "/api/v2/receivers",
         "/api/v2/alerts",
         "/api/v2/alerts/groups",
         "/api/v2/silences",
         "/api/v2/notifications",
+        "/api/v2/silences/preview",
+        "/api/v2/routes",
+        "/api/v2/routes/match",
+        "/api/v2/warnings",
+        "/api/v2/pair",
         "/metrics",
         "/-/healthy",
         "/-/ready",
         "/-/reload",
         "/",
     ];
+    if path.starts_with("/api/v2/receivers/") {
+        return "/api/v2/receivers/{name}/test".into();
+    }
+    if path.starts_with("/api/v2/silence/") && path.ends_with("/history") {
+        return "/api/v2/silence/{silenceID}/history".into();
+    }
     if path.starts_with("/api/v2/silence/") {
         return "/api/v2/silence/{silenceID}".into();
     }
@@ -176,7 +198,7 @@ impl Inner {
             self.limit_exceeded.inc();
             let text = format!(
                 "Limit of concurrent GET requests reached ({}), try again later.\n\n",
-                self.get_concurrency
+                self.limits.get_concurrency
             );
             return plain(StatusCode::SERVICE_UNAVAILABLE, &text);
         };
@@ -185,11 +207,12 @@ impl Inner {
     }
 
     async fn answer_in_time(&self, path: String, request: Request<Body>) -> Response<Body> {
-        if self.timeout.is_zero() {
+        let timeout = self.limits.timeout;
+        if timeout.is_zero() {
             return self.route(&path, request).await;
         }
-        let nanos = i64::try_from(self.timeout.as_nanos()).unwrap_or(i64::MAX);
-        tokio::time::timeout(self.timeout, self.route(&path, request)).await.unwrap_or_else(|_| {
+        let nanos = i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX);
+        tokio::time::timeout(timeout, self.route(&path, request)).await.unwrap_or_else(|_| {
             let text = format!("Exceeded configured timeout of {}.\n", ferula_go::duration::format(nanos));
             plain(StatusCode::SERVICE_UNAVAILABLE, &text)
         })
@@ -226,10 +249,12 @@ impl Inner {
         if parts.method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
             return preflight(headers);
         }
-        let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
-            let answer = Answer::coded(413, 413, &format!("the body is larger than {BODY_BYTES_MAX} bytes"));
-            return with_api_headers(answer, headers);
+        let memory = self.limits.body_memory.lease();
+        let body = match collect(body, &memory).await {
+            Ok(body) => body,
+            Err(refused) => return with_api_headers(refused, headers),
         };
+        let user = self.limits.checks_users.then(|| user_of(headers)).flatten();
         let (api, path) = (self.api.clone(), path.to_owned());
         let query = parts.uri.query().unwrap_or("").to_owned();
         let own =
@@ -238,14 +263,17 @@ impl Inner {
         let method = parts.method.clone();
         // Large answers take time.
         let answered = tokio::task::spawn_blocking(move || {
-            api.answer(&ApiRequest {
+            let answer = api.answer(&ApiRequest {
                 method: method.as_str(),
                 path: &path,
                 query: &query,
                 content_type: content_type.as_deref(),
                 accept: accept.as_deref(),
                 body: &body,
-            })
+                user: user.as_deref(),
+            });
+            drop(memory);
+            answer
         });
         let answer = answered.await.unwrap_or_else(|_| Answer::coded(500, 500, "internal error"));
         with_api_headers(answer, headers)
@@ -273,6 +301,35 @@ impl Inner {
             Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"),
         }
     }
+}
+
+/// Reads a body within the memory that all bodies share.
+async fn collect(body: Body, memory: &Lease) -> Result<Vec<u8>, Answer> {
+    let mut body = std::pin::pin!(body);
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|context| axum::body::HttpBody::poll_frame(body.as_mut(), context)).await
+    {
+        let Ok(frame) = frame else { return Err(Answer::coded(400, 400, "the body ended early")) };
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > BODY_BYTES_MAX {
+            let text = format!("the body is larger than {BODY_BYTES_MAX} bytes");
+            return Err(Answer::coded(413, 413, &text));
+        }
+        if memory.grow(data.len().saturating_mul(COPIES)).is_err() {
+            let text = "too many bodies of requests are being read; try again later";
+            return Err(Answer::coded(503, 503, text));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+/// The name of the user in the credentials of a request.
+fn user_of(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let decoded = ferula_go::base64::decode(text.strip_prefix("Basic ")?.trim())?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    decoded.split_once(':').map(|(user, _)| user.to_owned()).filter(|user| !user.is_empty())
 }
 
 /// Counts a request until it is answered, or its client has gone.
@@ -408,7 +465,13 @@ mod tests {
         let opened = Alertmanager::open(dir.path(), settings, setup, metrics, &registry, clock);
         let alertmanager = Arc::new(opened.expect("an empty directory"));
         let api = Api::new(alertmanager.clone(), SYNTAX, build(), &registry);
-        let web = Web::new(api, "/".into(), &registry, 1, Duration::ZERO, mpsc::channel(1).0);
+        let limits = WebLimits {
+            get_concurrency: 1,
+            timeout: Duration::ZERO,
+            body_memory: MemoryContract::unlimited(),
+            checks_users: false,
+        };
+        let web = Web::new(api, "/".into(), &registry, limits, mpsc::channel(1).0);
         let request = Request::get("/api/v2/alerts").body(Body::empty()).expect("a request");
         let mut asked = Box::pin(answer(State(web.clone()), request));
         // The engine is busy, so the answer has to wait.

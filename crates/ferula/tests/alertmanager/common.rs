@@ -75,6 +75,19 @@ impl Alertmanager {
         panic!("it is not ready");
     }
 
+    /// Its process number.
+    pub fn id(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process number")
+    }
+
+    /// The value of a metric without labels.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, page) = self.get("/metrics");
+        let line = page.lines().find(|line| line.starts_with(&format!("{name} ")));
+        let value = line.and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        value.unwrap_or_else(|| panic!("{name} is not there:\n{page}"))
+    }
+
     /// Kills it, as `kill -9` does.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");
@@ -83,9 +96,8 @@ impl Alertmanager {
 
     /// Stops it with SIGTERM and returns its exit code.
     pub fn stop(mut self) -> Option<i32> {
-        let id = i32::try_from(self.child.id()).expect("a process number");
         // SAFETY: `kill` only sends a signal to the child that was started here.
-        unsafe { libc::kill(id, libc::SIGTERM) };
+        unsafe { libc::kill(self.id(), libc::SIGTERM) };
         self.child.wait().expect("it ends").code()
     }
 

@@ -41,6 +41,7 @@ fn alerts_of_rules_reach_receivers_without_another_program() {
             "--config.file=prometheus.yml",
             "--alertmanager.config.file=am.yml",
             "--web.listen-address=127.0.0.1:0",
+            "--web.enable-lifecycle",
         ])
         .stderr(Stdio::piped())
         .stdout(Stdio::null())
@@ -64,6 +65,23 @@ fn alerts_of_rules_reach_receivers_without_another_program() {
     assert!(alerts.contains("\"alertname\":\"Always\""), "{alerts}");
     assert_eq!(http(&server.address, "GET", "/alertmanager/-/ready", None), (200, "OK".to_owned()));
     assert_eq!(http(&server.address, "POST", "/alertmanager/-/reload", None).0, 200);
+    // The server's own reload and SIGHUP are for both files.
+    let status = || http(&server.address, "GET", "/alertmanager/api/v2/status", None).1;
+    write("am.yml", &yaml.replace("receivers: [", "receivers: [{name: second}, "));
+    assert_eq!(http(&server.address, "POST", "/-/reload", None).0, 200);
+    assert!(status().contains("name: second"), "{}", status());
+    write("am.yml", "route: {receiver: gone}\n");
+    let (code, body) = http(&server.address, "POST", "/-/reload", None);
+    assert!(code == 500 && body.contains("undefined receiver"), "{code} {body}");
+    assert!(status().contains("name: second"), "the configuration before stays");
+    write("am.yml", &yaml.replace("receivers: [", "receivers: [{name: third}, "));
+    // SAFETY: `kill` only sends a signal to the child that was started here.
+    unsafe { libc::kill(i32::try_from(server.child.id()).expect("a process number"), libc::SIGHUP) };
+    let deadline = std::time::Instant::now() + crate::common::PATIENCE;
+    while !status().contains("name: third") {
+        assert!(std::time::Instant::now() < deadline, "SIGHUP reloads");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     // Prometheus' own paths are unchanged, and /metrics includes the Alertmanager's metrics.
     assert_eq!(http(&server.address, "GET", "/-/ready", None).0, 200);
     assert!(http(&server.address, "GET", "/api/v1/alerts", None).1.contains("Always"));

@@ -3,7 +3,12 @@
 //!
 //! Tests that need the real programs look for them in the directory named by `FERULA_PEERS`.
 
+mod bad_input;
 mod common;
+mod disk;
 mod inside;
 mod kills;
+mod metrics;
+mod pair;
 mod timeline;
+mod tools;

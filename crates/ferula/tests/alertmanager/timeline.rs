@@ -189,6 +189,50 @@ fn both_send_the_same_at_the_same_times_and_continue_with_each_others_files() {
     }
 }
 
+/// `export` writes what a running server knows; the real one starts on it, sends nothing again, and shows the same silences.
+#[test]
+fn the_real_one_starts_on_what_was_exported() {
+    let Some(real) = peer("alertmanager") else { return };
+    let played = start(ours());
+    let report = alert(&[("g", "old"), ("n", "3")], -30.0, FOREVER);
+    assert_eq!(played.server.post("/api/v2/alerts", &report).0, 200);
+    let silence = json!({
+        "matchers": [{"name": "g", "value": "x.*", "isRegex": true}],
+        "startsAt": from_now(0.0), "endsAt": from_now(3600.0), "createdBy": "me", "comment": "kept",
+        "annotations": {"ferula_remind_before": "5m"},
+    });
+    assert_eq!(played.server.post("/api/v2/silences", &silence).0, 200);
+    played.hook.wait("the group is told", |told| !told.is_empty());
+    // The notification is known to have arrived.
+    let deadline = Instant::now() + crate::common::PATIENCE;
+    while played.server.list("/api/v2/notifications?outcome=sent").is_empty() {
+        assert!(Instant::now() < deadline, "the log has it");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let export = |to: &str| {
+        let output =
+            ours().current_dir(played.directory.path()).args(["--storage.path=data", "export", to]).output();
+        let output = output.expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let to = directory.path().join("data");
+    let to = to.to_str().expect("a name");
+    assert_eq!(export(to), (Some(0), format!("1 silences and 1 notifications written to {to}\n")));
+    let ours_shown = shape(&played.server, "/api/v2/silences");
+    assert_eq!(played.server.stop(), Some(0));
+
+    let yaml = CONFIG.replace("HOOK", &played.hook.address);
+    std::fs::write(directory.path().join("alertmanager.yml"), yaml).expect("written");
+    let before = played.hook.told().len();
+    let theirs = Alertmanager::start(Command::new(&real), directory.path());
+    assert_eq!(theirs.post("/api/v2/alerts", &report).0, 200);
+    // More than the group's wait and interval, less than the repeat interval.
+    std::thread::sleep(Duration::from_millis(3500));
+    assert_eq!(played.hook.told().len(), before, "{:?}", played.hook.told());
+    assert_eq!(shape(&theirs, "/api/v2/silences"), ours_shown);
+}
+
 fn swap(a: &Path, b: &Path) {
     let aside = a.with_extension("aside");
     std::fs::rename(a, &aside).expect("moved");
@@ -261,7 +305,7 @@ fn the_real_amtool_and_ours_print_the_same() {
     }
     let (code, explained, _) = run(&link, &["explain", "A"]);
     assert_eq!(code, Some(0));
-    assert!(explained.contains(&format!("silenced by {id}")), "{explained}");
+    assert!(explained.contains(&format!("by {id} (me: new)")), "{explained}");
     assert!(explained.contains("route {}/{team=\"x\"} to b"), "{explained}");
 }
 
@@ -289,7 +333,7 @@ fn invalid_settings_are_refused_with_a_reason() {
     let directory = tempfile::tempdir().expect("a directory");
     let good = "route: {receiver: r}\nreceivers: [{name: r}]\n";
     for (yaml, flags, words) in [
-        (good, &["--cluster.peer=x:9094"][..], "this server cannot be a member of a cluster yet"),
+        (good, &["--cluster.peer=x:9094"][..], "this server does not gossip with Alertmanagers"),
         (good, &["--enable-feature=x"], "unknown option 'x' for --enable-feature"),
         ("route: {receiver: x}\nreceivers: [{name: r}]\n", &[], "undefined receiver"),
         ("route: {receiver: r, routes: [null]}\nreceivers: [{name: r}]\n", &[], "empty or null route"),

@@ -72,10 +72,17 @@ impl Client {
     }
 
     /// A path of our own API.
-    pub fn get_own(&self, path: &str) -> Result<Value> {
+    pub fn get_own(&self, path: &str, query: &[(&str, &str)]) -> Result<Value> {
         let operation =
             Operation { method: Method::GET, path: path.into(), pattern: "/explain", name: "explain" };
-        self.json(operation, &[], None)
+        self.json(operation, query, None)
+    }
+
+    /// Sends something to a path of our own API.
+    pub fn post_own(&self, path: &str, body: &Value) -> Result<Value> {
+        let operation =
+            Operation { method: Method::POST, path: path.into(), pattern: "/preview", name: "preview" };
+        self.json(operation, &[], Some(body))
     }
 
     /// One silence.

@@ -9,7 +9,7 @@ use super::alert::matching;
 use super::client::Client;
 use super::output::{self, Format};
 use super::settings::finish;
-use crate::tools::args::{Args, Argument, Command, Kind, argument};
+use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag};
 
 const MATCHERS: Argument = argument(
     "matcher-groups",
@@ -18,12 +18,21 @@ const MATCHERS: Argument = argument(
 )
 .required();
 
+const AT: Flag = flag(
+    "at",
+    Kind::Text,
+    "The moment to explain, in RFC 3339; alerts that fire now are assumed to fire then. By default now.",
+)
+.default("");
+const CONTENT: Flag = flag("content", Kind::Switch, "Print the next notifications as they would be sent.");
+
 /// `explain`
 pub const COMMAND: Command = Command::new(
     "explain",
     "Explain why alerts are notified or not, when next, and recent decisions. Ferula only.",
     |args| finish(args, explain(args)),
 )
+.flags(&[AT, CONTENT])
 .arguments(&[MATCHERS])
 .ours();
 
@@ -34,7 +43,12 @@ fn explain(args: &Args) -> Result<ExitCode> {
         bail!("no firing alert matches");
     }
     for alert in &alerts {
-        let explained = client.get_own(&format!("alerts/{}/explain", output::text(alert, "fingerprint")))?;
+        let path = format!("alerts/{}/explain", output::text(alert, "fingerprint"));
+        let mut query = vec![("content", if args.has(CONTENT) { "true" } else { "" })];
+        if !args.text(AT).is_empty() {
+            query.push(("at", args.text(AT)));
+        }
+        let explained = client.get_own(&path, &query)?;
         match output::format(args) {
             Format::Json => output::print_json(&explained),
             Format::Simple | Format::Extended => print!("{}", in_words(args, &explained)),
@@ -49,11 +63,19 @@ fn in_words(args: &Args, explained: &Value) -> String {
         labels.map(|(name, value)| format!("{name}=\"{}\"", value.as_str().unwrap_or_default())).collect();
     let mut out = format!("{{{}}}\n", labels.join(", "));
     let status = &explained["alert"]["status"];
-    for (key, what) in [("silencedBy", "silenced by"), ("inhibitedBy", "inhibited by alert")] {
-        for id in status[key].as_array().into_iter().flatten() {
-            out.push_str(&format!("  {what} {}\n", id.as_str().unwrap_or_default()));
-        }
+    for silence in explained["silences"].as_array().into_iter().flatten() {
+        out.push_str(&format!(
+            "  silenced until {} by {} ({}: {})\n",
+            output::date(args, &silence["endsAt"]),
+            output::text(silence, "id"),
+            output::text(silence, "createdBy"),
+            output::text(silence, "comment")
+        ));
     }
+    for id in status["inhibitedBy"].as_array().into_iter().flatten() {
+        out.push_str(&format!("  inhibited by alert {}\n", id.as_str().unwrap_or_default()));
+    }
+    write_tree(&mut out, &explained["tree"], 1);
     for route in explained["routes"].as_array().into_iter().flatten() {
         out.push_str(&format!(
             "  route {} to {}\n",
@@ -61,7 +83,14 @@ fn in_words(args: &Args, explained: &Value) -> String {
             output::text(route, "receiver")
         ));
         for name in route["mutedBy"].as_array().into_iter().flatten() {
-            out.push_str(&format!("    muted by time interval {}\n", name.as_str().unwrap_or_default()));
+            let until = match route.get("mutedUntil") {
+                Some(until) => format!(" until {}", output::date(args, until)),
+                None => String::new(),
+            };
+            out.push_str(&format!(
+                "    muted by time interval {}{until}\n",
+                name.as_str().unwrap_or_default()
+            ));
         }
         let Some(group) = route.get("group") else {
             out.push_str("    in no group: its resolution was notified\n");
@@ -82,14 +111,30 @@ fn in_words(args: &Args, explained: &Value) -> String {
                 ),
                 None => "never told".to_owned(),
             };
-            let next = output::text(integration, "nextReason");
-            out.push_str(&format!(
-                "    {}: {last}; at the next flush: {next}\n",
-                output::text(integration, "name")
-            ));
+            let next = match integration.get("next").filter(|next| !next.is_null()) {
+                Some(next) => format!(
+                    "next {} ({}, {} alerts)",
+                    output::date(args, &next["at"]),
+                    output::text(next, "reason"),
+                    next["alerts"]
+                ),
+                None => "nothing follows soon".to_owned(),
+            };
+            out.push_str(&format!("    {}: {last}; {next}\n", output::text(integration, "name")));
+            write_content(&mut out, integration);
         }
     }
     for event in explained["events"].as_array().into_iter().flatten() {
+        let faults = event["templateErrors"].as_array().into_iter().flatten();
+        let faults: Vec<String> = faults
+            .map(|fault| {
+                format!(
+                    "template of {} failed: {}",
+                    output::text(fault, "field"),
+                    output::text(fault, "error")
+                )
+            })
+            .collect();
         let more = ["reason", "error"]
             .map(|key| output::text(event, key))
             .into_iter()
@@ -98,6 +143,51 @@ fn in_words(args: &Args, explained: &Value) -> String {
         let to = format!("{}/{}", output::text(event, "receiver"), output::text(event, "integration"));
         let (at, outcome) = (output::date(args, &event["at"]), output::text(event, "outcome"));
         out.push_str(&format!("  {at} {} {outcome}: {}\n", to.trim_end_matches('/'), more.join(": ")));
+        faults.iter().for_each(|fault| out.push_str(&format!("    {fault}\n")));
+        for attempt in event["latestAttempts"].as_array().into_iter().flatten() {
+            let first_line = output::text(attempt, "result");
+            let first_line = first_line.lines().next().unwrap_or_default();
+            out.push_str(&format!("    attempt {}: {first_line}\n", output::date(args, &attempt["at"])));
+        }
     }
     out
+}
+
+/// The tree, a node a line: whether it takes the alert, and if not, which matcher says no.
+fn write_tree(out: &mut String, node: &Value, depth: usize) {
+    let verdict = match output::text(node, "verdict").as_str() {
+        "failed" => format!(
+            "does not match: {} (it is \"{}\")",
+            output::text(node, "failedMatcher"),
+            output::text(node, "value")
+        ),
+        "not reached" => "not reached: a route before it took the alert".to_owned(),
+        _ => "matches".to_owned(),
+    };
+    let indent = "  ".repeat(depth);
+    out.push_str(&format!(
+        "{indent}{} -> {}: {verdict}\n",
+        output::text(node, "route"),
+        output::text(node, "receiver")
+    ));
+    for child in node["children"].as_array().into_iter().flatten() {
+        write_tree(out, child, depth + 1);
+    }
+}
+
+/// Requests that would be sent.
+fn write_content(out: &mut String, integration: &Value) {
+    for request in integration["content"].as_array().into_iter().flatten() {
+        out.push_str(&format!(
+            "      {} {}\n",
+            output::text(request, "method"),
+            output::text(request, "url")
+        ));
+        for (name, value) in request["headers"].as_object().into_iter().flatten() {
+            out.push_str(&format!("      {name}: {}\n", value.as_str().unwrap_or_default()));
+        }
+        for line in output::text(request, "body").lines() {
+            out.push_str(&format!("      {line}\n"));
+        }
+    }
 }

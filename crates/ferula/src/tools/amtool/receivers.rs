@@ -78,12 +78,13 @@ fn test(args: &Args) -> Result<ExitCode> {
                 reason: Reason::FirstNotification,
                 kept: &kept,
                 record: &record,
+                rendering: None,
             };
             let timeout = Duration::from_nanos(args.nanos(settings::TIMEOUT).unwrap_or(0).unsigned_abs());
-            let result = runtime.block_on(async {
-                tokio::time::timeout(timeout, integration.notifier.notify(&notification)).await
-            });
-            let outcome = match result {
+            let result = runtime
+                .block_on(async { tokio::time::timeout(timeout, integration.notify(&notification)).await });
+            let faults = result.as_ref().map(|notified| notified.faults.clone()).unwrap_or_default();
+            let outcome = match result.map(|notified| notified.result) {
                 Ok(Ok(_)) if args.has(DRY_RUN) => "not sent".to_owned(),
                 Ok(Ok(_)) => "sent".to_owned(),
                 Ok(Err(error)) => format!("FAILED: {error}"),
@@ -91,6 +92,10 @@ fn test(args: &Args) -> Result<ExitCode> {
             };
             failed += usize::from(outcome.starts_with("FAILED"));
             println!("{receiver}/{integration}: {outcome}");
+            for fault in &faults {
+                println!("  template of {fault}");
+            }
+            failed += usize::from(!faults.is_empty());
             for exchange in record.take() {
                 println!("  {} {}", exchange.method, exchange.url);
                 for (name, value) in &exchange.headers {

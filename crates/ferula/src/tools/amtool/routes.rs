@@ -1,12 +1,16 @@
 //! `ferula amtool config routes show|test`: the routing tree, and the route of an alert.
 
+mod expectations;
+
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
-use ferula_alertmanager::{Labels, Route};
+use ferula_alertmanager::{Labels, Route, Time, TimeIntervals};
 use ferula_config::alertmanager::{AlertmanagerConfig, MatchOp, parse_matcher};
+use ferula_model::UnixNanos;
 
+use super::alert::parse_time;
 use super::client::Client;
 use super::output;
 use super::settings::{self, finish, syntax};
@@ -19,6 +23,15 @@ const EXPECTED: Flag = flag(
     "Receivers that the alert should reach, separated by commas. The exit code is 1 if it reaches others.",
 );
 const TREE: Flag = flag("tree", Kind::Switch, "Show the routes that match.");
+const AT: Flag =
+    flag("at", Kind::Text, "A moment in RFC 3339: also print which routes are muted then. Ferula only.")
+        .default("");
+const EXPECTATIONS: Flag = flag(
+    "expectations",
+    Kind::Text,
+    "A file of expectations to check instead of one alert; the exit code is 1 if any is not met. Ferula only.",
+)
+.default("");
 const LABELS: Argument = argument("labels", Kind::Texts, "Labels of the alert, as NAME=VALUE.");
 
 /// `config`
@@ -43,7 +56,7 @@ pub const COMMAND: Command = group(
                     "Print the receivers that an alert with these labels goes to, in the order of the tree.",
                     |args| finish(args, test(args)),
                 )
-                .flags(&[EXPECTED, TREE])
+                .flags(&[EXPECTED, TREE, AT, EXPECTATIONS])
                 .arguments(&[LABELS])
                 .ours(),
             ],
@@ -53,7 +66,7 @@ pub const COMMAND: Command = group(
 )
 .ours();
 
-fn load(args: &Args) -> Result<Route> {
+fn load(args: &Args) -> Result<(AlertmanagerConfig, Route)> {
     let url = settings::value(args, settings::URL);
     let config = match (args.last(CONFIG), url) {
         (Some(file), url) => {
@@ -69,7 +82,8 @@ fn load(args: &Args) -> Result<Route> {
         }
         (None, None) => bail!("You have to specify one of --config.file or --alertmanager.url flags."),
     };
-    Ok(Route::tree(config.root_route()))
+    let root = Route::tree(config.root_route());
+    Ok((config, root))
 }
 
 fn show_config(args: &Args) -> Result<ExitCode> {
@@ -90,13 +104,16 @@ fn show_config(args: &Args) -> Result<ExitCode> {
 }
 
 fn show(args: &Args) -> Result<ExitCode> {
-    let tree = Branch::whole(&load(args)?);
+    let tree = Branch::whole(&load(args)?.1);
     println!("Routing tree:\n{}", tree.draw());
     Ok(ExitCode::SUCCESS)
 }
 
 fn test(args: &Args) -> Result<ExitCode> {
-    let root = load(args)?;
+    let (config, root) = load(args)?;
+    if !args.text(EXPECTATIONS).is_empty() {
+        return expectations::check(&config, &root, args.text(EXPECTATIONS));
+    }
     let labels = labels(args)?;
     if args.has(TREE) {
         println!("Matching routes:\n{}\n", Branch::matching(&root, &labels).draw());
@@ -104,6 +121,22 @@ fn test(args: &Args) -> Result<ExitCode> {
     let receivers: Vec<&str> = root.matching(&labels).iter().map(|route| route.receiver.as_str()).collect();
     let receivers = receivers.join(",");
     println!("{receivers}");
+    if !args.text(AT).is_empty() {
+        let at = UnixNanos(parse_time(args.text(AT))?.unix_nanos());
+        let intervals = TimeIntervals::new(&config);
+        for route in root.matching(&labels) {
+            let (active, mute) = (&route.active_time_intervals, &route.mute_time_intervals);
+            let muted_by = intervals.muting(active, mute, at);
+            if muted_by.is_empty() {
+                continue;
+            }
+            let until = intervals.muted_until(active, mute, at).map_or_else(
+                || "for more than a week".to_owned(),
+                |until| format!("until {}", Time::from_unix_nanos(until.0).rfc3339_nanos()),
+            );
+            println!("{} is muted by {} {until}", route.receiver, muted_by.join(", "));
+        }
+    }
     let expected = args.last(EXPECTED).unwrap_or_default();
     if expected.is_empty() || expected == receivers {
         return Ok(ExitCode::SUCCESS);

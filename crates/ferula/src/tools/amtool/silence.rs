@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use ferula_alertmanager::Time;
+use ferula_alertmanager::silence::{self, END_WHEN_RESOLVED};
 use ferula_config::alertmanager::{MatchOp, Matcher};
 use ferula_model::duration::parse_millis;
 use serde_json::{Value, json};
@@ -35,6 +36,24 @@ const START: Flag = flag("start", Kind::Text, "When it begins: 2006-01-02T15:04:
 const END: Flag = flag("end", Kind::Text, "When it ends; takes precedence over --duration.").default("");
 const COMMENT: Flag = flag("comment", Kind::Text, "The reason for the silence.").short('c').default("");
 const ANNOTATION: Flag = flag("annotation", Kind::Texts, "An annotation as NAME=VALUE; may be repeated.");
+const UNTIL_RESOLVED: Flag = flag(
+    "until-resolved",
+    Kind::Switch,
+    "End the silence when the alerts that it covers are resolved, or at its end. Ferula only.",
+);
+const REMIND_BEFORE: Flag = flag(
+    "remind-before",
+    Kind::Text,
+    "Notify so long before the end of the silence if its alerts still fire. Ferula only.",
+)
+.default("");
+const REPEAT_IN: Flag = flag(
+    "repeat-in",
+    Kind::Text,
+    "A time interval of the configuration: the silence holds only within it. Ferula only.",
+)
+.default("");
+const DAYS: Flag = flag("days", Kind::Number, "How many days to look back.").default("7");
 const IDS: Argument = argument("silence-ids", Kind::Texts, "Identifiers of silences.");
 const FORCE: Flag = flag("force", Kind::Switch, "Create new silences even if they already exist.").short('f');
 const WORKERS: Flag = flag("worker", Kind::Number, "Accepted for compatibility.").short('w').default("8");
@@ -50,10 +69,34 @@ pub const COMMAND: Command = group(
     "List or change silences.",
     &[
         Command::new("add", "Add a silence.", |args| finish(args, add(args)))
-            .flags(&[AUTHOR, REQUIRE_COMMENT, DURATION, START, END, COMMENT, ANNOTATION])
+            .flags(&[
+                AUTHOR,
+                REQUIRE_COMMENT,
+                DURATION,
+                START,
+                END,
+                COMMENT,
+                ANNOTATION,
+                UNTIL_RESOLVED,
+                REMIND_BEFORE,
+                REPEAT_IN,
+            ])
             .arguments(&[MATCHERS])
             .ours(),
         Command::new("expire", "End silences.", |args| finish(args, expire(args))).arguments(&[IDS]).ours(),
+        Command::new("history", "Show who changed a silence, and when. Ferula only.", |args| {
+            finish(args, history(args))
+        })
+        .arguments(&[IDS])
+        .ours(),
+        Command::new(
+            "preview",
+            "Show the alerts that a silence would cover now, and would have covered lately. Ferula only.",
+            |args| finish(args, preview(args)),
+        )
+        .flags(&[DAYS])
+        .arguments(&[MATCHERS])
+        .ours(),
         Command::new("import", "Add or change silences from JSON.", |args| finish(args, import(args)))
             .flags(&[FORCE, WORKERS])
             .arguments(&[FILE])
@@ -101,11 +144,77 @@ fn add(args: &Args) -> Result<ExitCode> {
         "matchers": matchers.iter().map(matcher_json).collect::<Vec<_>>(),
         "startsAt": starts_at.rfc3339_millis(),
     });
-    if args.given(ANNOTATION) {
-        silence["annotations"] =
-            Value::Object(equal_pairs(args, &args.all(ANNOTATION), "annotations", false)?);
+    let mut annotations = equal_pairs(args, &args.all(ANNOTATION), "annotations", false)?;
+    if args.has(UNTIL_RESOLVED) {
+        annotations.insert(END_WHEN_RESOLVED.to_owned(), Value::from("true"));
+    }
+    for (flag, name) in [(REMIND_BEFORE, silence::REMIND_BEFORE), (REPEAT_IN, silence::REPEAT_IN)] {
+        if !args.text(flag).is_empty() {
+            annotations.insert(name.to_owned(), Value::from(args.text(flag)));
+        }
+    }
+    if !annotations.is_empty() || args.given(ANNOTATION) {
+        silence["annotations"] = Value::Object(annotations);
     }
     println!("{}", Client::new(args)?.post_silence(&silence)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn history(args: &Args) -> Result<ExitCode> {
+    let ids = args.arguments(IDS);
+    if ids.is_empty() {
+        bail!("no silence IDs specified");
+    }
+    let client = Client::new(args)?;
+    for id in ids {
+        let changes = client.get_own(&format!("silence/{id}/history"), &[])?;
+        if output::format(args) == Format::Json {
+            output::print_json(&changes);
+            continue;
+        }
+        let mut table = Table::new(&["At", "Action", "By", "Silence"]);
+        for change in changes.as_array().into_iter().flatten() {
+            table.row(vec![
+                output::date(args, &change["at"]),
+                output::text(change, "action"),
+                output::text(change, "by"),
+                output::text(change, "after"),
+            ]);
+        }
+        print!("{}", table.draw());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn preview(args: &Args) -> Result<ExitCode> {
+    let matchers = matchers(args, &args.arguments(MATCHERS))?;
+    if matchers.is_empty() {
+        bail!("no matchers specified");
+    }
+    let asked = json!({
+        "matchers": matchers.iter().map(matcher_json).collect::<Vec<_>>(),
+        "days": args.number(DAYS),
+    });
+    let preview = Client::new(args)?.post_own("silences/preview", &asked)?;
+    if output::format(args) == Format::Json {
+        output::print_json(&preview);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let labels = |alert: &Value| {
+        let pairs = alert["labels"].as_object().into_iter().flatten();
+        let pairs: Vec<String> =
+            pairs.map(|(name, value)| format!("{name}=\"{}\"", value.as_str().unwrap_or_default())).collect();
+        pairs.join(" ")
+    };
+    let mut table = Table::new(&["Labels", "Starts At", "Ends At"]);
+    for alert in preview["now"].as_array().into_iter().flatten() {
+        table.row(vec![labels(alert), output::date(args, &alert["startsAt"]), "fires now".to_owned()]);
+    }
+    for alert in preview["past"].as_array().into_iter().flatten() {
+        let dates = ["startsAt", "endsAt"].map(|key| output::date(args, &alert[key]));
+        table.row(vec![labels(alert), dates[0].clone(), dates[1].clone()]);
+    }
+    print!("{}", table.draw());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,0 +1,220 @@
+//! Why an alert is told or not, at this moment or at another: its way through the tree, its groups, what mutes it, what was
+//! told last and what will be told next.
+
+use std::sync::Arc;
+
+use ferula_model::{LabelSet, UnixNanos};
+
+use super::flush::log_receiver;
+use super::forecast::NextNotification;
+use super::history::Event;
+use super::state::{Engine, Group};
+use super::view::AlertView;
+use crate::notification_log::LogEntry;
+use crate::receiver::Reason;
+use crate::route::{LabelValues, Route};
+
+/// Decisions that an explanation shows.
+const EVENTS_SHOWN: usize = 100;
+
+/// Why an alert is told or not.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// With its status at the moment that is asked about.
+    pub alert: AlertView,
+    pub at: UnixNanos,
+    pub silences: Vec<SilenceView>,
+    pub tree: RouteVerdict,
+    pub routes: Vec<RouteView>,
+    /// Decisions about its groups up to then, latest first.
+    pub events: Vec<Event>,
+}
+
+/// A silence that covers the alert.
+#[derive(Clone, Debug)]
+pub struct SilenceView {
+    pub id: String,
+    pub comment: String,
+    pub created_by: String,
+    pub ends_at: UnixNanos,
+}
+
+/// Whether a route takes an alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Matched,
+    /// A matcher says no to this value.
+    Failed {
+        matcher: String,
+        value: String,
+    },
+    /// A sibling before it took the alert and does not continue.
+    NotReached,
+}
+
+/// A node of the tree, and whether it takes an alert.
+#[derive(Clone, Debug)]
+pub struct RouteVerdict {
+    pub route_key: String,
+    pub receiver: String,
+    pub verdict: Verdict,
+    /// Without those of a node that does not take the alert.
+    pub children: Vec<RouteVerdict>,
+}
+
+/// One route that an alert ends at.
+#[derive(Clone, Debug)]
+pub struct RouteView {
+    pub route_key: String,
+    pub receiver: String,
+    /// None when the alert is in no group of the route, because its end was told.
+    pub group: Option<RouteGroupView>,
+    /// Names of time intervals that mute the route.
+    pub muted_by: Vec<String>,
+    /// When they do not any more; `None` when that is far away.
+    pub muted_until: Option<UnixNanos>,
+    pub integrations: Vec<IntegrationView>,
+}
+
+/// The group of an alert at one route.
+#[derive(Clone, Debug)]
+pub struct RouteGroupView {
+    pub key: Arc<str>,
+    pub alerts: usize,
+    pub next_flush: UnixNanos,
+    /// Whether attempts are being made.
+    pub is_flushing: bool,
+}
+
+/// What an integration was told, and will be.
+#[derive(Clone, Debug)]
+pub struct IntegrationView {
+    pub name: String,
+    pub last: Option<LogEntry>,
+    /// Why it would be told at the next flush, if nothing changes until then.
+    pub next_reason: Option<Reason>,
+    /// What it is told next at or after the moment that is asked about, if nothing changes.
+    pub next: Option<NextNotification>,
+}
+
+impl RouteVerdict {
+    /// What the tree does with an alert with these labels.
+    pub fn of<'l>(route: &Route, labels: &'l impl LabelValues<'l>) -> Self {
+        let verdict = match failed_matcher(route, labels) {
+            None => Verdict::Matched,
+            Some((matcher, value)) => Verdict::Failed { matcher, value },
+        };
+        let mut children = Vec::new();
+        if verdict == Verdict::Matched {
+            let mut is_taken = false;
+            for child in &route.children {
+                let view = match is_taken {
+                    true => RouteVerdict::not_reached(child),
+                    false => RouteVerdict::of(child, labels),
+                };
+                is_taken |= view.verdict == Verdict::Matched && !child.continues;
+                children.push(view);
+            }
+        }
+        RouteVerdict { route_key: route.key.clone(), receiver: route.receiver.clone(), verdict, children }
+    }
+
+    fn not_reached(route: &Route) -> Self {
+        RouteVerdict {
+            route_key: route.key.clone(),
+            receiver: route.receiver.clone(),
+            verdict: Verdict::NotReached,
+            children: Vec::new(),
+        }
+    }
+}
+
+/// The first matcher that says no, and the value to which.
+fn failed_matcher<'l>(route: &Route, labels: &'l impl LabelValues<'l>) -> Option<(String, String)> {
+    let failed = route.matchers.iter().find(|matcher| !matcher.matches(labels.value_of(matcher.name())))?;
+    Some((failed.to_string(), labels.value_of(failed.name()).to_owned()))
+}
+
+impl Engine {
+    /// Why the alert with this fingerprint is told or not at a moment. What fires now is taken to fire then, too.
+    pub fn explain(&self, fingerprint: u64, at: UnixNanos, now: UnixNanos) -> Option<Explanation> {
+        let alert = &self.alerts.get(&fingerprint)?.alert;
+        let tree = RouteVerdict::of(&self.setup.root, &alert.labels);
+        let routes: Vec<RouteView> = self
+            .setup
+            .root
+            .matching(&alert.labels)
+            .into_iter()
+            .map(|route| self.explain_route(route, fingerprint, at, now))
+            .collect();
+        let keys: Vec<&Arc<str>> = routes.iter().filter_map(|view| Some(&view.group.as_ref()?.key)).collect();
+        let events =
+            self.events().filter(|event| event.at <= at.max(now) && keys.contains(&&event.group_key));
+        let events = events.take(EVENTS_SHOWN).cloned().collect();
+        let alert = self.view(alert, self.receivers_of(alert), at);
+        let silences = self.silence_views(&alert.alert.labels, at);
+        Some(Explanation { alert, at, silences, tree, routes, events })
+    }
+
+    fn silence_views(&self, labels: &LabelSet, at: UnixNanos) -> Vec<SilenceView> {
+        let silences = self.silencing(labels, at).into_iter().filter_map(|id| self.silences.get(id));
+        silences
+            .map(|silence| SilenceView {
+                id: silence.id.clone(),
+                comment: silence.comment.clone(),
+                created_by: silence.created_by.clone(),
+                ends_at: silence.ends_at,
+            })
+            .collect()
+    }
+
+    fn explain_route(&self, route: &Route, fingerprint: u64, at: UnixNanos, now: UnixNanos) -> RouteView {
+        let group = self
+            .groups
+            .values()
+            .find(|group| group.route.id == route.id && group.alerts.contains_key(&fingerprint));
+        let (active, mute) = (&route.active_time_intervals, &route.mute_time_intervals);
+        let muted_by = self.setup.intervals.muting(active, mute, at);
+        let is_muted = !muted_by.is_empty();
+        RouteView {
+            route_key: route.key.clone(),
+            receiver: route.receiver.clone(),
+            group: group.map(|group| RouteGroupView {
+                key: group.key.clone(),
+                alerts: group.alerts.len(),
+                next_flush: group.next_flush,
+                is_flushing: group.flush.is_some(),
+            }),
+            muted_until: is_muted.then(|| self.setup.intervals.muted_until(active, mute, at)).flatten(),
+            muted_by,
+            integrations: group.map(|group| self.explain_integrations(group, at, now)).unwrap_or_default(),
+        }
+    }
+
+    fn explain_integrations(&self, group: &Group, at: UnixNanos, now: UnixNanos) -> Vec<IntegrationView> {
+        let integrations = self.setup.receivers.get(&*group.route.receiver).map_or(&[][..], Vec::as_slice);
+        let nexts = self.forecast(group, at, now);
+        integrations
+            .iter()
+            .zip(nexts)
+            .map(|(integration, next)| {
+                let receiver = log_receiver(&group.route.receiver, integration);
+                let is_next_flush = |next: &&NextNotification| next.at <= group.next_flush;
+                IntegrationView {
+                    name: integration.to_string(),
+                    last: self.log.last(&group.key, &receiver).cloned(),
+                    next_reason: next.as_ref().filter(is_next_flush).map(|next| next.content.reason),
+                    next,
+                }
+            })
+            .collect()
+    }
+
+    /// What the integrations of a group are told next, if nothing changes.
+    pub fn next_notifications(&self, group: u64, now: UnixNanos) -> Vec<(String, Option<NextNotification>)> {
+        let Some(group) = self.groups.get(&group) else { return Vec::new() };
+        let integrations = self.setup.receivers.get(&*group.route.receiver).map_or(&[][..], Vec::as_slice);
+        let names = integrations.iter().map(ToString::to_string);
+        names.zip(self.forecast(group, now, now)).collect()
+    }
+}

@@ -1,0 +1,125 @@
+//! What is counted of look-ups and of alerts that are taken, under Alertmanager's names. Their durations are the only use of a
+//! clock in the engine, and decide nothing.
+
+use std::time::Instant;
+
+use ferula_telemetry::{Counter, CounterVec, Histogram, Registry, Summary};
+
+/// The default buckets of Prometheus' client library.
+const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Look-ups of silences and of the notification log, and alerts on their way into groups.
+#[derive(Clone)]
+pub(super) struct QueryMetrics {
+    silence_queries: Counter,
+    silence_seconds: Histogram,
+    silences_scanned: Counter,
+    log_queries: Counter,
+    log_seconds: Histogram,
+    alerts_handed_on: CounterVec,
+    alert_seconds: Summary,
+}
+
+impl QueryMetrics {
+    pub fn new(registry: &Registry) -> Self {
+        // What cannot fail here is there for rules and dashboards that ask for it.
+        for (name, help) in [
+            ("alertmanager_silences_query_errors_total", "Queries of silences that failed; none can."),
+            (
+                "alertmanager_nflog_query_errors_total",
+                "Queries of the notification log that failed; none can.",
+            ),
+            ("alertmanager_silences_gc_errors_total", "Removals of old silences that failed; none can."),
+            (
+                "alertmanager_silences_query_silences_skipped_total",
+                "Silences that queries passed over thanks to a cache; there is an index instead, so none.",
+            ),
+            (
+                "alertmanager_silences_gossip_messages_propagated_total",
+                "Silences that were passed on to further members; a pair has none.",
+            ),
+            (
+                "alertmanager_nflog_gossip_messages_propagated_total",
+                "Entries of the notification log that were passed on to further members; a pair has none.",
+            ),
+            (
+                "alertmanager_dispatcher_aggregation_group_creation_retries_total",
+                "Groups that were created again after a conflict; there are no conflicts.",
+            ),
+            (
+                "alertmanager_dispatcher_aggregation_group_creation_given_up_total",
+                "Alerts that were dropped because their group could not be created; none are.",
+            ),
+            (
+                "alertmanager_dispatcher_aggregation_group_limit_reached_total",
+                "Groups that were not created because of a limit; there is none.",
+            ),
+        ] {
+            registry.counter(name, help);
+        }
+        let compile_errors = registry.counter_vec(
+            "alertmanager_silences_matcher_compile_errors_total",
+            "Matchers of silences that do not compile.",
+            &["stage"],
+        );
+        ["index", "load_snapshot"].iter().for_each(|stage| drop(compile_errors.with(&[stage])));
+        let alerts_handed_on = registry.counter_vec(
+            "alertmanager_alerts_subscriber_channel_writes_total",
+            "Alerts that were handed to the parts that need them.",
+            &["subscriber"],
+        );
+        ["dispatcher", "inhibitor"].iter().for_each(|part| drop(alerts_handed_on.with(&[part])));
+        QueryMetrics {
+            silence_queries: registry
+                .counter("alertmanager_silences_queries_total", "How often silences were asked for."),
+            silence_seconds: registry.histogram(
+                "alertmanager_silences_query_duration_seconds",
+                "How long it took to find silences.",
+                &SECONDS,
+            ),
+            silences_scanned: registry.counter(
+                "alertmanager_silences_query_silences_scanned_total",
+                "Silences that were looked at to answer queries.",
+            ),
+            log_queries: registry
+                .counter("alertmanager_nflog_queries_total", "How often the notification log was asked."),
+            log_seconds: registry.histogram(
+                "alertmanager_nflog_query_duration_seconds",
+                "How long it took to look into the notification log.",
+                &SECONDS,
+            ),
+            alerts_handed_on,
+            alert_seconds: registry.summary(
+                "alertmanager_dispatcher_alert_processing_duration_seconds",
+                "How long it took to put an alert into its groups.",
+                &[],
+            ),
+        }
+    }
+
+    /// Runs a query of silences, which also says how many it looked at.
+    pub fn of_silences<T>(&self, query: impl FnOnce() -> (T, usize)) -> T {
+        let started = Instant::now();
+        let (answer, scanned) = query();
+        self.silence_queries.inc();
+        self.silences_scanned.add(scanned as u64);
+        self.silence_seconds.observe_duration(started.elapsed());
+        answer
+    }
+
+    /// Runs a query of the notification log.
+    pub fn of_log<T>(&self, query: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let answer = query();
+        self.log_queries.inc();
+        self.log_seconds.observe_duration(started.elapsed());
+        answer
+    }
+
+    /// Notes that an alert was put into its groups.
+    pub fn took_alert(&self, started: Instant) {
+        self.alert_seconds.observe_duration(started.elapsed());
+        self.alerts_handed_on.with(&["dispatcher"]).inc();
+        self.alerts_handed_on.with(&["inhibitor"]).inc();
+    }
+}

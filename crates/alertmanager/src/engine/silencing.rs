@@ -1,0 +1,324 @@
+//! Silences in the engine: who is silenced now, changes with their history, and what silences do by themselves.
+//!
+//! By themselves some end with the alerts that they cover, and remind receivers before their end. Both are looked at every
+//! few seconds ([`super::state::ALIVE_INTERVAL`]).
+
+use std::sync::Arc;
+
+use ferula_config::alertmanager::Matcher;
+use ferula_go::quote::go_quote;
+use ferula_model::{LabelSet, UnixNanos};
+use ferula_telemetry::info;
+
+use super::delivery::{Content, Delivery};
+use super::flush::{FLUSH_MIN, log_receiver};
+use super::history::{HistoryEntry, PastAlert, SilenceChange};
+use super::record::Record;
+use super::state::{Engine, Timer};
+use super::view::AlertView;
+use crate::alert::Time;
+use crate::matcher_index::matches;
+use crate::notification_log::FlushHashes;
+use crate::receiver::{Kept, Reason};
+use crate::route::Labels;
+use crate::silence::{REMINDED_AT, Silence, SilenceError, SilenceOptions, SilenceState, Silences};
+use crate::stored_alert::StoredAlert;
+
+/// What a silence would cover.
+#[derive(Clone, Debug)]
+pub struct SilencePreview {
+    /// Alerts that fire now.
+    pub now: Vec<AlertView>,
+    /// Alerts that are over, latest first.
+    pub past: Vec<PastAlert>,
+}
+
+/// Past alerts of a preview.
+const PREVIEWED_MAX: usize = 1000;
+
+impl Engine {
+    /// The identifiers of the silences that cover an alert with these labels now, in the order of their creation.
+    pub(super) fn silencing(&self, labels: &LabelSet, now: UnixNanos) -> Vec<&str> {
+        let mut ids = self.metrics.queries.of_silences(|| self.silences.silencing_counted(labels, now));
+        ids.retain(|id| self.is_in_its_interval(self.silences.options(id), now));
+        ids
+    }
+
+    /// Whether a silence that repeats holds at this moment. An interval that does not exist any more silences nothing.
+    fn is_in_its_interval(&self, options: Option<&SilenceOptions>, now: UnixNanos) -> bool {
+        let Some(name) = options.and_then(|options| options.repeats_in.as_ref()) else { return true };
+        !self.setup.intervals.containing(std::slice::from_ref(name), now).is_empty()
+    }
+
+    /// What a silence does now. One that repeats is pending outside of its time interval.
+    pub fn silence_state(&self, silence: &Silence, now: UnixNanos) -> SilenceState {
+        match silence.state_at(now) {
+            SilenceState::Active if !self.is_in_its_interval(self.silences.options(&silence.id), now) => {
+                SilenceState::Pending
+            }
+            state => state,
+        }
+    }
+
+    /// Creates or changes a silence; returns the identifier that it has now. `new_id` makes one for a new silence; `by` is who
+    /// asks for it.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that it does not exist.
+    pub fn set_silence(
+        &mut self,
+        mut silence: Silence,
+        new_id: impl FnOnce() -> String,
+        by: &str,
+        now: UnixNanos,
+    ) -> Result<String, SilenceError> {
+        let options = SilenceOptions::parse(&silence.annotations)
+            .map_err(|error| SilenceError::Invalid(error.to_string()))?;
+        if let Some(name) = &options.repeats_in
+            && !self.setup.intervals.is_known(name)
+        {
+            let text = format!("undefined time interval {} to repeat in", go_quote(name));
+            return Err(SilenceError::Invalid(text));
+        }
+        let before = self.silences.get(&silence.id).cloned();
+        // Another end is worth another reminder.
+        if before.as_ref().is_none_or(|before| before.ends_at != silence.ends_at) {
+            silence.annotations.remove(REMINDED_AT);
+        }
+        let given_id = silence.id.clone();
+        let changed = self.silences.set(silence, new_id, now)?;
+        let id = changed.last().map(|silence| silence.id.clone()).unwrap_or_default();
+        for silence in changed {
+            let (what, action) = match (silence.id == id, silence.id == given_id) {
+                (false, _) => ("expire silence", "replaced"),
+                (true, true) => ("update silence", "updated"),
+                (true, false) => ("create silence", "created"),
+            };
+            let before = before.as_ref().filter(|before| before.id == silence.id).cloned();
+            self.silence_changed(silence, before.as_ref(), what, action, by, now);
+        }
+        Ok(id)
+    }
+
+    /// Ends a silence now.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn expire_silence(&mut self, id: &str, by: &str, now: UnixNanos) -> Result<(), SilenceError> {
+        self.end_silence(id, "expired", by, now)
+    }
+
+    fn end_silence(&mut self, id: &str, action: &str, by: &str, now: UnixNanos) -> Result<(), SilenceError> {
+        let before = self.silences.get(id).cloned();
+        if let Some(silence) = self.silences.expire(id, now)? {
+            self.silence_changed(silence, before.as_ref(), "expire silence", action, by, now);
+        }
+        Ok(())
+    }
+
+    fn silence_changed(
+        &mut self,
+        silence: Silence,
+        before: Option<&Silence>,
+        what: &str,
+        action: &str,
+        by: &str,
+        now: UnixNanos,
+    ) {
+        if self.settings.log_silences {
+            let matchers = silence.matcher_sets.iter().flatten();
+            let matchers: Vec<String> = matchers
+                .map(|matcher| format!("{}{}{}", matcher.name(), matcher.op().as_str(), matcher.value()))
+                .collect();
+            info!(
+                what,
+                component = "silences",
+                Id = silence.id,
+                CreatedBy = silence.created_by,
+                Comment = silence.comment,
+                StartsAt = silence.starts_at.rfc3339_nanos(),
+                EndsAt = silence.ends_at.rfc3339_nanos(),
+                Matchers = matchers.join(",")
+            );
+        }
+        let change = SilenceChange {
+            at: now,
+            id: silence.id.clone(),
+            action: action.to_owned(),
+            by: by.to_owned(),
+            before: before.map(in_short).unwrap_or_default(),
+            after: in_short(&silence),
+        };
+        self.history.add(HistoryEntry::Silence(change));
+        self.tell_peer(Record::Silence(silence.clone()));
+        self.records.push(Record::Silence(silence));
+    }
+
+    /// All silences.
+    pub fn silences(&self) -> &Silences {
+        &self.silences
+    }
+
+    /// All silences, to read a file into.
+    pub fn silences_mut(&mut self) -> &mut Silences {
+        &mut self.silences
+    }
+
+    /// What a silence with these matchers would cover now, and would have covered since a moment.
+    pub fn preview_silence(&self, matchers: &[Matcher], since: UnixNanos, now: UnixNanos) -> SilencePreview {
+        let time = Time::from_unix_nanos(now.0);
+        let is_past = |alert: &PastAlert| alert.ends_at >= since && matches(matchers, &alert.labels);
+        // Those that are over and were not forgotten yet are not in the history.
+        let mut past: Vec<PastAlert> = self
+            .alerts
+            .values()
+            .filter(|entry| entry.alert.is_resolved_at(time))
+            .map(|entry| past_alert(&entry.alert))
+            .filter(is_past)
+            .collect();
+        past.sort_by_key(|alert| std::cmp::Reverse(alert.ends_at));
+        let left = PREVIEWED_MAX.saturating_sub(past.len());
+        past.truncate(PREVIEWED_MAX);
+        past.extend(self.history.past_alerts().filter(|alert| is_past(alert)).take(left).cloned());
+        SilencePreview { now: self.alerts(|alert| matches(matchers, &alert.labels), now), past }
+    }
+
+    /// Ends silences whose alerts are over, and reminds of those that end soon.
+    pub(super) fn look_at_silences(&mut self, now: UnixNanos) {
+        let reminder = self.settings.own.silence_reminder;
+        let looked_at: Vec<Silence> = self
+            .silences
+            .all()
+            .into_iter()
+            .filter(|silence| silence.state_at(now) == SilenceState::Active)
+            .filter(|silence| {
+                reminder.is_some()
+                    || self.silences.options(&silence.id).is_some_and(|options| !options.is_plain())
+            })
+            .cloned()
+            .collect();
+        for silence in looked_at {
+            let options = self.silences.options(&silence.id).cloned().unwrap_or_default();
+            if options.ends_when_resolved && self.are_its_alerts_over(&silence, now) {
+                let _ = self.end_silence(&silence.id, "ended with its alerts", "ferula", now);
+                continue;
+            }
+            let before = options.remind_before.or(reminder).filter(|before| !before.is_zero());
+            let is_soon = before.is_some_and(|before| silence.ends_at <= now.plus(before));
+            if is_soon && !options.is_reminded && self.is_in_its_interval(Some(&options), now) {
+                self.remind(silence, now);
+            }
+        }
+    }
+
+    /// Whether alerts that the silence covered are known, and none of them fires.
+    fn are_its_alerts_over(&self, silence: &Silence, now: UnixNanos) -> bool {
+        let time = Time::from_unix_nanos(now.0);
+        let mut has_covered = false;
+        for entry in self.alerts.values() {
+            let alert = &entry.alert;
+            if alert.ends_at.unix_nanos() < silence.starts_at.0 || !covers(silence, alert) {
+                continue;
+            }
+            if !alert.is_resolved_at(time) {
+                return false;
+            }
+            has_covered = true;
+        }
+        has_covered
+    }
+
+    /// Tells the receivers of alerts that a silence covers that it ends soon.
+    fn remind(&mut self, mut silence: Silence, now: UnixNanos) {
+        let time = Time::from_unix_nanos(now.0);
+        let mut deliveries = Vec::new();
+        for group in self.groups.values().filter(|group| group.muted_by.is_empty()) {
+            let silenced: Vec<&Arc<StoredAlert>> = group
+                .alerts
+                .values()
+                .filter(|alert| !alert.is_resolved_at(time) && covers(&silence, alert))
+                .filter(|alert| self.inhibitor.inhibiting(&alert.labels, time).is_none())
+                .collect();
+            if silenced.is_empty() {
+                continue;
+            }
+            let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+            let group_labels: Arc<Labels> = Arc::new(group.labels.iter().map(own).collect());
+            let alerts: Vec<_> = silenced.iter().map(|alert| Arc::new(alert.to_alert(false))).collect();
+            for integration in self.setup.receivers.get(&*group.route.receiver).into_iter().flatten() {
+                let content = Content {
+                    receiver: group.route.receiver.clone(),
+                    group_key: group.key.clone(),
+                    group_labels: group_labels.clone(),
+                    alerts: alerts.clone(),
+                    now: time,
+                    repeat_interval: group.route.repeat_interval,
+                    reason: Reason::SilenceEnds,
+                    kept: Kept::new(),
+                };
+                let receiver = log_receiver(&group.route.receiver, integration);
+                let deadline = now.plus(group.route.group_interval.max(FLUSH_MIN));
+                // 0 is the number of no group: its flushes do not wait for a reminder.
+                deliveries.push(Delivery {
+                    is_reminder: true,
+                    ..Delivery::new(
+                        0,
+                        receiver,
+                        integration.clone(),
+                        content,
+                        Arc::new(FlushHashes::default()),
+                        deadline,
+                    )
+                });
+            }
+        }
+        if deliveries.is_empty() {
+            return;
+        }
+        for delivery in deliveries {
+            self.metrics.notification(delivery.integration.name, &delivery.content.receiver);
+            let id = self.new_id();
+            self.deliveries.insert(id, delivery);
+            self.timers.insert((now, Timer::Attempt(id)));
+        }
+        let before = silence.clone();
+        silence.annotations.insert(REMINDED_AT.to_owned(), now.rfc3339_nanos());
+        silence.updated_at = now.max(UnixNanos(before.updated_at.0.saturating_add(1)));
+        self.silences.merge(silence.clone(), now);
+        self.silence_changed(silence, Some(&before), "update silence", "reminded", "ferula", now);
+    }
+
+    /// Notes in the history that an alert is over.
+    pub(super) fn note_past(&mut self, alert: &StoredAlert) {
+        self.history.add(HistoryEntry::Alert(past_alert(alert)));
+    }
+}
+
+fn past_alert(alert: &StoredAlert) -> PastAlert {
+    PastAlert {
+        labels: alert.labels.clone(),
+        starts_at: UnixNanos(alert.starts_at.unix_nanos()),
+        ends_at: UnixNanos(alert.ends_at.unix_nanos()),
+    }
+}
+
+fn covers(silence: &Silence, alert: &StoredAlert) -> bool {
+    silence.matcher_sets.iter().any(|set| matches(set, &alert.labels))
+}
+
+/// `{a="b"} 2026-01-02T03:04:05Z to 2026-01-02T04:04:05Z: comment`
+fn in_short(silence: &Silence) -> String {
+    let sets: Vec<String> = silence
+        .matcher_sets
+        .iter()
+        .map(|set| set.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+        .collect();
+    let time = |time: UnixNanos| Time::from_unix_nanos(time.0).rfc3339_millis();
+    format!(
+        "{{{}}} {} to {}: {}",
+        sets.join("} or {"),
+        time(silence.starts_at),
+        time(silence.ends_at),
+        silence.comment
+    )
+}

@@ -1,0 +1,58 @@
+//! The machine's clock is set while groups wait.
+
+use super::*;
+
+const HOUR: i64 = 3600;
+
+impl Play {
+    fn set_clock(&mut self, seconds: i64) {
+        self.now = second(self.now.0 / 1_000_000_000 + seconds);
+        self.engine.clock_jumped(seconds * 1_000_000_000, self.now);
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_delays_nothing() {
+    let mut play = Play::new(ONE);
+    play.run_to(10_000);
+    play.alert("g=1 n=1", 10_000, FOREVER);
+    play.run_to(10_100);
+    play.set_clock(-HOUR);
+    play.alert("g=1 n=2", 6500, FOREVER);
+    // 300 s after the first notification, and no more than once.
+    play.run_to(7800);
+    assert_eq!(
+        play.told(),
+        ["10030 a {}:{g=\"1\"} [+1] first notification", "6730 a {}:{g=\"1\"} [+1 +2] new alerts added"]
+    );
+    // Reports and silences that come now count, although their times are earlier than those that are known.
+    play.alert("g=1 n=1", 6500, 7800);
+    let silence = Silence {
+        id: "s".into(),
+        matcher_sets: vec![
+            ferula_config::alertmanager::parse_matchers("g=9", MatcherSyntax::Utf8).expect("good").value,
+        ],
+        ends_at: second(20_000),
+        updated_at: second(9000),
+        ..Silence::default()
+    };
+    play.engine.silences_mut().merge(silence, play.now);
+    play.engine.expire_silence("s", "me", play.now).expect("known");
+    assert_eq!(play.engine.silences().get("s").expect("known").ends_at, play.now);
+    play.run_to(8300);
+    assert_eq!(play.told(), ["7930 a {}:{g=\"1\"} [-1 +2] some alerts resolved"]);
+}
+
+#[test]
+fn a_clock_that_is_set_forward_resolves_nothing() {
+    let mut play = Play::new(&ONE.replace("1h", "4h"));
+    play.run_to(1000);
+    play.alert("g=1 n=1", 1000, 1300);
+    play.run_to(1100);
+    play.set_clock(HOUR);
+    // The sender reports it again within its interval.
+    play.run_to(4760);
+    play.alert("g=1 n=1", 1000, 5100);
+    play.run_to(5050);
+    assert_eq!(play.told(), ["1030 a {}:{g=\"1\"} [+1] first notification"]);
+}

@@ -1,0 +1,135 @@
+//! The check of a configuration's templates: every integration composes notifications about sample alerts, and sends none.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferula_config::alertmanager::AlertmanagerConfig;
+use ferula_http_client::HttpClients;
+use ferula_runtime::SharedClock;
+
+use super::{Environment, Kept, Notification, Reason, Record, TemplateFault, integrations};
+use crate::alert::{Alert, Time};
+use crate::blocking::blocking;
+use crate::route::Labels;
+use crate::template::{Templates, TemplatesError};
+
+/// Something that its author should know; Alertmanager says nothing about it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConfigWarning {
+    pub file: Option<PathBuf>,
+    /// Counted from 1; 0 when it is not known.
+    pub line: u32,
+    /// `receivers[0].slack_configs[1].title`
+    pub field: String,
+    pub text: String,
+}
+
+impl std::fmt::Display for ConfigWarning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}:{}: ", file.display(), self.line)?;
+        }
+        write!(f, "{}: {}", self.field, self.text)
+    }
+}
+
+/// Every template field of every receiver that fails for sample alerts, in the order of the files.
+///
+/// # Errors
+/// Template files that cannot be used, all of them.
+pub fn check_templates(
+    config: &AlertmanagerConfig,
+    external_url: &str,
+    clock: &SharedClock,
+) -> Result<Vec<ConfigWarning>, Vec<(String, TemplatesError)>> {
+    let problems = Templates::check_files(&config.templates.0, clock);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let templates = Templates::load(&config.templates.0, external_url, clock);
+    let templates = templates.map_err(|error| vec![(String::new(), error)])?;
+    let environment =
+        Environment { templates: Arc::new(templates), clients: HttpClients::default(), clock: clock.clone() };
+    let warnings = blocking(failing_fields(config, &environment));
+    Ok(warnings.into_iter().collect())
+}
+
+async fn failing_fields(config: &AlertmanagerConfig, environment: &Environment) -> BTreeSet<ConfigWarning> {
+    let mut warnings = BTreeSet::new();
+    for (at, receiver) in config.receivers.iter().enumerate() {
+        let warning = |field: String, text: String| {
+            let place = config.place(&field);
+            let (file, line) = place.map_or((None, 0), |place| (Some(place.file.clone()), place.line));
+            ConfigWarning { file, line, field, text }
+        };
+        let built = match integrations(receiver, environment) {
+            Ok(built) => built,
+            Err(error) => {
+                warnings.insert(warning(format!("receivers[{at}]"), error.to_string()));
+                continue;
+            }
+        };
+        for integration in built {
+            let now = Time::from_unix_nanos(environment.clock.unix_nanos());
+            for alerts in samples(now) {
+                for fault in faults(&receiver.name, &integration, &alerts, now).await {
+                    let (service, index) = (integration.name, integration.index);
+                    let field = format!("receivers[{at}].{service}_configs[{index}].{}", fault.field);
+                    warnings.insert(warning(field, fault.error));
+                }
+            }
+        }
+    }
+    warnings
+}
+
+/// Fields that fail for these alerts.
+async fn faults(
+    receiver: &str,
+    integration: &super::Integration,
+    alerts: &[Arc<Alert>],
+    now: Time,
+) -> Vec<TemplateFault> {
+    let record = Record::check();
+    let group_labels = Labels::from([("alertname".to_owned(), "SampleAlert".to_owned())]);
+    let notification = Notification {
+        receiver,
+        group_key: "{}:{alertname=\"SampleAlert\"}",
+        group_labels: &group_labels,
+        alerts,
+        now,
+        repeat_interval: Duration::from_secs(4 * 3600),
+        reason: Reason::FirstNotification,
+        kept: &Kept::new(),
+        record: &record,
+        rendering: None,
+    };
+    integration.notify(&notification).await.faults
+}
+
+/// Sample alerts: one that fires, several of which one has ended, and only ended ones.
+fn samples(now: Time) -> [Vec<Arc<Alert>>; 3] {
+    let alert = |instance: &str, is_over: bool| {
+        let labels = [
+            ("alertname", "SampleAlert"),
+            ("severity", "critical"),
+            ("job", "sample"),
+            ("instance", instance),
+        ];
+        let annotations =
+            [("summary", "A sample."), ("description", "Nothing is wrong: this checks templates.")];
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Arc::new(Alert {
+            labels: labels.iter().map(own).collect(),
+            annotations: annotations.iter().map(own).collect(),
+            starts_at: Time { seconds: now.seconds - 300, ..now },
+            ends_at: if is_over { Time { seconds: now.seconds - 1, ..now } } else { Time::ZERO },
+            updated_at: now,
+            generator_url: "http://prometheus.example/graph".to_owned(),
+            timeout: false,
+        })
+    };
+    [vec![alert("a:1", false)], vec![alert("a:1", false), alert("b:2", true)], vec![alert("a:1", true)]]
+}
