@@ -10,6 +10,9 @@
 //! | no files of a crate import each other in a circle | `circles` |
 //! | no traces of machines and tools; no HTML built from text in the web pages; no words that the glossary replaces | `words` |
 //! | every file of test data is read by some test | `fixtures` |
+//! | nothing but the content of a file tells whether it has changed | `contents` |
+//! | what a sort compares by is a total order | `orders` |
+//! | tests start no program that a machine with cargo and git may lack | `programs` |
 //! | no tracked file is ignored by .gitignore | here |
 //!
 //! Accepted violations are listed in `xtask/allowances.txt`, which only shrinks:
@@ -17,10 +20,13 @@
 
 mod allowances;
 mod circles;
+mod contents;
 mod dependencies;
 mod docs;
 mod documents;
 mod fixtures;
+mod orders;
+mod programs;
 mod shape;
 mod tree;
 mod words;
@@ -47,6 +53,9 @@ pub fn tidy() -> Result<()> {
     }
     words::traces(&tree, &mut complaints);
     fixtures::unused(&tree, &mut complaints);
+    contents::times_of_change(&tree, &mut complaints);
+    orders::comparisons(&tree, &mut complaints);
+    programs::of_tests(&tree, &mut complaints);
     ignored_but_tracked(&mut complaints)?;
     complaints.extend(allowances::judge(list(&tree), findings(&tree)));
     if complaints.is_empty() {

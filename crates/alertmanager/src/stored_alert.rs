@@ -177,6 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn both_orders_are_total() {
+        let mut sets = Vec::new();
+        for job in ["", "a", "b"] {
+            for instance in ["", "1", "2"] {
+                for other in ["", "x"] {
+                    sets.push(LabelSet::from_pairs([("job", job), ("instance", instance), ("other", other)]));
+                }
+            }
+        }
+        ferula_testkit::assert_total_order(&sets, label_order);
+        let alerts: Vec<StoredAlert> =
+            sets.into_iter().map(|labels| StoredAlert { labels, ..alert(0, 1, 1, false) }).collect();
+        ferula_testkit::assert_total_order(&alerts, StoredAlert::notification_order);
+    }
+
+    #[test]
     fn two_reports_become_one_alert() {
         let now = Time::from_unix_nanos(100);
         for (name, older, newer, start, end) in [

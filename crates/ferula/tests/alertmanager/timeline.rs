@@ -252,7 +252,7 @@ fn the_real_amtool_and_ours_print_the_same() {
         let output = Command::new(program)
             .arg(&url)
             .args(arguments)
-            .env("HOME", "/nonexistent")
+            .env("HOME", played.directory.path())
             .output()
             .expect("runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
@@ -297,7 +297,7 @@ fn the_real_amtool_and_ours_print_the_same() {
         &[
             "template",
             "render",
-            "--template.glob=/nonexistent/*.tmpl",
+            "--template.glob=none/*.tmpl",
             "--template.text={{ .Status | toUpper }} {{ len .Alerts }}",
         ],
     ] {

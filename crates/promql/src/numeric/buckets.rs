@@ -86,10 +86,13 @@ fn sort(buckets: &mut [Bucket]) {
     if buckets.len() <= sorting::INSERTION_MAX {
         sorting::insert_sort(buckets, |a, b| a.upper < b.upper);
     } else {
-        buckets.sort_by(|a, b| {
-            a.upper.partial_cmp(&b.upper).unwrap_or_else(|| a.upper.is_nan().cmp(&b.upper.is_nan()))
-        });
+        buckets.sort_by(|a, b| order_of_bounds(a.upper, b.upper));
     }
+}
+
+/// Bounds by value, NaN last; zeros of both signs are equal.
+fn order_of_bounds(a: f64, b: f64) -> std::cmp::Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
 /// Joins sorted buckets with the same bound at the front of the list, and says how many there are then.
@@ -403,6 +406,12 @@ pub(crate) fn histogram_variance(h: &FloatHistogram) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_order_of_bounds_is_total() {
+        let bounds = [f64::NAN, -f64::NAN, 0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY];
+        ferula_testkit::assert_total_order(&bounds, |a, b| order_of_bounds(*a, *b));
+    }
 
     fn classic(pairs: &[(f64, f64)]) -> Vec<Bucket> {
         pairs.iter().map(|&(upper, count)| Bucket { upper, count }).collect()

@@ -53,6 +53,12 @@ mod tests {
     }
 
     #[test]
+    fn the_order_of_values_is_total() {
+        let values = [f64::NAN, -f64::NAN, 0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY];
+        ferula_testkit::assert_total_order(&values, super::order_of_values);
+    }
+
+    #[test]
     fn between_two_values_the_quantile_is_weighted() {
         assert_eq!(quantile(0.5, &mut [3.0, 1.0, 2.0]), 2.0);
         assert_eq!(quantile(0.5, &mut [4.0, 1.0]), 2.5);

@@ -307,3 +307,25 @@ fn metric_order(a: &Metric, b: &Metric) -> std::cmp::Ordering {
     };
     a.len().cmp(&b.len()).then_with(|| by_label().unwrap_or(std::cmp::Ordering::Equal))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_metrics_is_total() {
+        let metric = |pairs: &[(&str, &str)]| -> Metric {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let metrics = [
+            metric(&[]),
+            metric(&[("a", "1")]),
+            metric(&[("b", "0")]),
+            metric(&[("a", "2")]),
+            metric(&[("a", "1"), ("b", "1")]),
+            metric(&[("a", "1"), ("c", "0")]),
+            metric(&[("b", "1"), ("c", "0")]),
+        ];
+        ferula_testkit::assert_total_order(&metrics, metric_order);
+    }
+}

@@ -65,10 +65,15 @@ pub(super) fn sort_reversed(
     query: &QueryContext<'_>,
 ) -> Result<(), QueryError> {
     if heap.len() > sorting::INSERTION_MAX {
-        return sorting::sort_by(heap, query, |a, b| less(a.value, b.value).cmp(&less(b.value, a.value)));
+        return sorting::sort_by(heap, query, |a, b| order_of_entries(a, b, less));
     }
     sorting::insert_sort(heap, |later, earlier| less(earlier.value, later.value));
     Ok(())
+}
+
+/// Greater values first, as `less` has them.
+fn order_of_entries(a: &Entry, b: &Entry, less: Less) -> std::cmp::Ordering {
+    less(a.value, b.value).cmp(&less(b.value, a.value))
 }
 
 #[cfg(test)]
@@ -76,6 +81,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_orders_of_entries_are_total() {
+        let values = [f64::NAN, -f64::NAN, 0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY];
+        let entries = values.map(|value| Entry { value, row: 0 });
+        for less in [rising as Less, falling] {
+            ferula_testkit::assert_total_order(&entries, |a, b| order_of_entries(a, b, less));
+        }
+    }
     use crate::exec::context::tests::with_context;
 
     proptest! {

@@ -6,7 +6,7 @@ use ferula_model::LabelSet;
 use ferula_promql_syntax::ast::Span;
 
 use super::call::Arguments;
-use crate::exec::batch::{Batch, RowRef};
+use crate::exec::batch::Batch;
 use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Replay, collect};
@@ -96,7 +96,15 @@ impl Evaluate for Sort<'_> {
                     goes_before(labels(a), labels(b), names, *descending)
                 });
             }
-            _ => sorting::sort_by(&mut order, query, |&a, &b| self.compare(rows.row(a), rows.row(b)))?,
+            Order::Labels { names, descending } => {
+                let labels = |row: usize| self.inner.series().labels(rows.row(row).series);
+                sorting::sort_by(&mut order, query, |&a, &b| {
+                    order_of_labels(labels(a), labels(b), names, *descending)
+                })?;
+            }
+            Order::Value(compare) => sorting::sort_by(&mut order, query, |&a, &b| {
+                order_of_floats(rows.row(a).values[0], rows.row(b).values[0], *compare)
+            })?,
         }
         query.account.charge(rows.bytes())?;
         let mut sorted = Batch::new(steps);
@@ -108,30 +116,20 @@ impl Evaluate for Sort<'_> {
     }
 }
 
-impl Sort<'_> {
-    fn compare(&self, a: RowRef<'_>, b: RowRef<'_>) -> Ordering {
-        match &self.order {
-            Order::Value(compare) => {
-                let (a, b) = (a.values[0], b.values[0]);
-                match (a.is_nan(), b.is_nan()) {
-                    // Zeros of both signs are equal.
-                    (false, false) if a == b => Ordering::Equal,
-                    (false, false) => compare(a, b),
-                    (a, b) => a.cmp(&b),
-                }
-            }
-            Order::Labels { names, descending } => {
-                let table = self.inner.series();
-                let (a, b) = (table.labels(a.series), table.labels(b.series));
-                let order = names
-                    .iter()
-                    .map(|name| natural(a.value(name), b.value(name)))
-                    .find(|order| order.is_ne())
-                    .unwrap_or_else(|| a.cmp(b));
-                if *descending { order.reverse() } else { order }
-            }
-        }
+/// Floats by `compare`, NaN last; zeros of both signs are equal.
+fn order_of_floats(a: f64, b: f64, compare: fn(f64, f64) -> Ordering) -> Ordering {
+    match (a.is_nan(), b.is_nan()) {
+        (false, false) if a == b => Ordering::Equal,
+        (false, false) => compare(a, b),
+        (a, b) => a.cmp(&b),
     }
+}
+
+/// By the values of these labels in natural order, then by all labels.
+fn order_of_labels(a: &LabelSet, b: &LabelSet, names: &[&str], descending: bool) -> Ordering {
+    let differing = names.iter().map(|name| natural(a.value(name), b.value(name))).find(|order| order.is_ne());
+    let order = differing.unwrap_or_else(|| a.cmp(b));
+    if descending { order.reverse() } else { order }
 }
 
 /// Whether a series goes before another one, as Prometheus asks it. No order: see [`precedes`].
@@ -202,9 +200,26 @@ fn chunks(mut text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use ferula_testkit::assert_total_order;
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn both_orders_are_total() {
+        let texts = ["", "0", "00", "1", "01", "001", "10", "a", "a1", "a01", "1a", "99999999999999999999", "é", "-1"];
+        assert_total_order(&texts, |a, b| natural(a, b));
+        let sets: Vec<LabelSet> = texts
+            .iter()
+            .flat_map(|a| ["", "1", "01"].map(|b| LabelSet::from_pairs([("a", *a), ("b", b), ("c", "x")])))
+            .collect();
+        for descending in [false, true] {
+            assert_total_order(&sets, |a, b| order_of_labels(a, b, &["b", "a"], descending));
+        }
+        let floats = [f64::NAN, -f64::NAN, 0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY, 5e-324];
+        assert_total_order(&floats, |a, b| order_of_floats(*a, *b, |a, b| a.total_cmp(&b)));
+        assert_total_order(&floats, |a, b| order_of_floats(*a, *b, |a, b| b.total_cmp(&a)));
+    }
 
     #[test]
     fn digits_count_as_numbers() {

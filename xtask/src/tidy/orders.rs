@@ -1,0 +1,101 @@
+//! Comparisons that are no total order make a sort panic or lose its meaning. Each one that is handed to a sort either
+//! consists of `cmp` and `total_cmp`, or has a name that a test of its crate passes to `assert_total_order`.
+
+use super::tree::{Tree, has_word, product_code};
+
+/// Calls that take a comparison.
+const CALLS: [&str; 6] =
+    ["sort_by(", "sort_unstable_by(", "max_by(", "min_by(", "select_nth_unstable_by(", "binary_search_by("];
+
+/// Complains about comparisons whose order nothing shows to be total.
+pub fn comparisons(tree: &Tree, complaints: &mut Vec<String>) {
+    for (file, text) in tree.product() {
+        let code = product_code(text);
+        for (at, call) in CALLS.iter().flat_map(|call| code.match_indices(call)) {
+            // A definition, or a longer name.
+            let before = code[..at].trim_end_matches("sorting::");
+            if !before.ends_with(['.', ' ', '(', '!']) || before.ends_with("fn ") {
+                continue;
+            }
+            let argument = until_closed(&code[at + call.len()..]);
+            let line = code[..at].matches('\n').count() + 1;
+            if argument.contains("partial_cmp") {
+                complaints.push(format!("{file}:{line}: `partial_cmp` in a sort: NaN has no place in it"));
+            } else if !is_plain(argument, &code) && !is_tested(tree, file, argument) {
+                complaints.push(format!(
+                    "{file}:{line}: no test passes this comparison to `assert_total_order`: {}",
+                    argument.trim()
+                ));
+            }
+        }
+    }
+}
+
+/// The text up to the parenthesis that closes the call.
+fn until_closed(rest: &str) -> &str {
+    let mut depth = 0;
+    for (at, byte) in rest.bytes().enumerate() {
+        match byte {
+            b'(' => depth += 1,
+            b')' if depth == 0 => return &rest[..at],
+            b')' => depth -= 1,
+            _ => {}
+        }
+    }
+    rest
+}
+
+/// Whether a comparison is made of `cmp` and `total_cmp`, here or where its name is bound.
+fn is_plain(argument: &str, code: &str) -> bool {
+    let is_made_of_cmp = |text: &str| {
+        ["cmp(", "::cmp", "total_cmp"].iter().any(|part| text.contains(part)) && !text.contains("partial_cmp")
+    };
+    let name = argument.rsplit(',').next().unwrap_or_default().trim().trim_start_matches("&mut ");
+    // A function that passes on its caller's comparison, which is judged there.
+    if code.contains(&format!("{name}: impl Fn")) {
+        return true;
+    }
+    let bound = code.split_once(&format!("let {name} =")).and_then(|(_, rest)| rest.split(';').next());
+    is_made_of_cmp(argument) || bound.is_some_and(is_made_of_cmp)
+}
+
+/// Whether a test of the crate checks a function that the argument names.
+fn is_tested(tree: &Tree, file: &str, argument: &str) -> bool {
+    let directory = file.split("/src/").next().unwrap_or_default();
+    let words = argument.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| word.len() > 2);
+    let words: Vec<&str> = words.collect();
+    let files = tree.files(|other| other.starts_with(directory) && other.ends_with(".rs"));
+    let checks = files.flat_map(|(_, text)| text.split("assert_total_order(").skip(1));
+    checks.map(until_closed).any(|check| words.iter().any(|word| has_word(check, word)))
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_orders_that_are_total_pass() {
+        let tree = Tree::of(&[
+            ("crates/a/src/good.rs", "fn f() { a.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1))); }"),
+            ("crates/a/src/path.rs", "fn f() { a.sort_by(f64::total_cmp); }"),
+            ("crates/a/src/bound.rs", "fn f() { let order = |a: &u8, b: &u8| b.cmp(a); a.sort_unstable_by(order); }"),
+            ("crates/a/src/named.rs", "fn f() { sorting::sort_by(&mut a, query, |a, b| natural(a, b))?; }"),
+            ("crates/a/tests/orders.rs", "assert_total_order(&items, natural);"),
+            ("crates/a/src/nan.rs", "\nfn f() { a.sort_by(|a, b| a.partial_cmp(b).unwrap()); }"),
+            ("crates/a/src/untested.rs", "fn f() { a.max_by(|a, b| odd(a, b)); }"),
+            ("crates/b/src/untested.rs", "fn f() { a.sort_by(natural); }"),
+            ("crates/b/src/own.rs", "pub fn sort_by(items: &mut [u8]) {}"),
+        ]);
+        let mut complaints = Vec::new();
+        comparisons(&tree, &mut complaints);
+        assert_eq!(
+            complaints,
+            [
+                "crates/a/src/nan.rs:2: `partial_cmp` in a sort: NaN has no place in it",
+                "crates/a/src/untested.rs:1: no test passes this comparison to `assert_total_order`: |a, b| odd(a, b)",
+                "crates/b/src/untested.rs:1: no test passes this comparison to `assert_total_order`: natural",
+            ]
+        );
+    }
+}
