@@ -2,11 +2,14 @@
 
 /// Longer words are not compared: nobody mistypes them, and the comparison takes time in proportion to both lengths.
 const WORD_BYTES_MAX: usize = 100;
+/// What separates the parts of a name.
+const MARKS: [char; 3] = ['.', '_', '-'];
 
 /// The candidate that `word` was most likely meant to be, or none when nothing is close.
 ///
-/// A candidate is close when few letters differ (a third of the word at most), when it begins with the word, or when the
-/// word is its end: `retention` for `storage.retention`.
+/// A candidate is close when few letters differ (a third of the word at most), when it begins with the word, when the
+/// word is its end (`retention` for `storage.retention`), or when it has all of the word's parts (`storage-path` for
+/// `storage.tsdb.path`).
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > WORD_BYTES_MAX {
         return None;
@@ -17,8 +20,13 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         if distance <= letters_max {
             return Some((0, distance));
         }
-        let part = ['.', '_', '-'].iter().any(|mark| candidate.ends_with(&format!("{mark}{word}")));
-        (candidate.starts_with(word) || part).then_some((1, candidate.len()))
+        let part = MARKS.iter().any(|mark| candidate.ends_with(&format!("{mark}{word}")));
+        if candidate.starts_with(word) || part {
+            return Some((1, candidate.len()));
+        }
+        let known: Vec<&str> = candidate.split(MARKS).collect();
+        let all_known = word.contains(MARKS) && word.split(MARKS).all(|part| known.contains(&part));
+        all_known.then_some((2, candidate.len()))
     };
     let ranked = candidates.into_iter().filter_map(|candidate| Some((rank(candidate)?, candidate)));
     ranked.min_by_key(|(rank, _)| *rank).map(|(_, candidate)| candidate)

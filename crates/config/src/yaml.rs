@@ -18,3 +18,6 @@ pub(crate) mod tree;
 mod values;
 
 pub use events::SyntaxError;
+
+#[cfg(test)]
+mod tests;

@@ -157,6 +157,65 @@ fn commands_print_what_promtool_prints() {
     assert!(seen.load(Ordering::Relaxed) >= 30, "the server was asked");
 }
 
+/// What a command prints about a file, each error once, without the places that are added to promtool's words.
+fn judged(program: &Path, command: &str, directory: &Path, yaml: &str) -> String {
+    let file = directory.join("f.yml");
+    std::fs::write(&file, yaml).expect("written");
+    let output = Command::new(program)
+        .args(command.split(' '))
+        .arg(if command == "check config" { "p.yml" } else { "f.yml" })
+        .current_dir(directory)
+        .output()
+        .expect("the program starts");
+    if output.status.success() {
+        return "ok".to_owned();
+    }
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let line = line.split(" (line ").next().unwrap_or_default().trim();
+        // The older promtool reads a rule file twice, and has two names for what it found.
+        let line = line.replace("rulefmt.RuleGroupNode", "rulefmt.RuleGroup").replace("rulefmt.RuleNode", "rulefmt.Rule");
+        let line = line.replace(&format!("{}/", directory.display()), "");
+        if !line.is_empty() && !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn files_with_empty_keys_are_judged_as_by_promtool() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let promtool = directory.path().join("promtool");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ferula"), &promtool).expect("linked");
+    std::fs::write(directory.path().join("p.yml"), "scrape_config_files: [f.yml]\n").expect("written");
+    let issued = rcgen::generate_simple_self_signed(vec!["x".to_owned()]).expect("a certificate");
+    std::fs::write(directory.path().join("cert.pem"), issued.cert.pem()).expect("written");
+    std::fs::write(directory.path().join("key.pem"), issued.signing_key.serialize_pem()).expect("written");
+    let recorded = std::fs::read_to_string(testdata("empty_keys.tsv")).expect("the recording");
+    let (mut section, mut rows, mut wrong) = (Vec::new(), 0, Vec::new());
+    for line in recorded.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let cells: Vec<&str> = line.trim_start_matches("== ").split('\t').collect();
+        let &[key, value, outcome] = &cells[..] else {
+            section = cells;
+            continue;
+        };
+        let mut keys: Vec<String> = section[2].split("; ").filter(|key| !key.is_empty()).map(str::to_owned).collect();
+        keys.retain(|required| !required.starts_with(&format!("{key}:")));
+        keys.push(format!("{key}: {value}"));
+        let yaml = section[1].replace('@', &keys.join(", ")) + "\n";
+        let found = judged(&promtool, section[3], directory.path(), &yaml);
+        rows += 1;
+        let outcome = serde_json::from_str(outcome).unwrap_or_else(|_| outcome.to_owned());
+        if found != outcome {
+            wrong.push(format!("{}.{key} = {value}:\n{found}\ninstead of\n{outcome}", section[0]));
+        }
+    }
+    assert!(rows > 200, "{rows} rows");
+    assert!(wrong.is_empty(), "{} of {rows}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
 /// Whether a promtool is 3.14 or newer. Older ones have different flags.
 fn is_wanted(promtool: &Path) -> bool {
     let output = Command::new(promtool).arg("--version").output().expect("the program starts");

@@ -308,7 +308,10 @@ impl Value for Location {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-        from_text(self, id, d, |text| known_zone(&text).map(|()| Location(text)))
+        from_text(self, id, d, |text| {
+            let name = if text.is_empty() { "UTC".to_owned() } else { text };
+            known_zone(&name).map(|()| Location(name))
+        })
     }
 
     fn go_type() -> String {

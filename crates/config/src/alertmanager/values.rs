@@ -327,6 +327,35 @@ impl Value for GoDuration {
     }
 }
 
+/// The same where a field has a type of its own: always a text, refused in the words of Go's library.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TextDuration(pub Duration);
+
+impl Value for TextDuration {
+    fn zero() -> Self {
+        TextDuration::default()
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        from_text(self, id, d, |text| {
+            let parsed = ferula_go::duration::parse(&text).map_err(|error| error.to_string());
+            parsed.map(|nanos| TextDuration(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))))
+        })
+    }
+
+    fn go_type() -> String {
+        "config.duration".into()
+    }
+
+    fn is_zero(&self) -> bool {
+        self.0.is_zero()
+    }
+
+    fn print(&self) -> Out {
+        GoDuration(self.0).print()
+    }
+}
+
 /// Go's `time.ParseDuration` for durations that are not negative.
 fn parse_go_duration(text: &str) -> Option<Duration> {
     let nanos = duration::parse(text).ok()?;

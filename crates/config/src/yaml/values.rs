@@ -169,7 +169,8 @@ impl<T: Value> Value for Option<T> {
     }
 
     fn go_type() -> String {
-        T::go_type()
+        let name = T::go_type();
+        if name.starts_with('*') { name } else { format!("*{name}") }
     }
 
     fn is_zero(&self) -> bool {

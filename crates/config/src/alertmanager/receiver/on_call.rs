@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::alertmanager::global::{GlobalConfig, not_both};
 use crate::alertmanager::inherit::{Inherit, inherit_http, inherit_url};
-use crate::alertmanager::values::{AnyValue, GoDuration, HttpConfig, HttpUrl};
+use crate::alertmanager::values::{AnyValue, GoDuration, HttpConfig, HttpUrl, TextDuration};
 use crate::error::Problem;
 use crate::scalars::Secret;
 use crate::section::section;
@@ -137,9 +137,9 @@ section! {
         omit device: String;
         omit sound: String;
         omit priority: String = "{{ if eq .Status \"firing\" }}2{{ else }}0{{ end }}".into();
-        omit retry: GoDuration = GoDuration(Duration::from_secs(60));
-        omit expire: GoDuration = GoDuration(Duration::from_secs(3600));
-        omit ttl: GoDuration;
+        omit retry: TextDuration = TextDuration(Duration::from_secs(60));
+        omit expire: TextDuration = TextDuration(Duration::from_secs(3600));
+        omit ttl: TextDuration;
         omit html: bool;
         omit monospace: bool;
     }

@@ -8,7 +8,7 @@ use crate::alertmanager::global::{GlobalConfig, not_both};
 use crate::alertmanager::inherit::{Inherit, inherit_http, inherit_url};
 use crate::alertmanager::values::{AnyValue, GoDuration, HttpConfig, HttpUrl, SecretTemplateUrl};
 use crate::error::Problem;
-use crate::section::section;
+use crate::section::{Section, section};
 use crate::yaml::decode::{Decoder, Value};
 use crate::yaml::emit::Out;
 use crate::yaml::tree::{Kind, NodeId};
@@ -84,7 +84,8 @@ impl Value for JiraField {
         let mut written =
             WrittenJiraField { template: self.template.clone(), enable_update: self.enable_update };
         let before = d.errors();
-        written.decode(id, d)?;
+        // Keys that are not given keep what the field has by default.
+        d.fields(id, WrittenJiraField::GO_READ_TYPE, &mut |key, value, d| written.set(key, value, d))?;
         if d.errors() == before {
             *self = JiraField { template: written.template, enable_update: written.enable_update };
         }
