@@ -2,6 +2,7 @@
 //!
 //! Elsewhere: rolling back a refused page, staleness markers, and the report (`target_state`).
 
+mod collisions;
 mod comments;
 mod resolution;
 
@@ -93,6 +94,8 @@ pub(crate) struct Intake<'a> {
     taken: u64,
     over_sample_limit: bool,
     over_bucket_limit: bool,
+    /// A text that was not known has its series now.
+    is_series_new: bool,
     /// The metadata knows that the family of the last comment has a sample.
     is_family_sampled: bool,
 }
@@ -150,6 +153,7 @@ impl<'a> Intake<'a> {
             taken: 0,
             over_sample_limit: false,
             over_bucket_limit: false,
+            is_series_new: false,
             is_family_sampled: true,
         }
     }
@@ -163,6 +167,11 @@ impl<'a> Intake<'a> {
     ) -> (Counts, Result<(), PageFault>) {
         let result = match self.read(page, metadata) {
             Ok(()) => {
+                if self.is_series_new
+                    && let Some(collision) = collisions::find(&self.buffers.batch, &self.buffers.floats)
+                {
+                    collision.tell(page, self.context, self.series);
+                }
                 let outcome = self.appender.append(&mut self.buffers.batch);
                 self.judge(&outcome)
             }
@@ -419,7 +428,10 @@ impl<'a> Intake<'a> {
         match series.source {
             SeriesSource::Cached(entry, series_ref) => Ok(Some((entry, series_ref, series.new))),
             SeriesSource::Labels(hash, labels) => match self.appender.resolve(&labels) {
-                Ok(series_ref) => Ok(Some((self.series.insert(hash, Some(series_ref)), series_ref, true))),
+                Ok(series_ref) => {
+                    self.is_series_new = true;
+                    Ok(Some((self.series.insert(hash, Some(series_ref)), series_ref, true)))
+                }
                 Err(limit) if limit.is_limit() => {
                     self.counts.refused_new.get_or_insert((0, limit)).0 += 1;
                     Ok(None)

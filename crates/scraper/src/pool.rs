@@ -1,6 +1,6 @@
 //! The targets of one job and their loops.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ferula_config::scrape::ScrapeConfig;
@@ -28,6 +28,8 @@ pub(crate) struct Pool {
     groups: Vec<Arc<TargetGroup>>,
     dropped: Vec<DroppedTarget>,
     dropped_count: usize,
+    /// Pairs of targets with equal labels that the log has named.
+    told: HashSet<(u64, u64)>,
 }
 
 /// A target and its loop.
@@ -84,6 +86,7 @@ impl Pool {
             groups: Vec::new(),
             dropped: Vec::new(),
             dropped_count: 0,
+            told: HashSet::new(),
         })
     }
 
@@ -176,6 +179,7 @@ impl Pool {
         for running in before.into_values().chain(std::mem::take(replaced).into_values()) {
             running.end();
         }
+        self.tell_equal_labels();
         self.force_errors(context);
         let took = context.shared.clock.elapsed().saturating_sub(start);
         context.shared.metrics.synced(&config.job_name, self.loops.len(), failed, config.target_limit, took);
@@ -229,6 +233,31 @@ impl Pool {
         };
         let task = tokio::spawn(run_after(previous.map(|running| running.task), keep_state, new_loop));
         Running { target, forced, stop, task }
+    }
+
+    /// Logs, once each, targets that relabelling gives the same labels: each scrape of one then clashes with the other's.
+    fn tell_equal_labels(&mut self) {
+        let mut by_labels = HashMap::with_capacity(self.loops.len());
+        let mut pairs = HashSet::new();
+        for (hash, running) in &self.loops {
+            let target = &running.target;
+            let (first_hash, first) = *by_labels.entry(&target.public_labels).or_insert((*hash, target));
+            if first_hash == *hash {
+                continue;
+            }
+            pairs.insert((first_hash, *hash));
+            if !self.told.contains(&(first_hash, *hash)) {
+                warn!(
+                    "Two targets have the same labels, so their samples clash",
+                    component = "scrape manager",
+                    scrape_pool = self.config.job_name,
+                    labels = target.public_labels,
+                    first = first.url,
+                    second = target.url
+                );
+            }
+        }
+        self.told = pairs;
     }
 
     fn force_errors(&self, context: &PoolContext) {

@@ -128,6 +128,11 @@ impl SeriesCache {
         }
     }
 
+    /// The entry of a text, if it is known.
+    pub fn position(&self, key: &[u8]) -> Option<u32> {
+        self.find(XxHash3_128::oneshot_with_seed(self.seed, key)).map(|at| at as u32)
+    }
+
     /// Stores an unknown text with its series, or with `None` if relabelling drops it. Returns its entry.
     pub fn insert(&mut self, hash: u128, series: Option<SeriesRef>) -> u32 {
         let tracked = if series.is_none() { DROPPED } else { 0 };

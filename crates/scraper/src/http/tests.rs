@@ -405,6 +405,32 @@ async fn a_page_that_claims_a_wrong_size_is_read_anyway() {
     assert!(page.share.is_some_and(|share| share.bytes() >= page.body.len()));
 }
 
+/// Each member says its own length, so the page is as large as none of them says.
+#[tokio::test]
+async fn pages_of_many_members_are_read_whole_and_counted_whole() {
+    // More than twice what a page gets without asking for more.
+    let member = b"# a comment of thirty-two bytes.\n".repeat(32 << 10);
+    let count = 40;
+    let body: Vec<u8> = gzip(&member).repeat(count - 1).into_iter().chain(gzip(b"up 1\n")).collect();
+    let plain_bytes = member.len() * (count - 1) + b"up 1\n".len();
+    assert!(plain_bytes > 32 << 20 && gzip::expected_bytes(&body) == 5, "{plain_bytes}");
+    let server =
+        Server::start(move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &body), Then::Close)
+            .await;
+    let address = server.address.to_string();
+    let plain = fetcher(&address, "");
+    let before = plain.reading.memory.free_kib();
+    let page = fetch(&plain).await.expect("a page");
+    assert_eq!((page.body.len(), &page.body[page.body.len() - 5..]), (plain_bytes, &b"up 1\n"[..]));
+    let held = (before - plain.reading.memory.free_kib()) as usize * 1024;
+    assert!(held >= plain_bytes, "{held} bytes are counted for {plain_bytes}");
+    drop(page);
+    assert_eq!(plain.reading.memory.free_kib(), before, "and given back");
+    // The job's limit holds for the sum of the members.
+    let text = error(&fetcher(&address, "  body_size_limit: 4MB\n")).await;
+    assert_eq!(text, "body size limit exceeded");
+}
+
 #[tokio::test]
 async fn memory_of_a_cancelled_page_is_released_when_its_work_ends() {
     let bomb = gzip(&vec![b'#'; 100 << 20]);
