@@ -78,6 +78,7 @@ impl Route {
 const GET: &[Method] = &[Method::GET];
 const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
+const GET_POST_DELETE: &[Method] = &[Method::GET, Method::POST, Method::DELETE];
 const POST: &[Method] = &[Method::POST];
 const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const ALL: &[Method] = &[Method::GET, Method::POST, Method::PUT];
@@ -109,7 +110,7 @@ const API_ROUTES: &[Route] = &[
     route("/parse_query", GET_POST, Endpoint::Json(parse::parse_query)).server(),
     route("/labels", GET_POST, Endpoint::Lookup(labels::names)).server(),
     route("/label/:name/values", GET, Endpoint::Lookup(labels::values)).server(),
-    route("/series", GET_POST, Endpoint::Lookup(series::series)).server(),
+    route("/series", GET_POST_DELETE, Endpoint::Lookup(series::series)).server(),
     route("/search/metric_names", GET_POST, Endpoint::Lookup(search::metric_names)),
     route("/search/label_names", GET_POST, Endpoint::Lookup(search::label_names)),
     route("/search/label_values", GET_POST, Endpoint::Lookup(search::label_values)),

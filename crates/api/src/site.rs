@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::http_metrics::HttpMetrics;
 use crate::readiness::Readiness;
+use crate::routes::notifications::NotificationMetrics;
 use crate::settings::Settings;
 use crate::web_ui::WebUi;
 
@@ -40,6 +41,7 @@ pub struct Site {
     pub(crate) http: HttpMetrics,
     /// Limits the clients that follow live notifications.
     pub(crate) followers: Arc<Semaphore>,
+    pub(crate) notifications: NotificationMetrics,
     wal_replay: watch::Receiver<WalReplay>,
     lifecycle: mpsc::Sender<Lifecycle>,
 }
@@ -57,6 +59,7 @@ impl Site {
             readiness: Readiness::new(&registry),
             http: HttpMetrics::new(&registry),
             followers: Arc::new(Semaphore::new(settings.notification_subscribers_max)),
+            notifications: NotificationMetrics::new(&registry),
             settings,
             registry,
             clock,

@@ -867,6 +867,12 @@ async fn notifications_are_followed_live() {
     );
     let _second = served.open(follow()).await;
     assert_eq!(served.ask("GET /api/v1/notifications/live").await.status, 204);
+    let metric = |what: &str| {
+        let families = served.site.registry.gather();
+        let name = format!("prometheus_api_notification_{what}");
+        let family = families.into_iter().find(|family| family.name == name).expect(what);
+        format!("{:?}", family.metrics[0].value)
+    };
     let text = |frame: axum::body::Bytes| String::from_utf8_lossy(&frame).into_owned();
     let begin =
         text(first.body_mut().frame().await.expect("open").expect("whole").into_data().expect("data"));
@@ -877,4 +883,10 @@ async fn notifications_are_followed_live() {
         text(first.body_mut().frame().await.expect("open").expect("whole").into_data().expect("data"));
     assert!(change.contains("\"active\":false") && change.contains("shutting down"), "{change}");
     assert!(first.body_mut().frame().await.is_none(), "nothing follows the end");
+    // The first client heard of an end and a beginning after what held when it came.
+    assert!(metric("updates_sent_total").contains("2.0"), "{}", metric("updates_sent_total"));
+    assert!(metric("active_subscribers").contains("2.0"), "{}", metric("active_subscribers"));
+    drop(first);
+    assert!(metric("active_subscribers").contains("1.0"), "{}", metric("active_subscribers"));
+    assert!(metric("updates_dropped_total").contains("0.0"), "{}", metric("updates_dropped_total"));
 }

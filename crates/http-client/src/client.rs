@@ -109,7 +109,7 @@ impl HttpClient {
         let home = request.url.clone();
         let method = request.method.clone();
         let mut at_home = true;
-        let mut last = request.url.clone();
+        let mut last_location = String::new();
         for _ in 0..=REDIRECTS_MAX {
             let fail =
                 |request: &Request, cause| RequestError::new(&request.method, masked(&request.url), cause);
@@ -126,9 +126,11 @@ impl HttpClient {
             if !at_home {
                 redirect::remove_secrets(&mut next.headers);
             }
-            last = std::mem::replace(&mut request, next).url;
+            // Go's error names the place as the last answer did; a password in it is hidden here.
+            last_location = if location.contains('@') { masked(&next.url) } else { location };
+            request = next;
         }
-        Err(RequestError::new(&method, masked(&last), Cause::TooManyRedirects(REDIRECTS_MAX)))
+        Err(RequestError::new(&method, last_location, Cause::TooManyRedirects(REDIRECTS_MAX)))
     }
 
     /// Sends one request and receives its answer, whatever the status.

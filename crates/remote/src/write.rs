@@ -103,6 +103,7 @@ pub struct Receiver {
     features: Features,
     cache: SeriesCache,
     invalid_labels: Counter,
+    without_metadata: Counter,
 }
 
 impl Receiver {
@@ -114,6 +115,11 @@ impl Receiver {
             invalid_labels: registry.counter(
                 "prometheus_api_remote_write_invalid_labels_samples_total",
                 "Received samples, floats and histograms, that were skipped because the labels of their series are invalid.",
+            ),
+            without_metadata: registry.counter(
+                "prometheus_api_remote_write_without_metadata_appended_samples_total",
+                "Samples of remote write 1.0, whose series carry no metadata, that a commit failed to store. Prometheus counts \
+                 only these, too.",
             ),
         }
     }
@@ -169,7 +175,10 @@ impl Receiver {
         }
         commit.flush()?;
         let Commit { appender, written, left_out: samples_left_out, .. } = commit;
-        appender.commit(Durability::Written)?;
+        if let Err(error) = appender.commit(Durability::Written) {
+            self.without_metadata.add(written.samples as u64);
+            return Err(error.into());
+        }
         self.invalid_labels.add(written.series_invalid as u64);
         if let Some((got, reason)) = first_invalid {
             // One line per request, because the sender decides how many series there are.

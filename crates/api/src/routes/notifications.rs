@@ -8,6 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Response, header};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, stream};
+use ferula_telemetry::{Counter, Gauge, Registry};
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio::sync::OwnedSemaphorePermit;
@@ -21,6 +22,32 @@ use crate::site::Site;
 
 /// How often the state of each client is compared with the server's.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Counts the followers, and what they receive.
+pub(crate) struct NotificationMetrics {
+    followers: Gauge,
+    sent: Counter,
+}
+
+impl NotificationMetrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        // A follower compares what it has told with what holds, so there is no queue that could be full.
+        registry.counter(
+            "prometheus_api_notification_updates_dropped_total",
+            "Notifications that a client did not receive because its queue was full. It has no queue here, so none is.",
+        );
+        NotificationMetrics {
+            followers: registry.gauge(
+                "prometheus_api_notification_active_subscribers",
+                "Clients that follow the live notifications.",
+            ),
+            sent: registry.counter(
+                "prometheus_api_notification_updates_sent_total",
+                "Beginnings and ends of notifications that were sent to clients, one for each client.",
+            ),
+        }
+    }
+}
 
 /// A notification; the texts are Prometheus'.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +102,7 @@ struct Follower {
 pub fn live(site: Arc<Site>, _: Request) -> BoxFuture<'static, Response<Body>> {
     async move {
         let Ok(place) = site.followers.clone().try_acquire_owned() else { return no_content() };
+        site.notifications.followers.inc();
         let follower = Follower { site, told: Vec::new(), first: true, ended: false, _place: place };
         let events = stream::unfold(follower, |mut follower| async move {
             let text = follower.next().await?;
@@ -100,16 +128,26 @@ impl Follower {
             let now = notifications_now(site);
             self.ended = site.readiness.stage() == Stage::Stopping;
             let events = changes(&self.told, &now);
+            // As in Prometheus, what holds when a client comes is not counted.
+            if !self.first {
+                site.notifications.sent.add(events.len() as u64);
+            }
             self.told = keep_dates(&self.told, now);
             if self.first || !events.is_empty() || self.ended {
                 // A comment first, so that clients see that the stream is open.
                 let begin = if self.first { ":\n\n" } else { "" };
                 self.first = false;
-                return Some(format!("{begin}{events}"));
+                return Some(format!("{begin}{}", events.concat()));
             }
             let sleep = site.clock.sleep(LOOK_INTERVAL);
             sleep.await;
         }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.site.notifications.followers.dec();
     }
 }
 
@@ -120,7 +158,7 @@ fn keep_dates(before: &[Notification], now: Vec<Notification>) -> Vec<Notificati
 }
 
 /// The events that turn one list into the other.
-fn changes(before: &[Notification], now: &[Notification]) -> String {
+fn changes(before: &[Notification], now: &[Notification]) -> Vec<String> {
     let has = |list: &[Notification], one: &Notification| list.iter().any(|other| other.text == one.text);
     let event = |one: &Notification, active: bool| {
         format!("data: {}\n\n", json!({ "text": one.text, "date": one.date, "active": active }))
@@ -140,9 +178,9 @@ mod tests {
         let told = [one("a", "1")];
         let event = |text: &str, active: bool| format!("data: {{\"text\":{text},\"active\":{active}}}\n\n");
         let (a, b) = ("\"a\",\"date\":\"1\"", "\"b\",\"date\":\"2\"");
-        assert_eq!(changes(&[], &told), event(a, true));
-        assert_eq!(changes(&told, &[one("b", "2")]), event(a, false) + &event(b, true));
-        assert_eq!(changes(&told, &[one("a", "9")]), "");
+        assert_eq!(changes(&[], &told), [event(a, true)]);
+        assert_eq!(changes(&told, &[one("b", "2")]), [event(a, false), event(b, true)]);
+        assert!(changes(&told, &[one("a", "9")]).is_empty());
         assert_eq!(keep_dates(&told, vec![one("a", "9"), one("b", "2")]), [one("a", "1"), one("b", "2")]);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::http::Method;
 use ferula_model::{LabelSet, Matcher, TimeRange};
 use ferula_query::Lookup;
 use ferula_storage::{Hints, Purpose, StorageError};
@@ -18,6 +19,10 @@ const ENTRY_BYTES: usize = 3 * size_of::<LabelSet>();
 
 /// `/api/v1/series`
 pub fn series(api: &Api, request: &Request, lookup: Lookup) -> Handled {
+    if request.method == Method::DELETE {
+        // Prometheus has the route, and no deletion by it.
+        return Err(ApiError::internal("not implemented"));
+    }
     request.check_form()?;
     if request.params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));

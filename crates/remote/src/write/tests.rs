@@ -174,6 +174,49 @@ fn a_cached_series_that_the_store_dropped_is_created_again() {
     assert_eq!(emptied.floats(&[("__name__", "x")]), [(1, 1.0)]);
 }
 
+/// A store that accepts samples and cannot log them.
+struct FullDisk(MemStorage);
+
+struct FullAppender<'a>(Box<dyn Appender + 'a>);
+
+impl Appendable for FullDisk {
+    fn appender(&self) -> Box<dyn Appender + '_> {
+        Box::new(FullAppender(self.0.appender()))
+    }
+}
+
+impl Appender for FullAppender<'_> {
+    fn resolve(&mut self, labels: &LabelSet) -> Result<SeriesRef, AppendError> {
+        self.0.resolve(labels)
+    }
+
+    fn append(&mut self, batch: &mut SampleBatch) -> ferula_storage::AppendOutcome {
+        self.0.append(batch)
+    }
+
+    fn commit(self: Box<Self>, _: Durability) -> Result<(), CommitError> {
+        Err(CommitError::Closed)
+    }
+}
+
+#[test]
+fn samples_that_a_commit_failed_to_store_are_counted_as_without_metadata() {
+    let registry = Registry::new();
+    let receiver = Receiver::new(&registry, Features::default());
+    let body = request(&[series(&[("__name__", "x")], &[(1, 1.0), (2, 2.0)])]);
+    let counted = || {
+        let name = "prometheus_api_remote_write_without_metadata_appended_samples_total";
+        let families = registry.gather();
+        let family = families.into_iter().find(|family| family.name == name).expect("it is there");
+        format!("{:?}", family.metrics[0].value)
+    };
+    receiver.write(&MemStorage::new(), &body, NOW).expect("stored");
+    assert!(counted().contains("0.0"), "{}", counted());
+    let error = receiver.write(&FullDisk(MemStorage::new()), &body, NOW).expect_err("the disk is full");
+    assert!(!error.is_senders(), "{error}");
+    assert!(counted().contains("2.0"), "{}", counted());
+}
+
 #[test]
 fn at_a_limit_known_series_continue_and_the_sender_is_told_not_to_repeat_the_others() {
     let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
