@@ -43,7 +43,11 @@ const CHANGED: [(&str, &[&str], &str); 9] = [
     ("Ec2SdConfig.region", &["null", "''"], "[\"+    region: \\\"\\\"\""),
     ("LightsailSdConfig.region", &["null", "''"], "[\"+    region: \\\"\\\"\""),
     ("SelectorConfig.role", &["null"], "! \"pod role supports only pod, node selectors"),
-    ("RemoteWriteConfig.protobuf_message", &["null", "''"], "! \"invalid protobuf_message value: unknown type"),
+    (
+        "RemoteWriteConfig.protobuf_message",
+        &["null", "''"],
+        "! \"invalid protobuf_message value: unknown type",
+    ),
     ("RemoteWriteConfig.queue_config", &["null"], "! \"remote write queue max_shards must be positive"),
     ("QueueConfig.capacity", &["null"], "! \"remote write queue capacity must be positive"),
     ("QueueConfig.max_shards", &["null"], "! \"remote write queue max_shards must be positive"),
@@ -154,7 +158,9 @@ fn changes(from: &str, to: &str, ignored: &[&str]) -> String {
     from.lines().for_each(|line| *counts.entry(line).or_default() -= 1);
     to.lines().for_each(|line| *counts.entry(line).or_default() += 1);
     let mut changes = Vec::new();
-    for (line, count) in counts.into_iter().filter(|(line, _)| !ignored.contains(&line.trim_start_matches([' ', '-']))) {
+    for (line, count) in
+        counts.into_iter().filter(|(line, _)| !ignored.contains(&line.trim_start_matches([' ', '-'])))
+    {
         let sign = if count < 0 { '-' } else { '+' };
         changes.extend((0..count.abs()).map(|_| format!("{sign}{line}")));
     }
@@ -196,7 +202,10 @@ fn compare(file: &str, ignored: &[&str], print: impl Fn(&str) -> Result<String, 
                 *changed == name && values.contains(&value.as_str()) && outcome.starts_with(now)
             });
             if expected != "crash" && outcome != expected && !changed {
-                wrong.push(format!("{}.{key} = {value}:\n  {outcome}\n  instead of\n  {expected}", section.name));
+                wrong.push(format!(
+                    "{}.{key} = {value}:\n  {outcome}\n  instead of\n  {expected}",
+                    section.name
+                ));
             }
         }
     }
@@ -206,13 +215,16 @@ fn compare(file: &str, ignored: &[&str], print: impl Fn(&str) -> Result<String, 
 
 #[test]
 fn empty_keys_mean_what_they_mean_in_prometheus() {
-    let wrong = compare("config/empty_keys.tsv", &NEWER_LINES, |yaml| Config::parse(yaml).map(|config| config.to_yaml()));
+    let wrong = compare("config/empty_keys.tsv", &NEWER_LINES, |yaml| {
+        Config::parse(yaml).map(|config| config.to_yaml())
+    });
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
 fn empty_keys_mean_what_they_mean_in_alertmanager() {
-    let print = |yaml: &str| AlertmanagerConfig::parse(yaml, MatcherSyntax::Fallback).map(|config| config.to_yaml());
+    let print =
+        |yaml: &str| AlertmanagerConfig::parse(yaml, MatcherSyntax::Fallback).map(|config| config.to_yaml());
     let wrong = compare("alertmanager/empty_keys.tsv", &[], print);
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -52,8 +52,17 @@ impl ConfigSource {
         }
     }
 
-    /// Loads the file, for an agent or for a server; `None` if there is none.
+    /// Loads the file, for an agent or for a server, and checks those with scrape jobs that it names; `None` if there is
+    /// none.
     pub fn load_file(&self, agent: bool) -> Result<Option<Config>, LoadError> {
+        let config = self.load_main_file(agent)?;
+        if let Some(config) = &config {
+            config.scrape_jobs()?;
+        }
+        Ok(config)
+    }
+
+    fn load_main_file(&self, agent: bool) -> Result<Option<Config>, LoadError> {
         match self {
             ConfigSource::File(path) => {
                 let config = Config::load(path)?;
@@ -67,9 +76,9 @@ impl ConfigSource {
     }
 
     /// Loads the file, or else the embedded configuration, which scrapes this server at `own_address` below
-    /// `route_prefix`.
+    /// `route_prefix`. Files with scrape jobs are read when they are applied: a bad one is the scraper's failure alone.
     pub fn load(&self, own_address: &str, route_prefix: &str, agent: bool) -> Result<Config, LoadError> {
-        match self.load_file(agent)? {
+        match self.load_main_file(agent)? {
             Some(config) => Ok(config),
             None => Ok(Config::parse(&embedded(own_address, route_prefix))?),
         }
@@ -79,7 +88,9 @@ impl ConfigSource {
 /// Refuses what this build does not support, naming all of it.
 fn supported(config: Config) -> Result<Config, LoadError> {
     let mut unsupported: Vec<String> = config.unsupported().iter().map(ToString::to_string).collect();
-    unsupported.extend(config.scrape_jobs()?.unsupported.iter().map(ToString::to_string));
+    if let Ok(jobs) = config.scrape_jobs() {
+        unsupported.extend(jobs.unsupported.iter().map(ToString::to_string));
+    }
     if unsupported.is_empty() { Ok(config) } else { Err(LoadError::Unsupported(unsupported.join("; "))) }
 }
 

@@ -235,16 +235,21 @@ fn cors_origin(values: &Values) -> Result<LabelRegex, Refused> {
     })
 }
 
-/// Why an address lacks a valid port, in Go's words.
+/// Why an address lacks a valid port, in Go's words, and what was probably meant.
 fn port_problem(address: &str) -> Option<String> {
-    let problem = match address.rsplit_once(':') {
-        None => "missing port in address",
-        Some((host, _)) if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) => {
-            "too many colons in address"
+    let (problem, meant) = match address.rsplit_once(':') {
+        None if address.bytes().all(|byte| byte.is_ascii_digit()) && !address.is_empty() => {
+            ("missing port in address", format!(":{address}"))
+        }
+        None => ("missing port in address", format!("{address}:9090")),
+        Some((host, port)) if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) => {
+            ("too many colons in address", format!("[{host}]:{port}"))
         }
         Some(_) => return None,
     };
-    Some(if address.is_empty() { problem.to_owned() } else { format!("address {address}: {problem}") })
+    let problem =
+        if address.is_empty() { problem.to_owned() } else { format!("address {address}: {problem}") };
+    Some(format!("{problem} (did you mean '--web.listen-address={meant}'?)"))
 }
 
 /// A value that is not positive means no limit, except that frames need a size.

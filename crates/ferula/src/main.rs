@@ -87,7 +87,7 @@ fn main() -> ExitCode {
             eprintln!(
                 "Error parsing command line arguments: {error} (`{program} --help` lists flags and commands)"
             );
-            ExitCode::from(EXIT_USAGE)
+            ExitCode::from(error.exit_code())
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_runtime::{SharedClock, Shutdown, TaskGroup};
-use ferula_telemetry::{error, info, warn};
+use ferula_telemetry::{debug, error, info, warn};
 use ferula_tsdb::{AgentDb, Db, Doubt, Maintained};
 use tokio::sync::Notify;
 
@@ -142,6 +142,10 @@ async fn maintain(
 async fn save(db: &Arc<Db>) {
     let store = db.clone();
     match tokio::task::spawn_blocking(move || store.savepoint()).await {
+        // The first of an empty store is no news, and would push the welcome off the end of the screen.
+        Ok(Ok(Some(saved))) if saved.series == 0 => {
+            debug!("Savepoint of an empty head written", component = "tsdb")
+        }
         Ok(Ok(Some(saved))) => {
             let (segment, offset) = saved.place;
             info!(

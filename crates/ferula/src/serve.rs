@@ -42,8 +42,6 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
         // Valid, though not applied yet; an alert on an invalid configuration must not fire meanwhile.
         reload_metrics.note(true, clock.now().seconds());
     }
-    // The queries that the last run left are logged before anything else is opened.
-    let active_file = if flags.agent.is_some() { None } else { open_active_file(&flags) };
     let (lifecycle, requests) = mpsc::channel(1);
     let mut requests = Requests::new(requests, flags.auto_reload)?;
     let (replay_progress, replay) = watch::channel(WalReplay::default());
@@ -58,6 +56,9 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
     let embedded = open_alertmanager(&flags, &site)?;
     let scheme = if access.as_deref().is_some_and(WebAccess::is_tls) { "https" } else { "http" };
     let web = WebServer::start(site.clone(), access, listeners, embedded.as_ref());
+    // Once nothing of the flags and files can be refused any more; the queries that the last run left are logged before
+    // the store is opened.
+    let active_file = if flags.agent.is_some() { None } else { open_active_file(&flags) };
     let store = StoreSettings {
         flags: flags.storage.clone(),
         features: flags.features.clone(),

@@ -170,12 +170,15 @@ fn judged(program: &Path, command: &str, directory: &Path, yaml: &str) -> String
     if output.status.success() {
         return "ok".to_owned();
     }
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines() {
         let line = line.split(" (line ").next().unwrap_or_default().trim();
         // The older promtool reads a rule file twice, and has two names for what it found.
-        let line = line.replace("rulefmt.RuleGroupNode", "rulefmt.RuleGroup").replace("rulefmt.RuleNode", "rulefmt.Rule");
+        let line = line
+            .replace("rulefmt.RuleGroupNode", "rulefmt.RuleGroup")
+            .replace("rulefmt.RuleNode", "rulefmt.Rule");
         let line = line.replace(&format!("{}/", directory.display()), "");
         if !line.is_empty() && !lines.contains(&line) {
             lines.push(line);
@@ -201,7 +204,8 @@ fn files_with_empty_keys_are_judged_as_by_promtool() {
             section = cells;
             continue;
         };
-        let mut keys: Vec<String> = section[2].split("; ").filter(|key| !key.is_empty()).map(str::to_owned).collect();
+        let mut keys: Vec<String> =
+            section[2].split("; ").filter(|key| !key.is_empty()).map(str::to_owned).collect();
         keys.retain(|required| !required.starts_with(&format!("{key}:")));
         keys.push(format!("{key}: {value}"));
         let yaml = section[1].replace('@', &keys.join(", ")) + "\n";

@@ -69,7 +69,6 @@ fn is_tested(tree: &Tree, file: &str, argument: &str) -> bool {
     checks.map(until_closed).any(|check| words.iter().any(|word| has_word(check, word)))
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,7 +78,10 @@ mod tests {
         let tree = Tree::of(&[
             ("crates/a/src/good.rs", "fn f() { a.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1))); }"),
             ("crates/a/src/path.rs", "fn f() { a.sort_by(f64::total_cmp); }"),
-            ("crates/a/src/bound.rs", "fn f() { let order = |a: &u8, b: &u8| b.cmp(a); a.sort_unstable_by(order); }"),
+            (
+                "crates/a/src/bound.rs",
+                "fn f() { let order = |a: &u8, b: &u8| b.cmp(a); a.sort_unstable_by(order); }",
+            ),
             ("crates/a/src/named.rs", "fn f() { sorting::sort_by(&mut a, query, |a, b| natural(a, b))?; }"),
             ("crates/a/tests/orders.rs", "assert_total_order(&items, natural);"),
             ("crates/a/src/nan.rs", "\nfn f() { a.sort_by(|a, b| a.partial_cmp(b).unwrap()); }"),

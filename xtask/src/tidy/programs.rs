@@ -44,8 +44,14 @@ mod tests {
     #[test]
     fn programs_and_places_of_a_machine_are_found_in_test_code_only() {
         let tree = Tree::of(&[
-            ("crates/a/src/lib.rs", "fn f() { Command::new(\"az\"); }\n\n#[cfg(test)]\nmod tests {\n    Command::new(\"kill\")\n}\n"),
-            ("crates/a/tests/b.rs", "Command::new(\"/no/such\");\nstd::fs::read(\"/tmp/x\");\nassert_eq!(shown, \"/tmp/x\");\n"),
+            (
+                "crates/a/src/lib.rs",
+                "fn f() { Command::new(\"az\"); }\n\n#[cfg(test)]\nmod tests {\n    Command::new(\"kill\")\n}\n",
+            ),
+            (
+                "crates/a/tests/b.rs",
+                "Command::new(\"/no/such\");\nstd::fs::read(\"/tmp/x\");\nassert_eq!(shown, \"/tmp/x\");\n",
+            ),
         ]);
         let mut complaints = Vec::new();
         of_tests(&tree, &mut complaints);

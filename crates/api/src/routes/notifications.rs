@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Response, header};
+use ferula_telemetry::{Counter, Gauge, Registry};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, stream};
-use ferula_telemetry::{Counter, Gauge, Registry};
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio::sync::OwnedSemaphorePermit;

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use ferula_go::quote::go_quote;
+
 use super::table::{FLAGS, Flag, find};
 use super::value::{Syntax, ValueError};
 use crate::tools;
@@ -29,20 +31,35 @@ pub type Given = BTreeMap<&'static str, Vec<String>>;
 pub enum ArgumentError {
     #[error("unknown long flag '--{name}'{}", did_you_mean(suggestion.as_deref()))]
     UnknownFlag { name: String, suggestion: Option<String> },
-    #[error("unknown short flag '-{0}'")]
-    UnknownShortFlag(char),
+    #[error("unknown short flag '-{name}'{}", did_you_mean(suggestion.as_deref()))]
+    UnknownShortFlag { name: char, suggestion: Option<String> },
     #[error("unexpected {word}{}", did_you_mean(suggestion.as_deref()))]
     Unexpected { word: String, suggestion: Option<String> },
     #[error("expected argument for flag '--{0}'")]
     NoValue(&'static str),
     #[error("flag '{0}' cannot be repeated")]
     Repeated(&'static str),
-    #[error(transparent)]
-    Value(#[from] ValueError),
-    #[error("open {file}: {problem}")]
+    #[error("{error} (--{flag})")]
+    Value { flag: &'static str, error: ValueError },
+    #[error("failed to open arguments file {}: open {file}: {problem}", go_quote(file))]
     File { file: String, problem: String },
     #[error("argument files include each other: {0}")]
     FileLoop(String),
+}
+
+impl ArgumentError {
+    /// Prometheus' exit code: its flag library ends the program itself when the arguments cannot even be told apart.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ArgumentError::Value { .. } | ArgumentError::Repeated(_) => 2,
+            ArgumentError::UnknownFlag { .. }
+            | ArgumentError::UnknownShortFlag { .. }
+            | ArgumentError::Unexpected { .. }
+            | ArgumentError::NoValue(_)
+            | ArgumentError::File { .. }
+            | ArgumentError::FileLoop(_) => 1,
+        }
+    }
 }
 
 fn did_you_mean(suggestion: Option<&str>) -> String {
@@ -73,7 +90,8 @@ pub fn parse(arguments: &[String]) -> Result<Parsed, ArgumentError> {
             _ => {}
         }
         let (flag, value) = flag_and_value(long, &mut rest)?;
-        let value = flag.syntax.normalize(&value)?;
+        let value =
+            flag.syntax.normalize(&value).map_err(|error| ArgumentError::Value { flag: flag.name, error })?;
         let values = given.entry(flag.name).or_default();
         if !values.is_empty() && flag.syntax != Syntax::List {
             return Err(ArgumentError::Repeated(flag.name));
@@ -85,11 +103,24 @@ pub fn parse(arguments: &[String]) -> Result<Parsed, ArgumentError> {
 
 fn not_a_flag(argument: String) -> ArgumentError {
     if let Some(short) = argument.strip_prefix('-').and_then(|short| short.chars().next()) {
-        return ArgumentError::UnknownShortFlag(short);
+        let suggestion = matches!(short, 'v' | 'V').then(|| "'--version'".to_owned());
+        return ArgumentError::UnknownShortFlag { name: short, suggestion };
     }
-    let command = ferula_config::closest(&argument, tools::families().map(|(name, _)| name));
-    let suggestion = command.map(|command| format!("the command '{command}'"));
+    let suggestion = meant_by(&argument);
     ArgumentError::Unexpected { word: argument, suggestion }
+}
+
+/// What somebody who gives this word probably means: a file's name, a flag without its dashes, or a command.
+fn meant_by(word: &str) -> Option<String> {
+    let extension = std::path::Path::new(word).extension().and_then(|extension| extension.to_str());
+    if matches!(extension, Some("yml" | "yaml")) {
+        return Some(format!("'--config.file={word}'"));
+    }
+    if word == "version" || find(word).is_some() {
+        return Some(format!("'--{word}'"));
+    }
+    let command = ferula_config::closest(word, tools::families().map(|(name, _)| name));
+    command.map(|command| format!("the command '{command}'"))
 }
 
 /// The flag that `long` (without its dashes) names, and its value, which may be the next argument.
@@ -206,9 +237,24 @@ mod tests {
             (&["-foo"], "unknown short flag '-f'"),
             (&["extra"], "unexpected extra"),
             (&["--query.timeout"], "expected argument for flag '--query.timeout'"),
-            (&["--query.timeout=x"], "not a valid duration string: \"x\""),
-            (&["--log.level=x"], "unrecognized log level x"),
-            (&["--web.max-connections=x"], "strconv.ParseFloat: parsing \"x\": invalid syntax"),
+            (&["--query.timeout=x"], "not a valid duration string: \"x\" (--query.timeout)"),
+            (&["--log.level=x"], "unrecognized log level x (--log.level)"),
+            (
+                &["--web.max-connections=x"],
+                "strconv.ParseFloat: parsing \"x\": invalid syntax (--web.max-connections)",
+            ),
+            (&["-v"], "unknown short flag '-v', did you mean '--version'?"),
+            (&["version"], "unexpected version, did you mean '--version'?"),
+            (&["my.yml"], "unexpected my.yml, did you mean '--config.file=my.yml'?"),
+            (&["config.file=my"], "unexpected config.file=my"),
+            (
+                &["web.enable-lifecycle"],
+                "unexpected web.enable-lifecycle, did you mean '--web.enable-lifecycle'?",
+            ),
+            (
+                &["--storage-path=x"],
+                "unknown long flag '--storage-path', did you mean '--storage.tsdb.path'?",
+            ),
             (
                 &["--no-query.timeout"],
                 "unknown long flag '--no-query.timeout', did you mean '--query.timeout'?",
@@ -219,8 +265,14 @@ mod tests {
                 &["--web.enable-lifecycle", "--no-web.enable-lifecycle"],
                 "flag 'web.enable-lifecycle' cannot be repeated",
             ),
-            (&["@Cargo.toml/missing"], "open Cargo.toml/missing: Not a directory (os error 20)"),
-            (&["@missing.args"], "open missing.args: no such file or directory"),
+            (
+                &["@Cargo.toml/missing"],
+                "failed to open arguments file \"Cargo.toml/missing\": open Cargo.toml/missing: Not a directory (os error 20)",
+            ),
+            (
+                &["@missing.args"],
+                "failed to open arguments file \"missing.args\": open missing.args: no such file or directory",
+            ),
             (
                 &["--storage.tsdb.retention=5d"],
                 "unknown long flag '--storage.tsdb.retention', did you mean '--storage.tsdb.retention.time'?",

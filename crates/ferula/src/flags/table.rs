@@ -6,8 +6,8 @@
 use std::marker::PhantomData;
 
 use super::value::{
-    Bytes, Count, Integer, List, LogFormat, LogLevel, Number, OptionalText, Span, Switch, Syntax, Text,
-    ValueType, WalCompression,
+    Bytes, Count, DigitCount, Integer, List, LogFormat, LogLevel, Number, OptionalText, Span, Switch, Syntax,
+    Text, ValueType, WalCompression,
 };
 
 /// The mode in which a flag may be given.
@@ -257,7 +257,7 @@ flags! {
         server;
     RESEND_DELAY: Span = "rules.alert.resend-delay", "1m",
         "How long to wait before a firing alert is sent to Alertmanager again.", server;
-    CONCURRENT_EVALS_MAX: Count = "rules.max-concurrent-evals", "4",
+    CONCURRENT_EVALS_MAX: DigitCount = "rules.max-concurrent-evals", "4",
         "How many independent rules may run at once, over all groups, with --enable-feature=concurrent-rule-eval.", server;
     ADJUST_TIMESTAMPS: Switch = "scrape.adjust-timestamps", "true",
         "Store a scrape under the time at which it was due when it came only slightly later, which makes chunks smaller.",

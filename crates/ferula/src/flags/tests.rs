@@ -138,7 +138,7 @@ fn other_value(flag: &table::Flag) -> String {
         }
         Syntax::List => ":1234".to_owned(),
         Syntax::Duration => "77s".to_owned(),
-        Syntax::Integer => "77".to_owned(),
+        Syntax::Integer | Syntax::Digits => "77".to_owned(),
         Syntax::Number => "0.77".to_owned(),
         Syntax::Bytes => "77MB".to_owned(),
         Syntax::Word(words, _) => {

@@ -24,6 +24,8 @@ pub enum Syntax {
     /// `1h30m`
     Duration,
     Integer,
+    /// A whole number in digits alone.
+    Digits,
     Number,
     /// `512MB`
     Bytes,
@@ -45,6 +47,10 @@ impl Syntax {
             Syntax::Integer => {
                 integer(text).map(|number| number.to_string()).ok_or_else(|| ValueError::number(text))
             }
+            Syntax::Digits => {
+                let number: Option<i64> = text.parse().ok();
+                number.map(|number| number.to_string()).ok_or_else(|| ValueError::Digits(go_quote(text)))
+            }
             Syntax::Number => text.parse().map(format_g).map_err(|_| ValueError::number(text)),
             Syntax::Bytes => ByteSize::parse(text)
                 .map(|size| size.to_string())
@@ -65,6 +71,8 @@ pub enum ValueError {
     Duration(String),
     #[error("strconv.ParseFloat: parsing {0}: invalid syntax")]
     Number(String),
+    #[error("strconv.ParseInt: parsing {0}: invalid syntax")]
+    Digits(String),
     #[error("{0}")]
     Bytes(String),
     #[error("unrecognized {what} {value}")]
@@ -129,6 +137,8 @@ value_types! {
     Integer: Syntax::Integer => i64, |text| text.parse().ok();
     /// A number of things; a negative number counts as 0.
     Count: Syntax::Integer => usize, |text| Some(usize::try_from(text.parse::<i64>().ok()?).unwrap_or(0));
+    /// The same in digits alone.
+    DigitCount: Syntax::Digits => usize, |text| Some(usize::try_from(text.parse::<i64>().ok()?).unwrap_or(0));
     /// A number.
     Number: Syntax::Number => f64, |text| text.parse().ok();
     /// A size, which may be negative.

@@ -51,6 +51,11 @@ impl Args {
         self.values(flag).next().is_some()
     }
 
+    /// Whether the command has this flag.
+    pub fn takes(&self, flag: Flag) -> bool {
+        self.known.iter().any(|known| known.name == flag.name)
+    }
+
     /// All values of a flag, in order; the default if it was not given.
     pub fn all(&self, flag: Flag) -> Vec<&str> {
         let given: Vec<&str> = self.values(flag).collect();
@@ -109,8 +114,7 @@ impl Args {
     }
 
     fn values(&self, flag: Flag) -> impl Iterator<Item = &str> {
-        let is_known = self.known.iter().any(|known| known.name == flag.name);
-        assert!(is_known, "--{} is not a flag of this command", flag.name);
+        assert!(self.takes(flag), "--{} is not a flag of this command", flag.name);
         let values = self.flags.iter().filter(move |(name, _)| *name == flag.name);
         values.map(|(_, value)| value.as_str())
     }

@@ -67,9 +67,7 @@ fn run(args: &Args, parts: &[Part]) -> ExitCode {
 fn collect(args: &Args, parts: &[Part]) -> Result<()> {
     let address = args.required(SERVER);
     let server = Server::new(args, address, &BTreeMap::new())?;
-    let file =
-        std::fs::File::create(ARCHIVE).with_context(|| format!("error creating archive \"{ARCHIVE}\""))?;
-    let mut archive = GzEncoder::new(file, Compression::default());
+    let mut entries = Vec::new();
     for (path, name) in parts {
         let shown = format!("{address}{path}");
         println!("collecting: {shown}");
@@ -84,6 +82,13 @@ fn collect(args: &Args, parts: &[Part]) -> Result<()> {
         } else {
             answer.body
         };
+        entries.push((name, body));
+    }
+    // An archive exists only once there is something to put into it.
+    let file =
+        std::fs::File::create(ARCHIVE).with_context(|| format!("error creating archive \"{ARCHIVE}\""))?;
+    let mut archive = GzEncoder::new(file, Compression::default());
+    for (name, body) in entries {
         write_entry(&mut archive, name, &body).context("error writing into the archive")?;
     }
     // Two empty blocks end an archive.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use ferula_config::http_client::HttpClientConfig;
+use ferula_go::quote::go_quote;
 use ferula_http_client::{
     HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Request, RequestError, Url, url,
 };
@@ -54,8 +55,10 @@ impl Server {
     /// # Errors
     /// The address or the client configuration is invalid.
     pub fn new(args: &Args, address: &str, headers: &BTreeMap<&str, &str>) -> Result<Self> {
-        let url = parse_address(address)?;
-        let config = match args.last(CONFIG_FILE) {
+        let url = parse_address(address, args.program == "promtool")?;
+        // `debug` has no such flag, as in promtool.
+        let file = if args.takes(CONFIG_FILE) { args.last(CONFIG_FILE) } else { None };
+        let config = match file {
             None => default_config(),
             Some(_) if url.username().is_some() => {
                 bail!(
@@ -144,11 +147,17 @@ fn read_config(file: &str) -> Result<HttpClientConfig> {
     Ok(HttpClientConfig::parse_file(&text, &directory)?)
 }
 
-/// `//host:port` is read as `http`.
-fn parse_address(address: &str) -> Result<Url> {
+/// `//host:port` is read as `http`. Called as promtool, an address without a scheme fails with the first request, as
+/// there; otherwise the error is what was probably meant.
+fn parse_address(address: &str, is_promtool: bool) -> Result<Url> {
     let with_scheme = match address.strip_prefix("//") {
         Some(rest) => format!("http://{rest}"),
         None => address.to_owned(),
     };
-    url::parse(&with_scheme).map_err(|error| anyhow!("error creating API client: {error}"))
+    let parsed = url::parse(&with_scheme).map_err(|error| anyhow!("error creating API client: {error}"));
+    if is_promtool || parsed.as_ref().is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+        return parsed;
+    }
+    let host = with_scheme.split_once("://").map_or(&*with_scheme, |(_, rest)| rest);
+    bail!("{} is not the URL of a server, did you mean 'http://{host}'?", go_quote(address))
 }

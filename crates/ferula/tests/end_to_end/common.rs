@@ -310,3 +310,35 @@ impl Random {
         (z ^ (z >> 31)) % bound
     }
 }
+
+/// Ways in which a file comes to have another content; the last ones are Kubernetes'.
+pub const REPLACEMENTS: [&str; 5] = ["in place", "renamed", "version-1", "version-2", "version-3"];
+
+/// Puts a file with this content in the place of another, in one of these ways. Its time of change is always the same.
+pub fn replace_file(directory: &Path, name: &str, way: &str, content: &str) {
+    let path = |name: &str| directory.join(name);
+    let write = |name: &str| {
+        std::fs::write(path(name), content).expect("written");
+        let file = std::fs::File::options().write(true).open(path(name)).expect("it is there");
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1)).expect("its time is set");
+    };
+    match way {
+        "in place" => write(name),
+        "renamed" => {
+            write("new");
+            std::fs::rename(path("new"), path(name)).expect("renamed");
+        }
+        // The file is a link into a directory that is a link, and that one is exchanged.
+        _ => {
+            let (version, mounted) = (format!("{way}-of-{name}"), format!("mounted-{name}"));
+            std::fs::create_dir(path(&version)).expect("made");
+            write(&format!("{version}/{name}"));
+            std::os::unix::fs::symlink(&version, path("link")).expect("linked");
+            std::fs::rename(path("link"), path(&mounted)).expect("renamed");
+            if std::fs::read_link(path(name)).is_err() {
+                std::fs::remove_file(path(name)).expect("removed");
+                std::os::unix::fs::symlink(format!("{mounted}/{name}"), path(name)).expect("linked");
+            }
+        }
+    }
+}

@@ -3,7 +3,10 @@
 mod agent;
 mod alerts;
 mod backtest;
+mod beside_prometheus;
 mod circle;
+mod collisions;
+mod commands;
 mod common;
 mod consistency;
 mod crash;
@@ -14,6 +17,7 @@ mod otlp;
 mod own_metrics;
 mod packaging;
 mod pages;
+mod parts;
 mod raw_requests;
 mod remote_read;
 mod remote_write;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::circle::copy_directory;
-use crate::common::{Server, Target};
+use crate::common::{PATIENCE, REPLACEMENTS, Server, Target, replace_file};
 
 fn run(arguments: &[&str]) -> Output {
     let directory = tempfile::tempdir().expect("a directory for the test");
@@ -24,7 +24,7 @@ fn exit_codes_and_texts_are_those_of_prometheus() {
     for (arguments, code, text) in [
         (
             &["--no-such-flag"][..],
-            2,
+            1,
             "Error parsing command line arguments: unknown long flag '--no-such-flag'",
         ),
         (
@@ -32,21 +32,49 @@ fn exit_codes_and_texts_are_those_of_prometheus() {
             2,
             "Error parsing command line arguments: not a valid duration string: \"x\"",
         ),
+        (&["extra"], 1, "Error parsing command line arguments: unexpected extra"),
+        (&["--query.timeout"], 1, "expected argument for flag '--query.timeout'"),
+        (&["--config.file=a", "--config.file=b"], 2, "flag 'config.file' cannot be repeated"),
         (&["--config.file=missing.yml"], 2, "err=\"open missing.yml: no such file or directory\""),
         (&["--agent", "--query.timeout=1m"], 3, "The following flag(s) can not be used in agent mode:"),
         (&["--web.external-url='x"], 2, "URL must not begin or end with quotes"),
-        (&["--agent"], 1, "not supported yet: --agent"),
+        (&["--agent"], 2, "err=\"open prometheus.yml: no such file or directory\""),
     ] {
         let (got, stderr) = code_and_stderr(arguments);
         assert!(got == Some(code) && stderr.contains(text), "{arguments:?}: {got:?}\n{stderr}");
     }
 }
 
+/// `testdata/flags/empty.tsv`: the flag, Prometheus' exit code, and the text of its error.
+#[test]
+fn flags_without_a_value_end_the_start_as_in_prometheus() {
+    let recorded = include_str!("../../../../testdata/flags/empty.tsv");
+    let (mut rows, mut wrong) = (0, Vec::new());
+    for line in recorded.lines().filter(|line| !line.starts_with('#')) {
+        let [flag, code, text] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("three columns: {line}")
+        };
+        let file = ["--config.file=none.yml"].into_iter().filter(|_| !flag.starts_with("--config.file"));
+        let arguments: Vec<&str> = [flag].into_iter().chain(file).collect();
+        let (found, stderr) = code_and_stderr(&arguments);
+        rows += 1;
+        if found != code.parse().ok() || !stderr.contains(text) {
+            wrong.push(format!("{flag}: {found:?} {stderr}  instead of {code} {text}"));
+        }
+    }
+    assert!(rows > 100, "{rows} rows");
+    assert!(wrong.is_empty(), "{} of {rows}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
 #[test]
 fn a_wrong_flag_prints_one_line_that_names_the_right_one() {
-    for (argument, meant) in
-        [("--storage.tsdb.pth=x", "'--storage.tsdb.path'"), ("chekc", "the command 'check'")]
-    {
+    for (argument, meant) in [
+        ("--storage.tsdb.pth=x", "'--storage.tsdb.path'"),
+        ("--storage-path=x", "'--storage.tsdb.path'"),
+        ("chekc", "the command 'check'"),
+        ("my.yml", "'--config.file=my.yml'"),
+        ("-v", "'--version'"),
+    ] {
         let output = run(&[argument]);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.stdout.len(), stderr.lines().count()), (0, 1), "{stderr}");
@@ -283,126 +311,39 @@ fn bad_blocks_are_reported_in_the_log() {
     server.await_query("fixture", |result| result.get(0).map(|_| ()));
 }
 
-/// One invalid part each: the addition to the configuration, and the text in the log.
-const BAD_SCRAPING: &[(&str, &str)] = &[
-    (
-        "- {job_name: b1, scheme: https, static_configs: [{targets: [x]}], tls_config: {ca_file: nope.pem}}",
-        "error creating HTTP client: unable to read CA cert: unable to read file nope.pem",
-    ),
-    (
-        "- {job_name: b2, scheme: https, static_configs: [{targets: [x]}], tls_config: {cert_file: p.yml, key_file: p.yml}}",
-        "unable to use specified client cert (file p.yml) & key (file p.yml)",
-    ),
-    (
-        "- {job_name: b3, static_configs: [{targets: [x]}], proxy_url: 'http://127.0.0.1:1', tls_config: {key_file: nope.pem, cert_file: p.yml}}",
-        "unable to read specified client key: unable to read file nope.pem",
-    ),
-    (
-        "- {job_name: b4, http_sd_configs: [{url: 'http://127.0.0.1:1/', tls_config: {ca_file: nope.pem}}]}",
-        "Cannot create service discovery",
-    ),
-];
-
-#[test]
-fn one_bad_part_never_stops_the_others() {
-    let directory = tempfile::tempdir().expect("a directory for the test");
-    let target = Target::start(|_| "good 1\n".to_owned());
-    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("written");
-    let rules = |name: &str| {
-        write(
-            "r.yml",
-            &format!("groups: [{{name: g, interval: 1s, rules: [{{record: {name}, expr: good}}]}}]"),
-        );
-    };
-    let config = |more: &str| {
-        let bad: Vec<&str> = BAD_SCRAPING.iter().map(|(job, _)| *job).collect();
-        let good = format!(
-            "{{job_name: good, scrape_interval: 1s, static_configs: [{{targets: ['{}']}}]}}",
-            target.address
-        );
-        write(
-            "p.yml",
-            &format!("rule_files: [r.yml]\nscrape_configs:\n{}\n- {good}\n{more}\n", bad.join("\n")),
-        );
-    };
-    rules("first");
-    config("");
-    let server = Server::start(directory.path(), &["--config.file=p.yml", "--web.enable-lifecycle"]);
-    for (_, told) in BAD_SCRAPING {
-        server.wait_for_any_line(told);
-    }
-    let recorded = |name: &str| {
-        server.await_query(name, |result| (!result.as_array().expect("a vector").is_empty()).then_some(()));
-    };
-    recorded("first");
-    // On reload, the answer names the invalid part; the new rules are applied all the same.
-    rules("second");
-    config(
-        "alerting: {alertmanagers: [{static_configs: [{targets: [x]}], tls_config: {ca_file: nope.pem}}]}",
-    );
-    let (status, text) = server.request("POST", "/-/reload", "", b"").expect("answered");
-    assert_eq!(status, 500);
-    let part = "notify: alertmanagers[0]: unable to read CA cert: unable to read file nope.pem";
-    assert!(text.contains(part), "{text}");
-    recorded("second");
-    // A bad rule file keeps the old rules, and affects nothing else.
-    write("r.yml", "groups: [{name: g, rules: [{record: third, expr: 'rate('}]}]");
-    config("global: {external_labels: {reloaded: 'yes'}}");
-    let (status, text) = server.request("POST", "/-/reload", "", b"").expect("answered");
-    assert!(status == 500 && text.contains("r.yml"), "{status} {text}");
-    let (_, shown) = server.get("/api/v1/status/config");
-    assert!(shown.contains("reloaded"), "{shown}");
-    recorded("second");
-    // Once everything is corrected, the reload succeeds.
-    rules("third");
-    write("p.yml", "rule_files: [r.yml]\n");
-    let (status, text) = server.request("POST", "/-/reload", "", b"").expect("answered");
-    assert_eq!((status, text.as_str()), (200, ""));
-}
-
 #[test]
 fn files_of_equal_size_and_time_are_reloaded_however_they_are_replaced() {
     let directory = tempfile::tempdir().expect("a directory for the test");
-    let path = |name: &str| directory.path().join(name);
-    let rules = |name: &str| {
-        format!("groups: [{{name: g, interval: 1s, rules: [{{record: {name}, expr: vector(1)}}]}}]")
+    let rules = |n: usize| {
+        format!("groups: [{{name: g, interval: 1s, rules: [{{record: rule_{n}, expr: vector(1)}}]}}]")
     };
-    let settle = |name: &str| {
-        let file = std::fs::File::options().write(true).open(path(name)).expect("it is there");
-        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
-        file.set_modified(time).expect("its time is set");
+    let scrapes =
+        |n: usize| format!("scrape_configs: [{{job_name: job_{n}, static_configs: [{{targets: ['x:1']}}]}}]");
+    let server = {
+        std::fs::write(directory.path().join("p.yml"), "rule_files: [r.yml]\nscrape_config_files: [s.yml]\n")
+            .expect("written");
+        replace_file(directory.path(), "r.yml", "in place", &rules(0));
+        replace_file(directory.path(), "s.yml", "in place", &scrapes(0));
+        let reload = ["--enable-feature=auto-reload-config", "--config.auto-reload-interval=1s"];
+        Server::start(directory.path(), &["--config.file=p.yml", reload[0], reload[1]])
     };
-    std::fs::write(path("p.yml"), "rule_files: [r.yml]\n").expect("written");
-    std::fs::write(path("r.yml"), rules("rule_0")).expect("written");
-    settle("r.yml");
-    let arguments =
-        ["--config.file=p.yml", "--enable-feature=auto-reload-config", "--config.auto-reload-interval=1s"];
-    let server = Server::start(directory.path(), &arguments);
-    let recorded = |name: &str| {
-        server.await_query(name, |result| (!result.as_array().expect("a vector").is_empty()).then_some(()));
-    };
-    recorded("rule_0");
-    // In place.
-    std::fs::write(path("r.yml"), rules("rule_1")).expect("written");
-    settle("r.yml");
-    recorded("rule_1");
-    // By rename.
-    std::fs::write(path("new"), rules("rule_2")).expect("written");
-    settle("new");
-    std::fs::rename(path("new"), path("r.yml")).expect("renamed");
-    recorded("rule_2");
-    // As in Kubernetes: the file is a link into a directory that is itself a link, and the latter is
-    // exchanged.
-    std::fs::remove_file(path("r.yml")).expect("removed");
-    for (version, name) in [("v3", "rule_3"), ("v4", "rule_4")] {
-        std::fs::create_dir(path(version)).expect("made");
-        std::fs::write(path(version).join("r.yml"), rules(name)).expect("written");
-        settle(&format!("{version}/r.yml"));
-        std::os::unix::fs::symlink(version, path("link")).expect("linked");
-        std::fs::rename(path("link"), path("mounted")).expect("renamed");
-        if version == "v3" {
-            std::os::unix::fs::symlink("mounted/r.yml", path("r.yml")).expect("linked");
+    let await_version = |n: usize| {
+        let name = format!("rule_{n}");
+        server.await_query(&name, |result| (!result.as_array().expect("a vector").is_empty()).then_some(()));
+        let job = format!("\"scrapePool\":\"job_{n}\"");
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !server.get("/api/v1/targets").1.contains(&job) {
+            assert!(std::time::Instant::now() < deadline, "no {job} in\n{}", server.log());
+            std::thread::yield_now();
         }
-        recorded(name);
+    };
+    await_version(0);
+    for (n, way) in REPLACEMENTS.into_iter().enumerate() {
+        // One of the two after the other, so that either is noticed by itself.
+        replace_file(directory.path(), "r.yml", way, &rules(n + 1));
+        let name = format!("rule_{}", n + 1);
+        server.await_query(&name, |result| (!result.as_array().expect("a vector").is_empty()).then_some(()));
+        replace_file(directory.path(), "s.yml", way, &scrapes(n + 1));
+        await_version(n + 1);
     }
 }

@@ -337,7 +337,7 @@ fn check(kind: Kind, value: &str) -> Result<(), String> {
         }
         Kind::Url => Ok(()),
         Kind::File | Kind::Files => check_file(value),
-        Kind::Output => std::fs::File::create(value).map(|_| ()).map_err(|error| open_error(value, &error)),
+        Kind::Output => can_be_written(value).map_err(|error| open_error(value, &error)),
         Kind::Word(words) if words.contains(&value) => Ok(()),
         Kind::Word(words) => Err(format!("enum value must be one of {}, got '{value}'", words.join(","))),
     }
@@ -385,5 +385,18 @@ pub fn go_io_error(error: &std::io::Error) -> String {
         ErrorKind::IsADirectory => "is a directory".into(),
         ErrorKind::NotADirectory => "not a directory".into(),
         _ => error.to_string(),
+    }
+}
+/// Whether a file can be written, or created. It is left as it is, since the rest of the arguments may be refused.
+fn can_be_written(file: &str) -> std::io::Result<()> {
+    match std::fs::OpenOptions::new().write(true).open(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let directory = std::path::Path::new(file).parent().filter(|path| !path.as_os_str().is_empty());
+            match directory.map_or(Ok(true), |path| std::fs::metadata(path).map(|meta| meta.is_dir())) {
+                Ok(true) => Ok(()),
+                _ => Err(error),
+            }
+        }
+        opened => opened.map(drop),
     }
 }

@@ -59,13 +59,14 @@ fn write(out: &str, file: &str, metrics: usize, scrapes: usize) -> Result<()> {
     } else {
         PathBuf::from(out)
     };
+    // Before anything is removed or created: the file may not be there.
+    let (series, _) = timed("readData", || read_series(file, metrics))?;
     if out.exists() {
         std::fs::remove_dir_all(&out).with_context(|| format!("remove {}", out.display()))?;
     }
     std::fs::create_dir_all(&out).with_context(|| format!("mkdir {}", out.display()))?;
     let db =
         Db::open(&out.join("storage"), Options::default(), super::disk(), &Registry::new(), &mut |_| {})?;
-    let (series, _) = timed("readData", || read_series(file, metrics))?;
     let (total, took) = timed("ingestScrapes", || ingest(&db, &series, scrapes))?;
     say(&format!(" > total samples: {total}"))?;
     say(&format!(" > samples/sec: {}", format_g(total as f64 / took.as_secs_f64())))?;

@@ -65,9 +65,9 @@ fn from_open_metrics(args: &Args, out: &mut dyn Write) -> Result<()> {
     let labels: Vec<(&str, &str)> = args.pairs(LABEL).into_iter().collect();
     super::stat(Path::new(input))?;
     let body = std::fs::read(input).map_err(|error| anyhow::anyhow!(open_error(input, &error)))?;
-    std::fs::create_dir_all(dir).context("create output dir")?;
     let printing = Printing { human: args.has(HUMAN_READABLE), quiet: args.has(QUIET), titles: true };
     let range = time_range(&body).context("getting min and max timestamp")?;
+    std::fs::create_dir_all(dir).context("create output dir")?;
     create(&body, range, block_duration_ms(args), &labels, dir, printing, out).context("block creation")
 }
 

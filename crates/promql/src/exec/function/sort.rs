@@ -127,7 +127,8 @@ fn order_of_floats(a: f64, b: f64, compare: fn(f64, f64) -> Ordering) -> Orderin
 
 /// By the values of these labels in natural order, then by all labels.
 fn order_of_labels(a: &LabelSet, b: &LabelSet, names: &[&str], descending: bool) -> Ordering {
-    let differing = names.iter().map(|name| natural(a.value(name), b.value(name))).find(|order| order.is_ne());
+    let differing =
+        names.iter().map(|name| natural(a.value(name), b.value(name))).find(|order| order.is_ne());
     let order = differing.unwrap_or_else(|| a.cmp(b));
     if descending { order.reverse() } else { order }
 }
@@ -207,7 +208,22 @@ mod tests {
 
     #[test]
     fn both_orders_are_total() {
-        let texts = ["", "0", "00", "1", "01", "001", "10", "a", "a1", "a01", "1a", "99999999999999999999", "é", "-1"];
+        let texts = [
+            "",
+            "0",
+            "00",
+            "1",
+            "01",
+            "001",
+            "10",
+            "a",
+            "a1",
+            "a01",
+            "1a",
+            "99999999999999999999",
+            "é",
+            "-1",
+        ];
         assert_total_order(&texts, |a, b| natural(a, b));
         let sets: Vec<LabelSet> = texts
             .iter()
