@@ -7,9 +7,10 @@
 //! A request says who speaks and what is new; an empty one, twice a second, says that somebody is there. After every failure the
 //! next request has the whole state, so nothing that was dropped is missed. What the engines make of it is in `engine::pair`.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use ferula_go::sync::MutexExt;
 use ferula_http_client::header::CONTENT_TYPE;
 use ferula_http_client::{Bytes, HeaderValue, HttpClient, Method, Request};
 use ferula_model::UnixNanos;
@@ -63,8 +64,7 @@ impl Alertmanager {
                 () = self.pair_changed.notified(), if knows_all => {}
                 () = link.clock.sleep(BEAT) => {}
             }
-            let mut messages =
-                std::mem::take(&mut *self.pair_outbox.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut messages = std::mem::take(&mut *self.pair_outbox.locked());
             if !knows_all {
                 messages = self.read(|engine, _| engine.pair_state());
             }

@@ -5,9 +5,10 @@
 //! attempt has its own task, so a slow receiver delays no other.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use ferula_go::sync::MutexExt;
 use ferula_model::UnixNanos;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_telemetry::{Counter, Gauge, Registry, Summary, error, info, warn};
@@ -191,7 +192,7 @@ impl Alertmanager {
     }
 
     fn engine(&self) -> MutexGuard<'_, Engine> {
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+        self.engine.locked()
     }
 
     /// The current time.
@@ -210,11 +211,11 @@ impl Alertmanager {
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.locked()
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+        self.journal.locked()
     }
 
     /// Changes the engine. When this returns, the change is on disk, or the disk has failed.
@@ -235,7 +236,7 @@ impl Alertmanager {
     fn note_changes(&self, engine: &mut Engine) -> Option<u64> {
         let messages = engine.take_pair_messages();
         if !messages.is_empty() {
-            self.pair_outbox.lock().unwrap_or_else(PoisonError::into_inner).extend(messages);
+            self.pair_outbox.locked().extend(messages);
             self.pair_changed.notify_one();
         }
         let (records, history) = (engine.take_records(), engine.take_history());
@@ -278,7 +279,7 @@ impl Alertmanager {
             }
         }
         let elapsed = self.clock.elapsed();
-        let mut last = self.last_rewrite.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last_rewrite.locked();
         if elapsed.saturating_sub(*last) >= REWRITE_PAUSE {
             *last = elapsed;
             self.rewrite(&mut journal);

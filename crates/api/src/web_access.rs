@@ -14,7 +14,7 @@ mod tls;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use axum::body::Body;
@@ -22,6 +22,7 @@ use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_
 use axum::http::{Response, StatusCode};
 use ferula_config::ConfigError;
 use ferula_config::web::WebConfig;
+use ferula_go::sync::MutexExt;
 use ferula_telemetry::error;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -147,7 +148,7 @@ impl WebAccess {
     }
 
     fn current(&self) -> Arc<Current> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.locked();
         if !current.is_fresh() {
             match Current::load(&self.path) {
                 Ok(loaded) => *current = Arc::new(loaded),
@@ -215,7 +216,7 @@ impl WebAccess {
             context.update(part);
         }
         let tag = context.sign().as_ref().to_vec();
-        let remembered = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let remembered = || self.remembered.locked();
         if let Some(right) = remembered().get(&tag) {
             return *right;
         }

@@ -1,10 +1,11 @@
 //! Runs providers for jobs and distributes their groups. The manager knows no mechanism by name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ferula_config::discovery::DiscoveryConfigs;
+use ferula_go::sync::MutexExt;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_telemetry::Registry;
 use tokio::sync::{Notify, watch};
@@ -230,7 +231,7 @@ async fn supervise(run: Run, stop: Shutdown, mechanism: &'static str, job: Arc<s
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 
     fn publish(&self) {

@@ -12,9 +12,10 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ferula_config::discovery::DiscoveryConfigs;
+use ferula_go::sync::MutexExt;
 use ferula_runtime::SharedClock;
 use ferula_telemetry::Registry;
 
@@ -78,7 +79,7 @@ pub(crate) struct Shared(Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>
 
 impl Shared {
     pub(crate) fn get<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.locked();
         let value = all.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
         value.clone().downcast().expect("the key is the type of the value")
     }

@@ -1,11 +1,12 @@
 //! Remote storage: destinations that receive copies of the stored samples, and sources that queries also read.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_api::TargetSource;
 use ferula_config::Config;
+use ferula_go::sync::MutexExt;
 use ferula_model::{MetricMetadata, Timestamp};
 use ferula_remote::send::{ApplyError, Foundation, MetadataSource, WriteManager};
 use ferula_remote::source::{ReadSources, SourcesError};
@@ -25,7 +26,7 @@ impl MetadataSource for TargetMetadata {
         let mut seen = BTreeSet::new();
         for target in pools.iter().flat_map(|pool| &pool.active) {
             let Some(cache) = target.metadata() else { continue };
-            let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+            let cache = cache.locked();
             for (family, metadata) in cache.list() {
                 if seen.insert((
                     family.clone(),

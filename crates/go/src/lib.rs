@@ -23,6 +23,7 @@ pub mod path;
 pub mod protobuf;
 pub mod quote;
 pub mod regexp;
+pub mod sync;
 pub mod unicode;
 pub mod url;
 

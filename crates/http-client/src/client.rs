@@ -6,9 +6,10 @@
 //!            └──────────────────────────── redirect, up to ten times ◀──────────────────────┘
 //! ```
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use ferula_config::http_client::{HttpClientConfig, TlsConfig};
+use ferula_go::sync::MutexExt;
 use ferula_go::url::percent_encode;
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, LOCATION, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{Method, Uri};
@@ -347,7 +348,7 @@ impl HttpClients {
     /// # Errors
     /// See [`HttpClient::new`].
     pub fn get(&self, config: &HttpClientConfig, user_agent: &'static str) -> Result<HttpClient, SetupError> {
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.0.locked();
         clients.retain(|(_, client)| client.strong_count() > 0);
         let known =
             clients.iter().find(|(known, _)| known == config).and_then(|(_, client)| client.upgrade());

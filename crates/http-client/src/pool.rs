@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use ferula_go::sync::MutexExt;
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
 use tokio::time::Instant;
@@ -92,7 +93,7 @@ impl Idle {
 
 impl Pool {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.locked()
     }
 
     /// Drops all connections; those in use are closed after their answer.

@@ -6,10 +6,11 @@
 
 mod verify;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ferula_config::http_client::TlsConfig;
+use ferula_go::sync::MutexExt;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, SupportedProtocolVersion};
@@ -114,12 +115,12 @@ impl Tls {
             return Ok(false);
         }
         let loaded = Arc::new(self.load(texts)?);
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = loaded;
+        *self.current.locked() = loaded;
         Ok(true)
     }
 
     fn current(&self) -> Arc<Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.locked().clone()
     }
 
     fn load(&self, texts: Texts) -> Result<Current, SetupError> {

@@ -5,10 +5,11 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use ferula_go::sync::MutexExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Maximum size of an answer's headers, as in Go.
@@ -33,7 +34,7 @@ impl Wire {
     /// Clears the record at the start of a request.
     pub fn begin(&self) {
         self.answer_bytes.store(0, Ordering::Release);
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.first.locked().clear();
     }
 
     /// Whether any byte has arrived since then.
@@ -43,14 +44,14 @@ impl Wire {
 
     /// The first bytes received.
     pub fn first(&self) -> Vec<u8> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.first.locked().clone()
     }
 
     fn note(&self, bytes: &[u8]) {
         let before = self.answer_bytes.fetch_add(bytes.len(), Ordering::AcqRel);
         if before < KEPT_BYTES {
             let kept = &bytes[..bytes.len().min(KEPT_BYTES - before)];
-            self.first.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(kept);
+            self.first.locked().extend_from_slice(kept);
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Tracks the current Alertmanagers and routes every alert to each of them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ferula_config::Config;
 use ferula_config::alerting::AlertmanagerConfig;
 use ferula_config::discovery::DiscoveryConfigs;
 use ferula_discovery::TargetSets;
+use ferula_go::sync::MutexExt;
 use ferula_http_client::{HttpClient, SetupError};
 use ferula_model::relabel::{Rule, process};
 use ferula_model::{Alert, AlertSink, LabelSet};
@@ -281,7 +282,7 @@ fn relabelled(
 
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 
     fn count(&self, state: &State) {

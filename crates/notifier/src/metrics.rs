@@ -1,8 +1,9 @@
 //! The notifier's own metrics, with Prometheus' names.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use ferula_go::sync::MutexExt;
 use ferula_telemetry::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Registry, Summary, SummaryVec,
 };
@@ -100,7 +101,7 @@ impl Metrics {
     }
 
     fn users(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+        self.users.locked()
     }
 }
 

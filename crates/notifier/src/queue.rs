@@ -1,8 +1,9 @@
 //! Alerts waiting for one Alertmanager.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use ferula_go::sync::MutexExt;
 use ferula_model::{Alert, LabelSet};
 use std::collections::HashMap;
 
@@ -30,7 +31,7 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 
     pub fn len(&self) -> usize {

@@ -1,9 +1,10 @@
 //! Requests into the store: one request, one commit.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use ferula_config::tracing::OtlpConfig;
+use ferula_go::sync::MutexExt;
 use ferula_model::Timestamp;
 use ferula_storage::{
     AppendError, Appendable, Appender, CommitError, Durability, HistogramSample, Lease, OutOfMemory,
@@ -163,8 +164,7 @@ impl Receiver {
             left_out: None,
             first_warning: None,
         };
-        let mut deltas =
-            self.deltas.as_ref().map(|deltas| deltas.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut deltas = self.deltas.as_ref().map(|deltas| deltas.locked());
         if let Some(deltas) = &mut deltas {
             deltas.advance(elapsed);
         }

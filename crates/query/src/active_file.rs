@@ -8,8 +8,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use ferula_go::sync::MutexExt;
 use ferula_telemetry::{error, info};
 
 const SLOT_BYTES: usize = 1000;
@@ -44,7 +45,7 @@ impl ActiveFile {
 
     /// Records a query. Returns `None` when every slot is taken, which the caller's own limit prevents.
     pub(crate) fn insert(&self, query: &str, unix_seconds: i64) -> Option<ActiveSlot<'_>> {
-        let slot = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        let slot = self.free.locked().pop()?;
         self.write(slot, &slot_bytes(query, unix_seconds));
         Some(ActiveSlot { file: self, slot })
     }
@@ -59,7 +60,7 @@ impl ActiveFile {
 impl Drop for ActiveSlot<'_> {
     fn drop(&mut self) {
         self.file.write(self.slot, &[0; SLOT_BYTES]);
-        self.file.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.slot);
+        self.file.free.locked().push(self.slot);
     }
 }
 

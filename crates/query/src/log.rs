@@ -2,8 +2,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use ferula_go::sync::MutexExt;
 use ferula_model::UnixNanos;
 use serde_json::{Map, Value, json};
 
@@ -30,7 +31,7 @@ impl QueryLog {
         let mut text = line.to_json().to_string();
         text.push('\n');
         // One write per line, so that lines of concurrent queries do not mix.
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(text.as_bytes())
+        self.file.locked().write_all(text.as_bytes())
     }
 }
 

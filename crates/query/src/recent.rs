@@ -4,8 +4,10 @@
 //! together are bounded as well.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use ferula_go::sync::MutexExt;
 
 use crate::request::QueryRequest;
 
@@ -87,7 +89,7 @@ impl RecentQueries {
             return;
         }
         let query = &query[..query.floor_char_boundary(ONE_TEXT_BYTES_MAX)];
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.locked();
         let query = state.intern(query);
         state.records.push_back(Record { query, range_seconds, ended, took, memory_bytes });
         while state.records.len() > RECORDS_MAX || state.text_bytes > TEXT_BYTES_MAX {
@@ -98,7 +100,7 @@ impl RecentQueries {
     /// The lists of queries that ended within `lifetime`.
     pub(crate) fn top(&self, count_max: usize, lifetime: Duration, now: Duration) -> TopQueries {
         let mut sums: HashMap<(Arc<str>, u64), TopQuery> = HashMap::new();
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.0.locked();
         for record in state.records.iter().filter(|record| now.saturating_sub(record.ended) <= lifetime) {
             let sum = sums.entry((record.query.clone(), record.range_seconds)).or_insert_with(|| TopQuery {
                 query: record.query.clone(),

@@ -1,9 +1,10 @@
 //! The running queries, so that users can list and stop them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use ferula_go::sync::MutexExt;
 use ferula_model::UnixNanos;
 use ferula_promql::{QueryControl, StopReason};
 
@@ -46,7 +47,7 @@ pub(crate) struct Listed {
 
 impl RunningQueries {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.locked()
     }
 
     pub(crate) fn insert(

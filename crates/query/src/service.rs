@@ -1,8 +1,9 @@
 //! One query from request to outcome.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use ferula_go::sync::RwLockExt;
 use ferula_model::UnixNanos;
 use ferula_promql::{Engine, QueryControl, QueryError, QueryOutcome, StopReason};
 use ferula_promql_syntax::Expr;
@@ -86,17 +87,17 @@ impl QueryService {
 
     /// The engine as currently configured.
     pub fn engine(&self) -> Engine {
-        self.engine.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.engine.read_locked().clone()
     }
 
     /// Replaces the engine for queries that start from now on.
     pub fn set_engine(&self, engine: Engine) {
-        *self.engine.write().unwrap_or_else(PoisonError::into_inner) = engine;
+        *self.engine.write_locked() = engine;
     }
 
     /// Opens, changes or (with "") closes the query log. If the new file cannot be opened, the old log continues.
     pub fn set_log(&self, path: &str) -> std::io::Result<()> {
-        let mut log = self.log.write().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.log.write_locked();
         if log.as_ref().map_or("", |log| log.path()) != path {
             *log = if path.is_empty() { None } else { Some(Arc::new(QueryLog::open(path)?)) };
         }
@@ -200,7 +201,7 @@ impl QueryService {
         let (took, memory) = (completed.total_time, stats.memory_peak_bytes);
         self.recent.insert(&completed.request, took, memory, self.clock.elapsed());
         self.metrics.time_phases(stats, matches!(completed.request.time, EvaluationTime::Range(_)));
-        let Some(log) = self.log.read().unwrap_or_else(PoisonError::into_inner).clone() else { return };
+        let Some(log) = self.log.read_locked().clone() else { return };
         let line = LogLine { now: UnixNanos(self.clock.unix_nanos()), completed };
         if let Err(err) = log.write(&line) {
             self.metrics.log_failures.inc();

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use ferula_go::sync::MutexExt;
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{Alert, LabelSet, LabelSetBuilder, UnixNanos};
 use ferula_promql::{InstantSample, SampleValue};
@@ -90,7 +91,7 @@ impl Alerting {
     }
 
     pub fn active(&self) -> MutexGuard<'_, BTreeMap<LabelSet, Active>> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+        self.active.locked()
     }
 
     pub fn set_restored(&self) {

@@ -23,11 +23,12 @@ mod recorded;
 mod replay;
 mod report;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::group::Group;
 use evaluate::Evaluator;
+use ferula_go::sync::MutexExt;
 use moments::Moments;
 use replay::Replay;
 
@@ -57,7 +58,7 @@ pub fn run(groups: &[Group], options: &Options<'_>) -> Vec<GroupReport> {
             let job = next_report(&groups[*group], *rule, moments[*group], options, &counts);
             counts.rules_done.fetch_add(1, Ordering::Relaxed);
             let place = groups[..*group].iter().map(|group| group.rules.len()).sum::<usize>() + rule;
-            reports.lock().unwrap_or_else(PoisonError::into_inner).push((place, job));
+            reports.locked().push((place, job));
         }
     };
     std::thread::scope(|scope| {
@@ -67,7 +68,7 @@ pub fn run(groups: &[Group], options: &Options<'_>) -> Vec<GroupReport> {
         work();
     });
     (options.progress)(counts.now());
-    let mut reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut reports = reports.into_unlocked();
     reports.sort_by_key(|(place, _)| *place);
     by_group(groups, reports)
 }

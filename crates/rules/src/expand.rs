@@ -1,9 +1,10 @@
 //! Templates of alerting rules: parsed once when a rule is loaded, executed for every element.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use ferula_config::rules::TemplateFault;
+use ferula_go::sync::MutexExt;
 use ferula_model::duration::parse_millis;
 use ferula_model::{Timestamp, UnixNanos};
 use ferula_promql::{InstantSample, SampleValue};
@@ -164,11 +165,11 @@ fn query_function(context: &GroupContext, at: Timestamp, origin: RuleOrigin<'_>)
     let (query, parser) = (context.query.clone(), context.parser);
     let (file, group) = (origin.file.to_owned(), origin.group.to_owned());
     Arc::new(move |text| {
-        if let Some(answer) = answers.lock().unwrap_or_else(PoisonError::into_inner).get(text) {
+        if let Some(answer) = answers.locked().get(text) {
             return answer.clone();
         }
         let answer = ask(&*query, &parser, at, &RuleOrigin { file: &file, group: &group, query: text });
-        answers.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned(), answer.clone());
+        answers.locked().insert(text.to_owned(), answer.clone());
         answer
     })
 }

@@ -1,22 +1,25 @@
-//! A group: rules that are evaluated together on a schedule, and the handling of their results.
+//! A group: rules that are evaluated together on a schedule.
+//!
+//! Here: when and in which order rules run, their alerts, and what the API shows. Elsewhere: writing their results
+//! (`store`), taking over from the group before a reload (`reload`).
 
-use std::collections::HashSet;
+mod reload;
+mod store;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
 use ferula_config::rules::RuleGroup;
+use ferula_go::sync::{MutexExt, RwLockExt};
 use ferula_go::url::query_escape;
 use ferula_model::labels::prometheus_hash;
-use ferula_model::value::STALE_NAN;
 use ferula_model::{LabelSet, UnixNanos};
-use ferula_promql::{InstantSample, SampleValue};
+use ferula_promql::InstantSample;
 use ferula_promql_syntax::{ParseErrors, parse};
-use ferula_storage::{AppendError, Appender, Durability};
-use ferula_telemetry::{debug, warn};
+use ferula_telemetry::warn;
 
 use crate::alerting::Sending;
-use crate::append::append;
 use crate::context::GroupContext;
 use crate::expand::Expander;
 use crate::query::RuleOrigin;
@@ -124,15 +127,15 @@ impl Group {
     }
 
     pub(crate) fn context(&self) -> Arc<GroupContext> {
-        self.context.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.context.read_locked().clone()
     }
 
     pub(crate) fn set_context(&self, context: Arc<GroupContext>) {
-        *self.context.write().unwrap_or_else(PoisonError::into_inner) = context;
+        *self.context.write_locked() = context;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 
     /// Makes the running evaluation end before its next rule.
@@ -311,167 +314,8 @@ impl Group {
         }
     }
 
-    /// Stores a rule's result, and ends the series that only the previous result had, in one commit.
-    fn store(
-        &self,
-        context: &GroupContext,
-        rule: &Rule,
-        results: Results,
-        at: UnixNanos,
-    ) -> Result<(), RuleError> {
-        let mut appender = context.storage.appender();
-        let mut refused = None;
-        let mut told = false;
-        let mut refuse = |labels: &LabelSet, error: AppendError| {
-            // At a series limit, all new series are refused for the same reason: one log line is enough.
-            if !(is_order_error(&error) || told && error.is_limit()) {
-                told = true;
-                let (file, group, name) = (&self.file, &self.name, &rule.name);
-                let text = "Rule evaluation result discarded";
-                warn!(text, file = file, group = group, name = name, err = error, sample = labels);
-            }
-            refused = Some(RuleError::Append(error));
-        };
-        // Written before a reload, when the rule was of the other kind.
-        let before: HashSet<LabelSet> = rule.written().clone();
-        let (mut written, mut accepted) = (HashSet::new(), Vec::new());
-        let gone: Vec<LabelSet> = match results {
-            Results::Alerts(samples) => {
-                append(&mut *appender, &samples, |sample, outcome| match outcome {
-                    Ok(()) => drop(written.insert(sample.labels.clone())),
-                    Err(error) => refuse(&sample.labels, error),
-                });
-                before.difference(&written).cloned().collect()
-            }
-            Results::Recorded(results) => {
-                let mut cache = rule.recorded();
-                accepted = cache.append(&mut *appender, results, refuse);
-                before.into_iter().chain(cache.gone(&accepted)).collect()
-            }
-        };
-        if let Some(error) = &refused {
-            debug!("Some results were discarded", group = self.name, name = rule.name, err = error);
-        }
-        self.append_stale(&mut *appender, &gone, at);
-        if let Err(error) = appender.commit(Durability::Written) {
-            let error = RuleError::Commit(error);
-            context.metrics.evaluation_failures.with(&[&self.key()]).inc();
-            self.warn("Rule sample appending failed", rule, &error);
-            return Err(error);
-        }
-        *rule.written() = written;
-        rule.recorded().stored(&accepted);
-        refused.map_or(Ok(()), Err)
-    }
-
-    fn append_stale(&self, appender: &mut dyn Appender, series: &[LabelSet], at: UnixNanos) {
-        let timestamp_ms = at.minus(self.effective_query_offset()).timestamp().millis();
-        let marker = |labels: &LabelSet| InstantSample {
-            labels: labels.clone(),
-            timestamp_ms,
-            value: SampleValue::Float(STALE_NAN),
-        };
-        let markers: Vec<InstantSample> = series.iter().map(marker).collect();
-        append(appender, &markers, |sample, outcome| {
-            // Another rule may write the same series by now; then it does not end.
-            if let Err(error) = outcome
-                && !is_order_error(&error)
-            {
-                warn!("Adding stale sample failed", group = self.name, sample = sample.labels, err = error);
-            }
-        });
-    }
-
-    /// Ends the series of removed rules.
-    pub(crate) fn end_stale_series(&self, at: UnixNanos) {
-        let series = self.state().stale.clone();
-        if series.is_empty() {
-            return;
-        }
-        let context = self.context();
-        let mut appender = context.storage.appender();
-        self.append_stale(&mut *appender, &series, at);
-        match appender.commit(Durability::Written) {
-            Ok(()) => self.state().stale.clear(),
-            Err(error) => {
-                warn!(
-                    "Stale sample appending for previous configuration failed",
-                    group = self.name,
-                    err = error
-                );
-            }
-        }
-    }
-
-    /// Marks all series that the group has written to be ended.
-    pub(crate) fn abandon_series(&self) {
-        let mut state = self.state();
-        for rule in &self.rules {
-            state.stale.extend(rule.take_written());
-        }
-    }
-
-    /// Takes over the state of the group that had this name before a reload. Rules are matched by name and
-    /// labels; among identical ones, the first takes over from the first. Returns the old rules without a
-    /// successor.
-    pub(crate) fn take_state(&self, from: &Group) -> Vec<usize> {
-        let mut old_state = from.state();
-        let mut state = self.state();
-        state.evaluation_time = old_state.evaluation_time;
-        state.last_evaluation = old_state.last_evaluation;
-        state.stale = std::mem::take(&mut old_state.stale);
-        let mut left: Vec<usize> = (0..from.rules.len()).collect();
-        for rule in &self.rules {
-            let successor = |old: &usize| rule.is_successor_of(&from.rules[*old]);
-            // Among several matches, prefer the one with the same expression.
-            let same = |old: &usize| successor(old) && rule.query == from.rules[*old].query;
-            let at = left.iter().position(same).or_else(|| left.iter().position(successor));
-            let Some(at) = at else { continue };
-            let old = &from.rules[left.remove(at)];
-            *rule.written() = std::mem::take(&mut *old.written());
-            match &rule.alerting {
-                None => *rule.recorded() = std::mem::take(&mut *old.recorded()),
-                // A recording rule has become an alerting rule.
-                Some(_) => rule.written().extend(old.recorded().take_stored()),
-            }
-            if let (Some(new), Some(old)) = (&rule.alerting, &old.alerting) {
-                *new.active() = old.active().clone();
-            }
-        }
-        for old in &left {
-            state.stale.extend(from.rules[*old].take_written());
-        }
-        left
-    }
-
-    /// Whether one of our rules equals a rule of another group in name, labels and expression.
-    pub(crate) fn has_same_rule(&self, other: &Group, index: usize) -> bool {
-        let old = &other.rules[index];
-        self.rules.iter().any(|rule| rule.is_successor_of(old) && rule.query == old.query)
-    }
-
-    /// Takes over the alerts of a rule of another group, if one of our rules is the same and has no alerts
-    /// yet. Returns `false` otherwise. The other group ends the series of its own rule.
-    pub(crate) fn adopt_alerts(&self, from: &Group, index: usize) -> bool {
-        let old = &from.rules[index];
-        let Some(old_alerting) = &old.alerting else { return false };
-        let same = |rule: &&Rule| rule.is_successor_of(old) && rule.query == old.query;
-        let heir = self.rules.iter().filter(same).filter_map(|rule| rule.alerting.as_ref());
-        let Some(heir) = heir.into_iter().find(|alerting| alerting.active().is_empty()) else { return false };
-        *heir.active() = old_alerting.active().clone();
-        true
-    }
-
     pub(crate) fn rule_count(&self) -> usize {
         self.rules.len()
-    }
-
-    /// Whether the other group has the same rules, so that this one can be kept in its place.
-    pub(crate) fn equals(&self, other: &Group) -> bool {
-        (&self.name, &self.file, self.interval, self.limit, self.query_offset)
-            == (&other.name, &other.file, other.interval, other.limit, other.query_offset)
-            && self.rules.len() == other.rules.len()
-            && self.rules.iter().zip(&other.rules).all(|(a, b)| a.equals(b))
     }
 
     /// The state that the API shows.
@@ -519,11 +363,6 @@ impl Results {
             Results::Recorded(results) => results.len(),
         }
     }
-}
-
-/// Errors that are to be expected when two rules write the same series.
-fn is_order_error(error: &AppendError) -> bool {
-    matches!(error, AppendError::OutOfOrder | AppendError::TooOld | AppendError::DuplicateForTimestamp)
 }
 
 /// The path, below the external URL, of the table view of an expression.

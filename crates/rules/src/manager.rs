@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ferula_config::rules::{RuleFileOptions, load_rules};
+use ferula_go::sync::MutexExt;
 use ferula_model::UnixNanos;
 use ferula_model::labels::NameScheme;
 use ferula_runtime::{Clock, SharedClock, Shutdown};
@@ -96,7 +97,7 @@ impl Manager {
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.locked()
     }
 
     /// Lets groups evaluate: the storage is ready.

@@ -1,8 +1,9 @@
 //! How rules run queries: through the service that clients use as well, or with a separate engine for tests
 //! and backtests.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
+use ferula_go::sync::RwLockExt;
 use ferula_model::{LabelSet, TimeRange, Timestamp};
 use ferula_promql::{Engine, InstantSample, QueryControl, QueryOptions, QueryValue, SampleValue, StopReason};
 use ferula_promql_syntax::Expr;
@@ -99,13 +100,13 @@ impl<S: Queryable + ?Sized> EngineQuery<S> {
 
     /// Replaces the engine for subsequent queries.
     pub fn set_engine(&self, engine: Engine) {
-        *self.engine.write().unwrap_or_else(PoisonError::into_inner) = engine;
+        *self.engine.write_locked() = engine;
     }
 }
 
 impl<S: Queryable + ?Sized> RuleQuery for EngineQuery<S> {
     fn value(&self, expr: &Expr, at: Timestamp, _: &RuleOrigin<'_>) -> Result<QueryValue, RuleError> {
-        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let engine = self.engine.read_locked().clone();
         let options = QueryOptions::default();
         Ok(engine.instant_expr(&Borrowed(&*self.storage), expr, at, &options, &self.control).result?)
     }

@@ -1,10 +1,11 @@
 //! One rule with the state of its last evaluation.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use ferula_config::rules as file;
+use ferula_go::sync::MutexExt;
 use ferula_model::{LabelSet, UnixNanos};
 use ferula_promql_syntax::Expr;
 
@@ -71,15 +72,15 @@ impl Rule {
     }
 
     pub fn status(&self) -> MutexGuard<'_, Status> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+        self.status.locked()
     }
 
     pub fn written(&self) -> MutexGuard<'_, HashSet<LabelSet>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+        self.written.locked()
     }
 
     pub fn recorded(&self) -> MutexGuard<'_, SeriesCache> {
-        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recorded.locked()
     }
 
     /// Clears the list of written series and returns it.

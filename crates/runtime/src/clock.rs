@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ferula_go::sync::MutexExt;
 use ferula_model::Timestamp;
 
 /// A sleep in progress.
@@ -127,7 +128,7 @@ impl SimClock {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, SimState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.locked()
     }
 }
 

@@ -3,8 +3,9 @@
 //! Bounded twice: only the beginning of a page is kept, and only the most recent pages over all targets.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use ferula_go::sync::MutexExt;
 use ferula_model::UnixNanos;
 
 use crate::error::ScrapeError;
@@ -45,7 +46,7 @@ impl BadPages {
             body_bytes: page.body.len(),
             error: error.clone(),
         };
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = self.0.locked();
         pages.insert((job.to_owned(), url.to_owned()), kept);
         if pages.len() > PAGES_MAX
             && let Some(oldest) = pages.iter().min_by_key(|(_, page)| page.at).map(|(key, _)| key.clone())
@@ -56,13 +57,13 @@ impl BadPages {
 
     /// The last bad page of a target, even if later pages were good.
     pub fn of(&self, job: &str, url: &str) -> Option<BadPage> {
-        let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pages = self.0.locked();
         pages.get(&(job.to_owned(), url.to_owned())).cloned()
     }
 
     /// Drops the pages of a job that was removed.
     pub(crate) fn forget_job(&self, job: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _), _| of != job);
+        self.0.locked().retain(|(of, _), _| of != job);
     }
 }
 

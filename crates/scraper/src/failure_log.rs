@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use ferula_go::sync::MutexExt;
 use ferula_telemetry::logging::{Level, json_line};
 
 /// One log file, which several jobs may share.
@@ -22,7 +23,7 @@ impl FailureLog {
     /// Reopens the file, which may have been moved (log rotation).
     fn reopen(&self) -> io::Result<()> {
         let file = open_file(&self.path)?;
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+        *self.file.locked() = file;
         Ok(())
     }
 
@@ -30,7 +31,7 @@ impl FailureLog {
     pub fn write(&self, unix_nanos: i64, job: &str, target: &str, error: &str) {
         let pairs: [(&str, &dyn std::fmt::Display); 2] = [("job_name", &job), ("target", &target)];
         let line = json_line(unix_nanos, Level::Error, file!(), line!(), error, &pairs);
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.locked();
         if let Err(error) = file.write_all(line.as_bytes()) {
             ferula_telemetry::debug!("Writing the scrape failure log failed", file = self.path, err = error);
         }
@@ -54,7 +55,7 @@ impl FailureLogs {
         if path.is_empty() {
             return Ok(None);
         }
-        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logs = self.0.locked();
         if let Some(log) = logs.get(path) {
             return Ok(Some(log.clone()));
         }
@@ -65,7 +66,7 @@ impl FailureLogs {
 
     /// Reopens all files and closes those that no job uses any more.
     pub fn reopen(&self) {
-        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logs = self.0.locked();
         logs.retain(|_, log| Arc::strong_count(log) > 1);
         for log in logs.values() {
             if let Err(error) = log.reopen() {

@@ -8,10 +8,11 @@ mod resolution;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use ferula_exposition::key::{decode, decode_exemplar};
 use ferula_exposition::{Entry, ExemplarText, Format, KeyError, LabelScratch, PageError, PageParser};
+use ferula_go::sync::MutexExt;
 use ferula_model::value::is_stale;
 use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata, MetricType, SeriesRef, Timestamp};
 use ferula_storage::{AppendError, AppendOutcome, Appender, HistogramSample, SampleBatch, SampleKind};
@@ -241,7 +242,7 @@ impl<'a> Intake<'a> {
                     self.take(sample, &comments, metadata)?;
                 }
                 comment => {
-                    comments.note(&comment, &mut lock(metadata));
+                    comments.note(&comment, &mut metadata.locked());
                     self.is_family_sampled = false;
                 }
             }
@@ -282,7 +283,7 @@ impl<'a> Intake<'a> {
         // Parsing continues beyond a limit, so that the report can show how many samples there were.
         let Some(value) = self.within_limits(sample.value, &series)? else { return Ok(()) };
         if !self.is_family_sampled {
-            lock(metadata).note_sample();
+            metadata.locked().note_sample();
             self.is_family_sampled = true;
         }
         let time = own_time.unwrap_or(self.at.millis());
@@ -299,7 +300,7 @@ impl<'a> Intake<'a> {
         }
         let news = match comments.family() {
             Some(family) if job.features.metadata => {
-                self.news_of(sample.key, &series, stated, (family, lock(metadata).news_of(family)))
+                self.news_of(sample.key, &series, stated, (family, metadata.locked().news_of(family)))
             }
             _ => None,
         };
@@ -524,10 +525,6 @@ impl<'a> Intake<'a> {
         let whole = by_group.into_iter().filter(|(group, count)| groups[*group].len() == *count);
         alone + whole.map(|(_, count)| count as u64).sum::<u64>()
     }
-}
-
-fn lock(metadata: &Mutex<MetadataCache>) -> MutexGuard<'_, MetadataCache> {
-    metadata.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Refused {

@@ -1,10 +1,11 @@
 //! The targets of one job and their loops.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ferula_config::scrape::ScrapeConfig;
 use ferula_discovery::TargetGroup;
+use ferula_go::sync::MutexExt;
 use ferula_http_client::{HttpClient, HttpClients, SetupError};
 use ferula_runtime::Shutdown;
 use ferula_telemetry::{error, warn};
@@ -269,7 +270,7 @@ impl Pool {
             warn!("Scrape pool over its limit", scrape_pool = self.config.job_name, err = error);
         }
         for running in self.loops.values() {
-            (*running.forced.lock().unwrap_or_else(PoisonError::into_inner)).clone_from(&forced);
+            (*running.forced.locked()).clone_from(&forced);
         }
     }
 

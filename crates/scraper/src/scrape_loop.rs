@@ -9,9 +9,10 @@
 //! are skipped. Samples get the tick's time if the scrape started close enough to it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ferula_go::sync::MutexExt;
 use ferula_model::UnixNanos;
 use ferula_runtime::{Interval, SharedClock, Shutdown};
 use ferula_storage::Appendable;
@@ -127,7 +128,7 @@ impl ScrapeLoop {
 
     /// Performs one scrape, from request to report. `at` becomes the time of its samples.
     async fn scrape(&mut self, at: UnixNanos, start: Duration) {
-        let forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let forced = self.forced.locked().clone();
         let page = match forced {
             Some(error) => Err(error),
             None => {

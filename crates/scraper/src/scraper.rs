@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ferula_config::scrape::ScrapeConfig;
 use ferula_config::{Config, ConfigError};
 use ferula_discovery::{Manager, TargetSets};
+use ferula_go::sync::MutexExt;
 use ferula_http_client::{HttpClient, HttpClients};
 use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
 use ferula_runtime::{SharedClock, Shutdown};
@@ -134,7 +135,7 @@ impl Scraper {
     pub fn apply_config(&self, config: &Config) -> Result<(), ApplyError> {
         let jobs = config.scrape_jobs()?.jobs;
         let seed_text = format!("{}{}", self.0.hostname, config.global.external_labels.to_label_set());
-        *self.0.offset_seed.lock().unwrap_or_else(PoisonError::into_inner) = fnv64a(seed_text.as_bytes());
+        *self.0.offset_seed.locked() = fnv64a(seed_text.as_bytes());
         let failed = self.0.apply_jobs(&jobs);
         self.0.failure_logs.reopen();
         self.0.discovery.apply_config(jobs.iter().map(|job| (job.job_name.as_str(), &job.discovery)));
@@ -208,7 +209,7 @@ impl Scraper {
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Pool>> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pools.locked()
     }
 
     fn context(&self) -> PoolContext {
@@ -217,7 +218,7 @@ impl Inner {
             reading: self.reading.clone(),
             clients: self.clients.clone(),
             features: self.features,
-            offset_seed: *self.offset_seed.lock().unwrap_or_else(PoisonError::into_inner),
+            offset_seed: *self.offset_seed.locked(),
             failure_logs: self.failure_logs.clone(),
         }
     }
@@ -228,7 +229,7 @@ impl Inner {
         let metrics = &self.shared.metrics;
         let wanted: BTreeSet<&str> = jobs.iter().map(|job| job.job_name.as_str()).collect();
         // Before the pools, as in `make_waiting_pools`: the opposite lock order could deadlock.
-        let mut waiting_jobs = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting_jobs = self.waiting.locked();
         let mut pools = self.lock();
         let gone: Vec<String> =
             pools.keys().filter(|name| !wanted.contains(name.as_str())).cloned().collect();
@@ -274,7 +275,7 @@ impl Inner {
 
     /// Retries jobs that could not run when they were configured. Returns whether one can now.
     fn make_waiting_pools(&self) -> bool {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.locked();
         if waiting.is_empty() {
             return false;
         }
@@ -321,13 +322,13 @@ fn collect_metadata_sizes(registry: &Registry, pools: &Pools) {
         let Some(pools) = pools.upgrade() else { return };
         // Every target has its own lock; the pools are not locked while waiting for one.
         let jobs: Vec<(String, Vec<_>)> = {
-            let pools = pools.lock().unwrap_or_else(PoisonError::into_inner);
+            let pools = pools.locked();
             let metadata = |pool: &Pool| pool.active().filter_map(|target| target.metadata()).collect();
             pools.iter().map(|(job, pool)| (job.clone(), metadata(pool))).collect()
         };
         let (mut entries, mut bytes) = (Vec::new(), Vec::new());
         for (job, metadata) in &jobs {
-            let sizes = metadata.iter().map(|one| one.lock().unwrap_or_else(PoisonError::into_inner).size());
+            let sizes = metadata.iter().map(|one| one.locked().size());
             let total = sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
             entries.push(gauge(job, total.0));
             bytes.push(gauge(job, total.1));

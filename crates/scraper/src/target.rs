@@ -2,13 +2,14 @@
 //!
 //! Labels whose name begins with `__` are for the scraper; the others are added to every series of the target.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ferula_config::scrape::ScrapeConfig;
 use ferula_discovery::TargetGroup;
 use ferula_go::number::parse_bool;
 use ferula_go::quote::go_quote;
+use ferula_go::sync::MutexExt;
 use ferula_go::url::{Url, encode_query};
 use ferula_model::duration::{format_millis, parse_millis};
 use ferula_model::labels::prometheus_hash;
@@ -165,7 +166,7 @@ impl Target {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Changing> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.changing.locked()
     }
 }
 

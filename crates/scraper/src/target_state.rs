@@ -4,8 +4,9 @@
 //! page is rolled back completely; then only markers and report are stored.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use ferula_go::sync::MutexExt;
 use ferula_model::value::STALE_NAN;
 use ferula_model::{SeriesRef, Timestamp};
 use ferula_storage::{AppendError, Appendable, Appender, CommitError, Durability};
@@ -94,7 +95,7 @@ impl TargetState {
         self.swap_buffers();
         let committed = appender.commit(Durability::Written);
         if committed.is_err() {
-            self.metadata.lock().unwrap_or_else(PoisonError::into_inner).lost();
+            self.metadata.locked().lost();
             // Their metadata was lost as well and is sent with the next look-up.
             self.reports.fill(None);
         }
@@ -124,7 +125,7 @@ impl TargetState {
     }
 
     fn end_round(&mut self, context: &ScrapeContext<'_>, good: bool) {
-        self.metadata.lock().unwrap_or_else(PoisonError::into_inner).end_round(good);
+        self.metadata.locked().end_round(good);
         if self.series.end_round(good) {
             context.metrics.cache_flush_forced.inc();
         }

@@ -11,8 +11,9 @@
 //! ```
 
 use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
+use ferula_go::sync::{MutexExt, RwLockExt};
 use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange};
 
 use crate::merge::merge;
@@ -65,14 +66,14 @@ impl Fanout {
 
     /// Replaces the sources for snapshots that are taken from now on.
     pub fn set_sources(&self, sources: Vec<Arc<dyn Source>>) {
-        *self.sources.write().unwrap_or_else(PoisonError::into_inner) = sources.into();
+        *self.sources.write_locked() = sources.into();
     }
 }
 
 impl Queryable for Fanout {
     fn snapshot(&self, range: TimeRange) -> Result<Box<dyn Snapshot + '_>, StorageError> {
         let store = self.store.snapshot(range)?;
-        let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let sources = self.sources.read_locked().clone();
         let asked: Vec<AskedSource> = sources
             .iter()
             .filter_map(|source| {
@@ -135,7 +136,7 @@ struct Row {
 
 impl FanoutSnapshot<'_> {
     fn warn(&self, text: String) {
-        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warnings = self.warnings.locked();
         if !warnings.contains(&text) {
             warnings.push(text);
         }
@@ -288,6 +289,6 @@ impl Snapshot for FanoutSnapshot<'_> {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.warnings.locked().clone()
     }
 }

@@ -1,8 +1,9 @@
 //! Instruments with one name and different label values.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
+use ferula_go::sync::RwLockExt;
 use ferula_model::{LabelSet, Metric, MetricType, MetricValue};
 
 /// Something that counts or measures and can be read at any time. Clones are handles to the same instrument.
@@ -45,26 +46,26 @@ impl<M: Instrument> Family<M> {
     pub fn with(&self, values: &[&str]) -> M {
         assert_eq!(values.len(), self.0.label_names.len(), "one value for each of {:?}", self.0.label_names);
         let key: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
-        if let Some(member) = self.0.members.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(member) = self.0.members.read_locked().get(&key) {
             return member.clone();
         }
-        let mut members = self.0.members.write().unwrap_or_else(PoisonError::into_inner);
+        let mut members = self.0.members.write_locked();
         members.entry(key).or_insert_with(|| (self.0.make)()).clone()
     }
 
     /// Removes the member with these label values. Handles to it stay usable but are no longer read.
     pub fn remove(&self, values: &[&str]) {
         let key: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
-        self.0.members.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.0.members.write_locked().remove(&key);
     }
 
     /// Removes all members.
     pub fn clear(&self) {
-        self.0.members.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.members.write_locked().clear();
     }
 
     pub(crate) fn read(&self) -> Vec<Metric> {
-        let members = self.0.members.read().unwrap_or_else(PoisonError::into_inner);
+        let members = self.0.members.read_locked();
         members
             .iter()
             .map(|(values, member)| Metric {

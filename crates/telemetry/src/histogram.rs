@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use ferula_go::sync::MutexExt;
 use ferula_model::{Exemplar, LabelSet, MetricType, MetricValue, Timestamp};
 
 use crate::counter::add_to_bits;
@@ -55,8 +56,7 @@ impl Histogram {
     /// Counts one observation.
     pub fn observe(&self, value: f64) {
         // A NaN is above every bound, as in Prometheus' client.
-        let mut native =
-            self.0.native.as_ref().map(|native| native.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut native = self.0.native.as_ref().map(|native| native.locked());
         if let Some(native) = &mut native {
             native.observe(value);
         }
@@ -77,7 +77,7 @@ impl Histogram {
     }
 
     fn exemplars(&self) -> MutexGuard<'_, BTreeMap<usize, Exemplar>> {
-        self.0.exemplars.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.exemplars.locked()
     }
 
     /// Counts one observation in seconds.
@@ -90,8 +90,7 @@ impl Instrument for Histogram {
     const KIND: MetricType = MetricType::Histogram;
 
     fn read(&self) -> MetricValue {
-        let native =
-            self.0.native.as_ref().map(|native| native.lock().unwrap_or_else(PoisonError::into_inner));
+        let native = self.0.native.as_ref().map(|native| native.locked());
         let mut count = 0;
         let mut cumulative = |cell: &AtomicU64| {
             count += cell.load(Relaxed);

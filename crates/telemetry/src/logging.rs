@@ -9,11 +9,12 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 
 use ferula_go::json::push_string;
 use ferula_go::quote::go_quote;
+use ferula_go::sync::MutexExt;
 use time::OffsetDateTime;
 
 /// The severity of a line.
@@ -79,7 +80,7 @@ static FORMAT: Mutex<Format> = Mutex::new(Format::Logfmt);
 /// Sets the level and format of the process' log.
 pub fn init(level: Level, format: Format) {
     LEVEL.store(level as u8, Relaxed);
-    *FORMAT.lock().unwrap_or_else(PoisonError::into_inner) = format;
+    *FORMAT.locked() = format;
 }
 
 /// Whether a line of this level would be written.
@@ -90,7 +91,7 @@ pub fn enabled(level: Level) -> bool {
 /// Writes one line. The macros call this and add the source position.
 pub fn emit(level: Level, file: &str, line: u32, message: &str, pairs: &[(&str, &dyn Display)]) {
     let entry = Entry { time: OffsetDateTime::now_utc(), level, file, line, message, pairs };
-    let format = *FORMAT.lock().unwrap_or_else(PoisonError::into_inner);
+    let format = *FORMAT.locked();
     let mut text = match format {
         Format::Logfmt => entry.logfmt(),
         Format::Json => entry.json(),

@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ferula_go::sync::MutexExt;
 use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
 
 use crate::counter::{Counter, Gauge};
@@ -129,7 +130,7 @@ impl Registry {
 
     /// Whole families that are created whenever metrics are gathered.
     pub fn collector(&self, collect: impl Fn(&mut Vec<MetricFamily>) + Send + Sync + 'static) {
-        self.0.collectors.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(collect));
+        self.0.collectors.locked().push(Arc::new(collect));
     }
 
     /// Reads everything. Families are sorted by name; those without a metric are omitted.
@@ -139,7 +140,7 @@ impl Registry {
             .into_iter()
             .map(|(name, help, kind, read)| MetricFamily { name, help, kind, metrics: read() })
             .collect();
-        let collectors = self.0.collectors.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let collectors = self.0.collectors.locked().clone();
         for collect in collectors {
             collect(&mut families);
         }
@@ -151,7 +152,7 @@ impl Registry {
     /// Reads one family, without those of collectors.
     pub fn gather_one(&self, name: &str) -> Option<MetricFamily> {
         let (help, kind, read) = {
-            let families = self.0.families.lock().unwrap_or_else(PoisonError::into_inner);
+            let families = self.0.families.locked();
             let entry = families.get(name)?;
             (entry.help.clone(), entry.kind, entry.read.clone())
         };
@@ -160,7 +161,7 @@ impl Registry {
 
     /// The readers of all families, copied so that no lock is held while they run.
     fn readers(&self) -> Vec<(String, String, MetricType, Arc<dyn Fn() -> Vec<Metric> + Send + Sync>)> {
-        let families = self.0.families.lock().unwrap_or_else(PoisonError::into_inner);
+        let families = self.0.families.locked();
         families
             .iter()
             .map(|(name, entry)| (name.clone(), entry.help.clone(), entry.kind, entry.read.clone()))
@@ -174,7 +175,7 @@ impl Registry {
         labels: &[&str],
         make: impl Fn() -> M + Send + Sync + 'static,
     ) -> Family<M> {
-        let mut families = self.0.families.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut families = self.0.families.locked();
         if let Some(entry) = families.get(name) {
             let family = entry.family.downcast_ref::<Family<M>>().filter(|f| f.label_names() == labels);
             return family.unwrap_or_else(|| panic!("{name} is registered with another shape")).clone();
@@ -206,7 +207,7 @@ impl Registry {
             vec![Metric { labels: LabelSet::empty(), value, timestamp: None }]
         };
         let entry = Registered { help: help.to_owned(), kind, family: Box::new(()), read: Arc::new(read) };
-        self.0.families.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), entry);
+        self.0.families.locked().insert(name.to_owned(), entry);
     }
 }
 

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use ferula_go::sync::MutexExt;
 use ferula_model::{MetricType, MetricValue};
 
 use crate::family::Instrument;
@@ -76,7 +77,7 @@ impl Summary {
     /// The state without observations that are now too old.
     fn current(&self) -> MutexGuard<'_, State> {
         let now = (self.0.uptime)();
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.state.locked();
         state.rotate(now);
         state
     }

@@ -16,6 +16,8 @@ use std::ops::{Deref, DerefMut};
 pub use std::sync::Arc;
 use std::sync::{self, PoisonError, TryLockError};
 
+use ferula_go::sync::{MutexExt, RwLockExt};
+
 /// Defines the order, and a type for each rank in it.
 macro_rules! ranks {
     ($($(#[$why:meta])* $name:ident,)*) => {
@@ -122,7 +124,7 @@ impl<T, R: Rank> Mutex<T, R> {
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T, R> {
         let held = Held::enter();
-        Guard { guard: self.lock.lock().unwrap_or_else(PoisonError::into_inner), held }
+        Guard { guard: self.lock.locked(), held }
     }
 
     /// Acquires the lock if it is free.
@@ -138,7 +140,7 @@ impl<T, R: Rank> Mutex<T, R> {
     /// The value without locking, since access is exclusive.
     #[inline]
     pub fn get_mut(&mut self) -> &mut T {
-        self.lock.get_mut().unwrap_or_else(PoisonError::into_inner)
+        self.lock.unlocked_mut()
     }
 }
 
@@ -155,7 +157,7 @@ impl<T, R: Rank> RwLock<T, R> {
     #[inline]
     pub fn read(&self) -> ReadGuard<'_, T, R> {
         let held = Held::enter();
-        Guard { guard: self.lock.read().unwrap_or_else(PoisonError::into_inner), held }
+        Guard { guard: self.lock.read_locked(), held }
     }
 
     /// Acquires the lock for writing.
@@ -165,7 +167,7 @@ impl<T, R: Rank> RwLock<T, R> {
     #[inline]
     pub fn write(&self) -> WriteGuard<'_, T, R> {
         let held = Held::enter();
-        Guard { guard: self.lock.write().unwrap_or_else(PoisonError::into_inner), held }
+        Guard { guard: self.lock.write_locked(), held }
     }
 
     /// The value without locking, since access is exclusive.

@@ -1,6 +1,8 @@
 //! Records the requests and answers of an attempt, for the history of notifications and for receiver tests.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use ferula_go::sync::MutexExt;
 
 /// How much of a body is kept, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -66,7 +68,7 @@ impl Record {
     /// Takes the recorded exchanges.
     pub fn take(&self) -> Vec<Exchange> {
         let Some(exchanges) = &self.exchanges else { return Vec::new() };
-        std::mem::take(&mut exchanges.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut exchanges.locked())
     }
 
     /// Records an exchange, which is created only if recording is on.
@@ -81,7 +83,7 @@ impl Record {
                 text.truncate(text.floor_char_boundary(BODY_BYTES_MAX));
             }
         }
-        exchanges.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
+        exchanges.locked().push(exchange);
     }
 }
 

@@ -9,9 +9,10 @@
 //! tells anybody is made before that. Here: which text is which field, and what stands in for it. Elsewhere: rendering
 //! (`fields`), the check of a whole configuration (`super::check`).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ferula_config::alertmanager::{IntegrationTexts, Receiver};
+use ferula_go::sync::MutexExt;
 
 /// Bytes of an error that is shown in a notification.
 const ERROR_BYTES_MAX: usize = 300;
@@ -199,7 +200,7 @@ impl Rendering {
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 
     pub(super) fn catalog(&self) -> &Catalog {

@@ -1,9 +1,10 @@
 //! WeChat: first requests an access token, which is valid for a while, then sends the message.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use ferula_config::alertmanager::receiver::chat::WechatConfig;
+use ferula_go::sync::MutexExt;
 use ferula_http_client::Method;
 
 use super::address::{append_path, encode, with_parameter, with_query};
@@ -74,7 +75,7 @@ impl Wechat {
         match written.errcode {
             0 => Ok(Sent::default()),
             EXPIRED => {
-                *self.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                *self.token.locked() = None;
                 Err(NotifyError::passing(written.errmsg))
             }
             _ => Err(NotifyError::fatal(written.errmsg)),
@@ -86,7 +87,7 @@ impl Wechat {
     }
 
     fn known_token(&self) -> Option<String> {
-        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        let token = self.token.locked();
         let now = self.service.clock.elapsed();
         token.as_ref().filter(|token| now - token.at <= TOKEN_AGE_MAX).map(|token| token.text.clone())
     }
@@ -121,7 +122,7 @@ impl Wechat {
         }
         if !notification.record.is_dry() {
             let token = Token { text: written.access_token.clone(), at: self.service.clock.elapsed() };
-            *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+            *self.token.locked() = Some(token);
         }
         Ok(written.access_token)
     }

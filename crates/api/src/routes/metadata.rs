@@ -1,9 +1,9 @@
 //! `metadata` and `targets/metadata`.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 
 use ferula_go::number::atoi;
+use ferula_go::sync::MutexExt;
 use ferula_model::{LabelSet, MetricMetadata};
 use ferula_promql_syntax::parse_metric_selector;
 
@@ -39,7 +39,7 @@ fn metadata_of_targets(api: &Api, metric: Option<&str>) -> Vec<TargetMetadata> {
     let mut all = Vec::new();
     for target in pools.iter().flat_map(|pool| &pool.active) {
         let Some(cache) = target.metadata() else { continue };
-        let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = cache.locked();
         let found = match metric {
             None => cache.list(),
             Some(name) => {

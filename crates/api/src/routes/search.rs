@@ -4,11 +4,11 @@
 mod score;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::PoisonError;
 
 use ferula_go::json::{format_number, push_iterator_html_string};
 use ferula_go::number::{atoi, parse_bool};
 use ferula_go::quote::go_quote;
+use ferula_go::sync::MutexExt;
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{Matcher, MetricMetadata, TimeRange};
 use ferula_query::Lookup;
@@ -262,7 +262,7 @@ fn metadata_of(api: &Api, hits: &[Hit], lookup: &Lookup) -> HashMap<String, Metr
             break;
         }
         let Some(cache) = target.metadata() else { continue };
-        let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = cache.locked();
         wanted.retain(|name| match cache.get(name) {
             Some(about) => found.insert((*name).to_owned(), about.clone()).is_some(),
             None => true,

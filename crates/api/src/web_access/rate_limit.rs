@@ -1,9 +1,10 @@
 //! `rate_limit`: how many requests all clients together may make.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use ferula_config::web::RateLimitConfig;
+use ferula_go::sync::MutexExt;
 
 /// A bucket that holds `burst` requests and gets one more each `interval`.
 pub struct RateLimit {
@@ -28,7 +29,7 @@ impl RateLimit {
 
     /// Takes one request out of the bucket, if there is one.
     pub fn allows(&self, now: Instant) -> bool {
-        let mut bucket = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bucket = self.state.locked();
         let passed = bucket.filled_at.map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
         let tokens = bucket.tokens + passed.as_secs_f64() / self.interval.as_secs_f64();
         bucket.filled_at = Some(now);

@@ -5,10 +5,11 @@
 //! repeated after 15 s, and the known instances are kept.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ferula_config::discovery::{ConsulSdConfig, DiscoveryConfigs};
+use ferula_go::sync::MutexExt;
 use ferula_go::url::{path_escape, query_escape};
 use ferula_http_client::{HeaderValue, Request};
 use ferula_telemetry::{Counter, Registry, Summary, SummaryVec};
@@ -320,7 +321,7 @@ impl Inner {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<TargetGroup>>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+        self.groups.locked()
     }
 
     fn report(&self, message: &str, service: &str, error: &RefreshError) {

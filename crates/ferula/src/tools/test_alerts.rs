@@ -8,13 +8,14 @@ mod report;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use ferula_config::Config;
 use ferula_config::rules::{RuleFileOptions, load_rules};
 use ferula_go::Regexp;
+use ferula_go::sync::MutexExt;
 use ferula_model::alert::parse_rfc3339;
 use ferula_model::duration::parse_millis;
 use ferula_model::{Alert, AlertSink, TimeRange, Timestamp, UnixNanos};
@@ -387,7 +388,7 @@ impl ProgressLine {
 
     fn show(&self, now: Progress) {
         let every = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(5) };
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.locked();
         if self.quiet || last.elapsed() < every {
             return;
         }

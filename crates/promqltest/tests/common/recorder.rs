@@ -1,7 +1,7 @@
 //! A store that notes what is appended, and after every load is queried from a database with another layout of it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ferula_model::{LabelSet, SeriesRef, TimeRange};
 use ferula_promqltest::{Store, StoreFactory, StoreFault};
@@ -35,7 +35,7 @@ impl StoreFactory for LaidOut {
 
     fn loaded(&mut self, store: Box<dyn Store>) -> Result<Box<dyn Store>, StoreFault> {
         drop(store);
-        let data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        let data = self.data.lock().expect("not poisoned");
         Ok(Box::new(Recorder { data: self.data.clone(), db: self.layout.build(&data)? }))
     }
 
@@ -91,7 +91,7 @@ impl Appender for Noting<'_> {
     }
 
     fn commit(self: Box<Self>, _durability: Durability) -> Result<(), CommitError> {
-        let mut data = self.recorder.data.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut data = self.recorder.data.lock().expect("not poisoned");
         for (labels, at, stored) in self.noted {
             // Of samples with the same time the first stays, as everywhere.
             data.entry(labels).or_default().entry(at).or_insert(stored);

@@ -3,11 +3,12 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ferula_config::Config;
 use ferula_config::remote::RemoteWriteConfig;
+use ferula_go::sync::MutexExt;
 use ferula_model::Timestamp;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_storage::{Hold, LogFeed, LogPosition};
@@ -115,7 +116,7 @@ impl WriteManager {
                 .map_err(|error| ApplyError::Position { path: dir.clone(), error })?;
         }
         let (kept, gone) = {
-            let mut destinations = self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut destinations = self.0.destinations.locked();
             let is_same = |running: &Running, wanted: &Wanted| {
                 running.path == wanted.path
                     && running.section == wanted.section
@@ -142,7 +143,7 @@ impl WriteManager {
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        *self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        *self.0.destinations.locked() = Some(running);
         remove_others(&dir, &paths);
         self.hold(&mut VecDeque::new());
         failed.map_or(Ok(()), Err)
@@ -216,7 +217,7 @@ impl WriteManager {
 
     /// Time of the newest sample that every destination has: the epoch while one has none, `None` without destinations.
     pub fn lowest_sent(&self) -> Option<Timestamp> {
-        let destinations = self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        let destinations = self.0.destinations.locked();
         let sent = destinations.iter().flatten().map(|running| running.destination.newest_sent_ms());
         sent.map(|at| Timestamp::from_millis(at.unwrap_or(0))).min()
     }
@@ -224,8 +225,7 @@ impl WriteManager {
     /// Sends the rest of the log and stops, at the latest after the flush deadline. Nothing may be stored any
     /// more.
     pub async fn stop(&self) {
-        let destinations =
-            std::mem::take(&mut *self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner));
+        let destinations = std::mem::take(&mut *self.0.destinations.locked());
         let (clock, deadline) = (&self.0.foundation.clock, self.0.foundation.flush_deadline);
         let ends =
             destinations.into_iter().flatten().map(|running| running.destination.finish(clock, deadline));
@@ -254,7 +254,7 @@ impl WriteManager {
     fn hold(&self, ends: &mut VecDeque<LogPosition>) {
         let feed = &self.0.foundation.feed;
         let oldest = {
-            let destinations = self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+            let destinations = self.0.destinations.locked();
             let Some(destinations) = &*destinations else { return };
             destinations.iter().map(|running| running.destination.oldest()).min()
         };
@@ -272,7 +272,7 @@ impl WriteManager {
 
     fn sync(&self) {
         let all: Vec<_> = {
-            let destinations = self.0.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+            let destinations = self.0.destinations.locked();
             destinations.iter().flatten().map(|running| running.destination.progress().clone()).collect()
         };
         for progress in all {

@@ -6,7 +6,9 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+
+use ferula_go::sync::MutexExt;
 
 use super::position::{LanePosition, Place, PositionFile};
 
@@ -64,7 +66,7 @@ impl Progress {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.locked()
     }
 
     /// A batch was queued for the lane.

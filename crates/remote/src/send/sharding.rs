@@ -1,8 +1,9 @@
 //! How many requests should be in flight at the same time; the rule is that of Prometheus.
 
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
+
+use ferula_go::sync::MutexExt;
 
 /// How often the number is updated.
 pub const UPDATE_INTERVAL: Duration = Duration::from_secs(10);
@@ -57,7 +58,7 @@ pub struct Lanes {
 
 impl Rates {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.locked()
     }
 
     /// Records items that were read from the log, including those that are not sent.

@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
+use ferula_go::sync::MutexExt;
 use ferula_model::SeriesRef;
 use twox_hash::XxHash3_128;
 
@@ -56,12 +57,12 @@ impl SeriesCache {
     /// Removes all entries.
     pub(crate) fn clear(&self) {
         for shard in &self.shards {
-            *shard.lock().unwrap_or_else(PoisonError::into_inner) = Shard::default();
+            *shard.locked() = Shard::default();
         }
     }
 
     fn shard(&self, key: u128) -> MutexGuard<'_, Shard> {
-        self.shards[(key >> 124) as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[(key >> 124) as usize % SHARDS].locked()
     }
 }
 

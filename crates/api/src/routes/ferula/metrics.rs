@@ -4,9 +4,9 @@
 //! it needs no flag, and it looks into help texts.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
 
 use ferula_go::number::atoi;
+use ferula_go::sync::MutexExt;
 use ferula_model::MetricMetadata;
 use ferula_query::Lookup;
 
@@ -100,7 +100,7 @@ fn helps(api: &Api) -> HashMap<String, String> {
     for pool in &api.targets.targets().pools {
         for target in pool.active.iter().take(TARGETS_OF_POOL_MAX) {
             let Some(cache) = target.metadata() else { continue };
-            let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+            let cache = cache.locked();
             for (family, about) in cache.list() {
                 helps.entry(family).or_insert(about.help);
             }

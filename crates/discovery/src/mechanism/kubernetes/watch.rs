@@ -13,9 +13,10 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
+use ferula_go::sync::MutexExt;
 use ferula_go::url::query_escape;
 use ferula_http_client::{Request, Response, StatusCode};
 use ferula_runtime::SharedClock;
@@ -100,22 +101,18 @@ impl<T> Drop for Watch<T> {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl<T> Watch<T> {
     pub(super) fn objects(&self) -> MutexGuard<'_, Objects<T>> {
-        locked(&self.state.objects)
+        self.state.objects.locked()
     }
 
     pub(super) fn is_synced(&self) -> bool {
-        *locked(&self.state.synced)
+        *self.state.synced.locked()
     }
 
     /// Notifies the listener of every change from now on.
     pub(super) fn subscribe(&self, listener: &Arc<Notify>) {
-        let mut listeners = locked(&self.state.listeners);
+        let mut listeners = self.state.listeners.locked();
         listeners.retain(|known| known.strong_count() > 0);
         listeners.push(Arc::downgrade(listener));
     }
@@ -161,7 +158,7 @@ impl Watches {
             }
         }
         let key = Key { server: server.clone(), collection: format!("{path}?{selection}") };
-        let mut watches = locked(&self.0);
+        let mut watches = self.0.locked();
         watches.retain(|(_, watch)| watch.strong_count() > 0);
         let known = watches.iter().find(|(known, _)| *known == key).and_then(|(_, watch)| watch.upgrade());
         if let Some(watch) = known.and_then(|watch| watch.downcast::<Watch<T>>().ok()) {
@@ -372,7 +369,7 @@ impl<T: Object> Reflector<T> {
     }
 
     fn replace(&self, mut objects: Objects<T>) {
-        let mut known = locked(&self.state.objects);
+        let mut known = self.state.objects.locked();
         for (key, object) in &mut objects {
             match known.get(key) {
                 Some(same) if same.meta().resource_version == object.meta().resource_version => {
@@ -388,7 +385,7 @@ impl<T: Object> Reflector<T> {
         }
         *known = objects;
         drop(known);
-        *locked(&self.state.synced) = true;
+        *self.state.synced.locked() = true;
         self.notify();
     }
 
@@ -399,7 +396,7 @@ impl<T: Object> Reflector<T> {
     }
 
     fn notify(&self) {
-        for listener in locked(&self.state.listeners).iter().filter_map(Weak::upgrade) {
+        for listener in self.state.listeners.locked().iter().filter_map(Weak::upgrade) {
             listener.notify_one();
         }
     }
@@ -469,13 +466,13 @@ impl<T: Object> Reflector<T> {
             "ADDED" | "MODIFIED" => {
                 let object = json::from_slice::<Event<T>>(line)?.object;
                 let seen = object.meta().resource_version.clone();
-                let before = locked(&self.state.objects).insert(object.key(), Arc::new(object));
+                let before = self.state.objects.locked().insert(object.key(), Arc::new(object));
                 self.count_event(if before.is_some() { "update" } else { "add" });
                 (seen, true)
             }
             "DELETED" => {
                 let object = json::from_slice::<Event<T>>(line)?.object;
-                let gone = locked(&self.state.objects).remove(&object.key()).is_some();
+                let gone = self.state.objects.locked().remove(&object.key()).is_some();
                 if gone {
                     self.count_event("delete");
                 }

@@ -1,8 +1,9 @@
 //! The data that the editor uses: names, values and types, read only when needed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ferula_go::sync::MutexExt;
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{Matcher, MetricMetadata, MetricType, TimeRange};
 use ferula_query::Lookup;
@@ -63,7 +64,7 @@ impl<'a> EditorData<'a> {
     /// All metric names.
     pub(in crate::routes::ferula) fn metric_names(&self) -> Result<Arc<Vec<String>>, ApiError> {
         let now = self.api.site.clock.elapsed();
-        let mut cached = self.api.editor_names.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.api.editor_names.0.locked();
         if let Some(known) = &*cached
             && known.range == self.range
             && now.saturating_sub(known.read_at) < NAMES_KEPT
@@ -96,7 +97,7 @@ impl<'a> EditorData<'a> {
         let families = || std::iter::once(metric).chain(family_names(metric));
         let targets = self.targets.pools.iter().flat_map(|pool| pool.active.iter().take(TARGETS_OF_POOL_MAX));
         targets.filter_map(|target| target.metadata()).find_map(|metadata| {
-            let metadata = metadata.lock().unwrap_or_else(PoisonError::into_inner);
+            let metadata = metadata.locked();
             families().find_map(|family| {
                 metadata.get(family).filter(|about| holds(about.kind, metric, family)).cloned()
             })
