@@ -117,14 +117,14 @@ flags! {
         "How often to check for changes with --config.auto-reload; at least 1s.";
     LISTEN_ADDRESSES: List = "web.listen-address", "0.0.0.0:9090",
         "Address and port to serve HTTP on. May be repeated. With port 0, the system chooses a port and the log shows it.";
-    GOMAXPROCS: Switch = "auto-gomaxprocs", "true", "Accepted so that existing command lines work; has no effect.",
+    GOMAXPROCS: Switch = "auto-gomaxprocs", "true", "Set GOMAXPROCS to the CPU quota of the container.",
         harmless(GO_ONLY);
-    GOMEMLIMIT: Switch = "auto-gomemlimit", "true", "Accepted so that existing command lines work; has no effect.",
+    GOMEMLIMIT: Switch = "auto-gomemlimit", "true", "Set GOMEMLIMIT to the memory of the container or machine.",
         harmless(GO_ONLY);
     GOMEMLIMIT_RATIO: Number = "auto-gomemlimit.ratio", "0.9",
-        "Accepted so that existing command lines work; has no effect.", harmless(GO_ONLY);
+        "The share of the memory that GOMEMLIMIT is set to.", harmless(GO_ONLY);
     GOMEMLIMIT_REFRESH_INTERVAL: Span = "auto-gomemlimit.refresh-interval", "0s",
-        "Accepted so that existing command lines work; has no effect.", harmless(GO_ONLY);
+        "How often GOMEMLIMIT is set again.", harmless(GO_ONLY);
     WEB_CONFIG_FILE: OptionalText = "web.config.file", "",
         "File with TLS settings and users for the server's own port. Experimental.";
     READ_TIMEOUT: Span = "web.read-timeout", "5m",

@@ -187,7 +187,7 @@ async fn credentials_are_found_in_the_order_of_the_sdk() {
     for (settings, variables, files, expected) in [
         (with_profile("none"), &[] as Named<'_>, files, "failed to get shared config profile, none"),
         (with_profile("a"), &[], files, "profile a is its own source through other profiles"),
-        (with_profile("sso"), &[], files, "profile sso: single sign-on needs somebody who signs on"),
+        (with_profile("sso"), &[], files, "profile sso: single sign-on is not supported"),
         (plain(), &[("AWS_EC2_METADATA_DISABLED", "true")], &[], "no EC2 IMDS role found"),
         (
             plain(),
