@@ -7,10 +7,10 @@ import { applyTheme, localZone, onSetting, setSetting, zone } from "./settings.j
 import { ago, parseDuration, zoneLabel } from "./time.js";
 
 /**
- * What a page is handed.
+ * What a page receives.
  * @typedef {object} Context
  * @property {HTMLElement} root
- * @property {AbortSignal} signal ends when the page is left
+ * @property {AbortSignal} signal aborted when the page is left
  * @property {(refresh: () => unknown) => void} onRefresh called by the refresh button and its timer
  * @property {(params: Record<string, string | string[] | null>) => void} setParams writes parameters into the address
  * @property {URLSearchParams} params
@@ -18,7 +18,7 @@ import { ago, parseDuration, zoneLabel } from "./time.js";
 
 const config = document.documentElement.dataset;
 const agent = config.agent === "true";
-/** Who has not chosen a title gets a short one. */
+/** Without a configured title, a short one is shown. */
 const name = !config.title || config.title === "Prometheus Time Series Collection and Processing Server" ? "Ferula" : config.title;
 
 /** @type {[string, string, () => Promise<{default: (context: Context) => unknown}>][]} */
@@ -38,7 +38,7 @@ const PAGES = [
   ["config", "Configuration", () => import("./pages/config.js")],
   ["alertmanager-discovery", "Alertmanagers", () => import("./pages/alertmanagers.js")],
 ];
-/** Pages that make sense without a store and rules, and the one that only then does. */
+/** Pages that make sense in agent mode, without a store and rules, and the one that exists only there. */
 const IN_AGENT = new Set(["agent", "targets", "service-discovery", "status", "flags", "config"]);
 const shownPages = PAGES.filter(([path]) => (agent ? IN_AGENT.has(path) : path !== "agent"));
 
@@ -175,7 +175,7 @@ let active = [];
 
 /** Notifications as they happen: a failed reload of the configuration is one of them. */
 function followNotifications() {
-  // A page that nobody looks at gives its place, and one of the few connections to the host, to others.
+  // A hidden page gives up its place in the stream, and one of the few connections that a browser opens to a host.
   const open = () => {
     if (document.hidden) return;
     const source = new EventSource("api/v1/notifications/live");
@@ -188,14 +188,14 @@ function followNotifications() {
       active = heard;
       drawNotices();
     };
-    // No place, or no such stream: asked again now and then instead.
+    // All places are taken, or the server has no such stream: poll instead.
     source.onerror = () => { if (source.readyState === EventSource.CLOSED) void watchNotifications(); };
     document.addEventListener("visibilitychange", () => { if (document.hidden) { source.close(); document.addEventListener("visibilitychange", open, { once: true }); } }, { once: true });
   };
   open();
 }
 
-/** Notifications, asked for every now and then. */
+/** Polls for notifications. */
 async function watchNotifications() {
   for (;;) {
     try {

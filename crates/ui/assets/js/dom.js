@@ -65,7 +65,7 @@ export function append(parent, children) {
   }
 }
 
-/** Puts other children in. @param {Element} parent @param {...(Child | Child[])} children */
+/** Replaces the children. @param {Element} parent @param {...(Child | Child[])} children */
 export function fill(parent, ...children) {
   parent.replaceChildren();
   append(parent, children);
@@ -90,7 +90,7 @@ export function clipped(text, max = 2000) {
   return text.length <= max ? visible(text) : visible(text.slice(0, max)) + `… (${text.length} characters)`;
 }
 
-/** A state as shape and word. @param {string} state @param {string} [word] */
+/** A state as a shape and a word. @param {string} state @param {string} [word] */
 export const stateWord = (state, word = state) => h("span", { class: "state", data: { s: state } }, word);
 
 /** A message of a kind. @param {"err" | "warn" | "ok" | "info"} kind @param {...Child} children */
@@ -136,7 +136,7 @@ export function announce(text) {
 
 let toastTimer = 0;
 
-/** A line at the lower edge that goes by itself. @param {string} text */
+/** A line at the lower edge that disappears by itself. @param {string} text */
 export function toast(text) {
   document.querySelector(".toast")?.remove();
   clearTimeout(toastTimer);

@@ -6,7 +6,7 @@ const SMALL = ["", "m", "µ", "n", "p", "f", "a"];
 
 /** @typedef {"" | "bytes" | "seconds" | "ratio" | "percent" | "celsius" | "bytes/s" | "/s"} Unit */
 
-/** The number as the server wrote it reads back: Go's words for what is not finite. @param {string} text */
+/** Reads a number as the server writes it, with Go's words for infinite ones and NaN. @param {string} text */
 export function parseValue(text) {
   if (text === "+Inf" || text === "Inf") return Infinity;
   if (text === "-Inf") return -Infinity;
@@ -115,7 +115,7 @@ export function inUnit(value, unit, digits = 4) {
 const PER_SECOND = /^\s*(?:(?:sum|avg|max|min|topk|bottomk|quantile)\b[^({]*(?:\([^()]*\)\s*)?\(\s*(?:\d+\s*,\s*)?)*(?:rate|irate|deriv)\s*\(/;
 
 /**
- * The unit of an expression's values, as far as one metric name tells it; "" when it cannot be known.
+ * The unit of an expression's values, as far as a metric name reveals it; "" if unknown.
  * @param {string} expr
  * @param {string} [declared] unit from the metadata
  * @returns {Unit}

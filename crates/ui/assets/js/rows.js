@@ -8,7 +8,7 @@ import { fill, h } from "./dom.js";
  * @property {string} key
  * @property {string} title
  * @property {string} [class]
- * @property {(row: R) => any} cell what stands in the cell: a node or text
+ * @property {(row: R) => any} cell the content of the cell: a node or text
  * @property {(row: R) => string | number} [by] what it is sorted by; without it the column is not sortable
  */
 
@@ -90,7 +90,7 @@ export class VirtualTable {
     if (focused) /** @type {HTMLElement | null} */ (this.body.querySelector(`tr[aria-rowindex="${focused}"] button, tr[aria-rowindex="${focused}"][tabindex]`))?.focus();
   }
 
-  /** Makes the rows in view anew, after their state changed. */
+  /** Draws the rows in view again, after their state has changed. */
   redraw() {
     this.from = -1;
     this.draw();

@@ -30,7 +30,7 @@ export function readStored(key) {
   }
 }
 
-/** Stores, as far as the browser lets us: a full or forbidden storage must not stop the page. @param {string} key @param {any} value */
+/** Stores a value if the browser allows it: a full or forbidden storage must not stop the page. @param {string} key @param {any} value */
 export function writeStored(key, value) {
   try {
     localStorage.setItem(key, JSON.stringify(value));
@@ -63,14 +63,14 @@ export function onSetting(listener) {
   return () => void listeners.delete(listener);
 }
 
-/** Puts the chosen theme on the document. */
+/** Applies the chosen theme to the document. */
 export function applyTheme() {
   const theme = setting("theme");
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
   else delete document.documentElement.dataset.theme;
 }
 
-/** The zone times are shown in: a name of the zone database. */
+/** The time zone in which times are shown, as named in the zone database. */
 export function zone() {
   const fromAddress = new URLSearchParams(location.search).get("tz");
   for (const name of [fromAddress, setting("zone")]) if (name && isZone(name)) return name;
@@ -116,5 +116,5 @@ export function toggleStar(query) {
   writeStored(STARS_KEY, stars.includes(query) ? stars.filter((other) => other !== query) : [query, ...stars]);
 }
 
-/** Forgets what ran; starred queries stay. */
+/** Forgets the queries that ran; starred ones stay. */
 export const forgetHistory = () => writeStored(HISTORY_KEY, []);

@@ -13,7 +13,7 @@ export function parseDuration(text) {
   return UNITS.reduce((sum, [, ms], i) => sum + Number(found[i + 1] ?? 0) * ms, 0);
 }
 
-/** Milliseconds as `1h30m`; years and weeks only when they come out even, as in Prometheus. @param {number} ms */
+/** Milliseconds as `1h30m`; years and weeks only if the duration is a multiple of them, as in Prometheus. @param {number} ms */
 export function formatDuration(ms) {
   let left = Math.round(ms);
   if (left === 0) return "0s";
@@ -62,7 +62,7 @@ function partsFormat(zone) {
 
 const HOUR = 3_600_000;
 const QUARTER = 900_000;
-/** Offsets by quarter of an hour: a zone changes its offset at none but such a moment. @type {Map<string, Map<number, number>>} */
+/** Offsets by quarter of an hour, since zones change their offset only at such moments. @type {Map<string, Map<number, number>>} */
 const offsets = new Map();
 
 /** How far the zone's clocks are ahead of UTC, in milliseconds. @param {number} ms @param {string} zone */
@@ -100,7 +100,7 @@ export function formatTime(ms, zone) {
   return `${f.year}-${two(f.month)}-${two(f.day)} ${two(f.hour)}:${two(f.minute)}:${two(f.second)}${milli}`;
 }
 
-/** The moment at which the zone's clock shows these fields; in the hour that comes twice, the first. @param {number} wall fields as if UTC @param {string} zone */
+/** The moment at which the zone's clock shows these fields; in the hour that occurs twice, the first one. @param {number} wall fields as if UTC @param {string} zone */
 export function fromWall(wall, zone) {
   const early = wall - zoneOffset(wall - 14 * HOUR, zone);
   if (early + zoneOffset(early, zone) === wall) return early;
@@ -146,7 +146,7 @@ const STEPS_MONTHS = [1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200];
 const DAY = 24 * HOUR;
 
 /**
- * Ticks at round moments of the zone's clock: also over a change to summer time each tick shows a round time.
+ * Ticks at round times of the zone's clock, also across a change to summer time.
  * @param {number} from
  * @param {number} to
  * @param {string} zone
@@ -164,7 +164,7 @@ export function timeTicks(from, to, zone, countMax) {
   const days = STEPS_DAYS.find((d) => d * DAY >= least);
   const below = step !== undefined;
   if (step !== undefined && step <= 2 * HOUR) {
-    // Short steps are walked in real time, so that the hour that comes twice has its ticks twice.
+    // Short steps are walked in real time, so that the hour that occurs twice has its ticks twice.
     const base = Math.max(step, QUARTER);
     for (let slot = Math.floor(from / base) * base; slot <= to; slot += base) {
       const offset = zoneOffset(slot, zone);

@@ -44,7 +44,7 @@ function readTime(text) {
   return Number.isFinite(at) ? at : null;
 }
 
-/** Reads the panels; stops at the first number without an expression. What cannot be read keeps its default. @param {string} search @returns {Panel[]} */
+/** Reads the panels; stops at the first number without an expression. Parameters that cannot be read keep their defaults. @param {string} search @returns {Panel[]} */
 export function readPanels(search) {
   const params = new URLSearchParams(search);
   const panels = [];
@@ -62,7 +62,7 @@ function readPanel(get) {
   if (tab === "0") panel.tab = "graph";
   else if (tab === "1") panel.tab = "table";
   else if (TABS.includes(/** @type {Tab} */ (tab))) panel.tab = /** @type {Tab} */ (tab);
-  // Tabs of ours are written beside a tab that Prometheus knows.
+  // Our own tabs are written in addition to a tab that Prometheus knows.
   const view = get("view");
   if (TABS.includes(/** @type {Tab} */ (view))) panel.tab = /** @type {Tab} */ (view);
   panel.showTree = get("show_tree") === "1";
@@ -98,7 +98,7 @@ function readResolution(get) {
   return old > 0 ? { type: "custom", stepMs: old * 1000 } : null;
 }
 
-/** Writes the panels; Prometheus' pages read the same back. @param {Panel[]} panels @param {Record<string, string>} [more] parameters of the page @returns {string} */
+/** Writes the panels in a form that Prometheus' pages read as the same. @param {Panel[]} panels @param {Record<string, string>} [more] parameters of the page @returns {string} */
 export function writePanels(panels, more = {}) {
   const params = new URLSearchParams();
   panels.forEach((panel, i) => {

@@ -6,10 +6,10 @@ import { applyTheme, localZone, onSetting, setSetting, setting, zone } from "../
 import { zoneLabel } from "../time.js";
 
 /**
- * What a page is handed.
+ * What a page receives.
  * @typedef {object} Context
  * @property {HTMLElement} root
- * @property {AbortSignal} signal ends when the page is left
+ * @property {AbortSignal} signal aborted when the page is left
  * @property {string[]} path pieces of the address behind the page's name
  * @property {URLSearchParams} params
  * @property {(params: Record<string, string | null>) => void} setParams writes parameters into the address

@@ -31,7 +31,7 @@ import { place, scaleFor, valueTicks } from "./scale.js";
  * @property {string[]} warnings
  * @property {string[]} infos
  * @property {number} bytes
- * @property {number} received when the last byte came, for measurements
+ * @property {number} received when the last byte arrived, for measurements
  * @property {number | null} date
  *
  * @typedef {{display: import("../url_state.js").Display, log: boolean, yMin: number | null, yMax: number | null, unit: import("../format.js").Unit, boundUnit: import("../format.js").Unit}} Look
@@ -119,7 +119,7 @@ export class Chart {
   }
 
   /**
-   * Asks for other data; the graph shows the old until the new is there.
+   * Asks for other data; the graph shows the old answer until the new one has arrived.
    * @param {{params: [string, string][], start: number, end: number, step: number, binary: boolean, seriesMax: number, rank: string, compareMs: number}} wanted
    * @param {AbortSignal} signal
    * @returns {Promise<Head>}

@@ -1,4 +1,4 @@
-// What the pointer and the keys do in a graph: crosshair, tooltip, zoom by dragging.
+// Pointer and keys in a graph: crosshair, tooltip, zoom by dragging.
 
 import { copy } from "../copy.js";
 import { announce, button, fill, h, labelText, outside, visible } from "../dom.js";
@@ -96,7 +96,7 @@ export class Hover {
     this.chart.options.onCross(null);
   }
 
-  /** Takes crosshair and highlighted line away. */
+  /** Removes the crosshair and the highlighted line. */
   clear() {
     const { over, plot } = this.chart;
     over.getContext("2d")?.clearRect(0, 0, over.width, over.height);
@@ -155,7 +155,7 @@ export class Hover {
     return rect.top + rect.height * (1 - Math.max(0, Math.min(1, place(scale, found.row ? found.row[found.step] : found.value))));
   }
 
-  /** Puts the tooltip beside a point, inside of the graph's width. @param {number} x @param {number} y */
+  /** Places the tooltip beside a point, within the graph's width. @param {number} x @param {number} y */
   put(x, y) {
     const { tip, chart } = this;
     tip.hidden = false;
@@ -288,5 +288,5 @@ function traced(name, value) {
   return /trace_?id$/i.test(name) && link.includes("{}") ? outside(link.replace("{}", encodeURIComponent(value)), value) : outside(value);
 }
 
-/** Counts without the digits that adding fractions leaves. @param {number} value */
+/** Counts, without the digits that the addition of fractions leaves. @param {number} value */
 const round = (value) => Number(value.toPrecision(12));

@@ -58,12 +58,12 @@ export class Legend {
       },
     });
     this.table = table;
-    // In the document first: only rows in view are made, once.
+    // It must be in the document first: rows are only created for what is in view.
     fill(this.holder, table.element);
     table.setRows([...slots.keys()]);
   }
 
-  /** Brings a line forward. @param {any} found */
+  /** Highlights a line. @param {any} found */
   front(found) {
     const { head } = this.chart;
     if (head && found.row) this.chart.hover.drawCross(head.start + found.step * head.step, found);

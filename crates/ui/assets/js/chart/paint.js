@@ -16,9 +16,9 @@ import { place } from "./scale.js";
  * @property {boolean} dark
  */
 
-/** Above so many series lines are written into pixels instead of drawn as paths. */
+/** Above this number of series, lines are written into pixels instead of being drawn as paths. */
 export const PATHS_MAX = 200;
-/** Above so many, pixels count how many lines cross them. */
+/** Above this number of series, pixels count how many lines cross them. */
 export const COLOURS_MAX = 2000;
 
 /** Columns of steps and rows of values in pixels. @param {import("./answer.js").Data} data @param {View} view */
@@ -30,7 +30,7 @@ export function mapping(data, view) {
   const linear = !scale.log;
   const a = linear ? -height / (scale.y1 - scale.y0) : 0;
   const b = linear ? height - a * scale.y0 : 0;
-  // Far outside of the picture one pixel is as good as another; without the bounds paths overflow.
+  // Values far outside are moved to the bounds; otherwise paths overflow.
   const [low, high] = [-2 * height, 3 * height];
   const y = (/** @type {number} */ v) => {
     const at = linear ? a * v + b : height * (1 - place(scale, v));

@@ -97,7 +97,7 @@ function binaryStep(least) {
   return found * unit;
 }
 
-/** Takes off what adding in binary leaves. @param {number} value @param {number} step */
+/** Rounds away what binary addition leaves. @param {number} value @param {number} step */
 function clean(value, step) {
   const digits = Math.min(100, Math.max(0, 2 - Math.floor(Math.log10(step))));
   return digits < 20 && Math.abs(value) < 1e15 ? Number(value.toFixed(digits)) : value;

@@ -1,4 +1,4 @@
-// The query editor: a textarea whose caret, undo and input methods stay the browser's, over coloured text of the same shape.
+// The query editor: a textarea, so that caret, undo and input methods are the browser's, over coloured text of the same shape.
 
 import { ask, isAbort } from "../api.js";
 import { announce, fill, h } from "../dom.js";
@@ -32,7 +32,7 @@ export class Editor {
     this.element = h("div", { class: "editor" }, h("div", { class: "code" }, this.under, this.area), this.list, this.problem);
     /** @type {Item[]} */ this.items = [];
     this.chosen = -1;
-    /** Candidates that come are not shown any more: the list was closed, or the query runs. */
+    /** Candidates that arrive now are not shown: the list was closed, or the query was run. */
     this.unwanted = false;
     this.range = { from: 0, to: 0 };
     this.asked = new AbortController();
@@ -49,7 +49,7 @@ export class Editor {
 
   get text() { return this.area.value; }
 
-  /** Puts a text in so that the browser can undo it. @param {string} text */
+  /** Inserts a text in a way that the browser can undo. @param {string} text */
   replaceAll(text) {
     this.area.focus();
     this.area.setSelectionRange(0, this.area.value.length);
@@ -58,7 +58,7 @@ export class Editor {
 
   /** @param {string} text */
   insert(text) {
-    // The only way that keeps the browser's undo; where it is gone, the text is set.
+    // The only way that keeps the browser's undo; where it does not exist, the text is replaced.
     if (!document.execCommand("insertText", false, text)) {
       this.area.setRangeText(text, this.area.selectionStart, this.area.selectionEnd, "end");
       this.changed();
@@ -104,7 +104,7 @@ export class Editor {
   }
 
   /**
-   * Asks the server what is wrong and what could stand at the cursor; the last request wins.
+   * Asks the server for errors and for candidates at the cursor; the last request wins.
    * @param {boolean} forced asked for with a key, so that an empty word is completed too
    */
   async consult(forced) {
@@ -124,12 +124,12 @@ export class Editor {
     try {
       const { data } = await ask("ferula/editor", { query: text, cursor: complete ? cursor : undefined, forced: forced ? "true" : undefined }, { signal, quiet: true });
       if (signal.aborted || text !== this.text) return;
-      // Nobody likes to be told at each key that the bracket is not closed yet.
+      // An error at each keystroke, before the bracket is closed, would annoy.
       const wrong = data.diagnostics.find((/** @type {any} */ one) => one.severity === "error");
       if (wrong && setting("lint")) this.checkTimer = window.setTimeout(() => this.showMistake(wrong.from, wrong.message), 320);
       if (complete && !this.unwanted && this.area.selectionStart === cursor) this.offer(data.complete, cursor);
     } catch (error) {
-      // Completion is a help; the page works without.
+      // The page works without completion.
       if (!isAbort(error)) this.close();
     }
   }
@@ -235,7 +235,7 @@ export class Editor {
 
   /** @param {KeyboardEvent} event */
   key(event) {
-    // Keys of an input method belong to it.
+    // Keys that an input method is using are not ours.
     if (event.isComposing || event.keyCode === 229) return;
     const open = !this.list.hidden;
     const ctrl = event.ctrlKey || event.metaKey;
@@ -260,7 +260,7 @@ export class Editor {
     event.stopPropagation();
   }
 
-  /** Steps through queries that ran. @param {number} by */
+  /** Steps through the history of queries. @param {number} by */
   older(by) {
     const queries = history();
     if (this.back === -1) this.draft = this.text;

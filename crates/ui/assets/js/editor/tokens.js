@@ -40,9 +40,9 @@ export function tokens(text) {
   const out = [];
   let i = 0;
   let braces = 0;
-  /** In a range a colon stands for itself and begins no name. */
+  /** In a range, a colon is a token of its own and does not begin a name. */
   let range = false;
-  /** After `by (` and the like names are labels. */
+  /** After `by (` and the like, names are labels. */
   let labels = false;
   let last = /** @type {Token | null} */ (null);
   const push = (/** @type {Kind} */ kind, /** @type {number} */ length) => {

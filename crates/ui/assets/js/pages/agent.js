@@ -1,4 +1,4 @@
-// The landing page of agent mode: there is no store to ask, so it says what there is.
+// The landing page of agent mode, which has no store: it shows what the agent does have.
 
 import { fill, h } from "../dom.js";
 

@@ -44,7 +44,7 @@ export default async function alerts(context) {
 
   const draw = () => {
     stop();
-    // An alert that is at rest is a rule, not news: it is shown when asked for, or when there is nothing else.
+    // Inactive alerts are shown only when selected, or when there is nothing else.
     const active = rows.some((row) => row.state !== "inactive" && row.state !== "unknown");
     const shown = rows.filter((row) => (states.size > 0 ? states.has(row.state) : !active || (row.state !== "inactive" && row.state !== "unknown")) && holds(search, row.search));
     fill(body);

@@ -1,4 +1,4 @@
-// Configuration as it is in force: searched, a link to each line.
+// The configuration in force, with a search and a link to each line.
 
 import { ask } from "../api.js";
 import { copy } from "../copy.js";

@@ -3,7 +3,7 @@
 import { ask } from "../api.js";
 import { tokens } from "../editor/tokens.js";
 
-/** Which part of a query without an answer is empty. @param {string} expr @param {number | null} end @param {number} rangeMs @param {AbortSignal} signal */
+/** Finds which part makes a query's answer empty. @param {string} expr @param {number | null} end @param {number} rangeMs @param {AbortSignal} signal */
 export async function whyEmpty(expr, end, rangeMs, signal) {
   const selectors = [...expr.matchAll(/([a-zA-Z_:][\w:]*)?\s*\{[^{}]*\}|[a-zA-Z_:][\w:]*/g)];
   const stop = (end ?? Date.now()) / 1000;

@@ -1,4 +1,4 @@
-// The tab Explain: what each part of an expression does, in plain words, and for a binary operation which series meet.
+// The tab Explain: what each part of an expression does, in plain words, and for a binary operation, which series match.
 
 import { ask } from "../api.js";
 import { fill, h, visible } from "../dom.js";
@@ -7,7 +7,7 @@ import { list, parts, print, quote } from "./print.js";
 
 /** @typedef {any} Node a node of `parse_query` */
 
-/** What functions and aggregations do, as the server says it. @type {Map<string, string>} */
+/** What functions and aggregations do, in the server's words. @type {Map<string, string>} */
 const helps = new Map();
 
 const COMPARISONS = /** @type {Record<string, string>} */ ({ "==": "equal to", "!=": "different from", ">": "greater than", "<": "less than", ">=": "at least", "<=": "at most" });

@@ -14,7 +14,7 @@ import { curl } from "./query.js";
 import { choice, momentField, rangeField } from "./range.js";
 
 const SERIES_MAX = 1000;
-/** The server sends no more. */
+/** The server's limit. */
 const SERIES_LIMIT = 20_000;
 
 export class GraphTab {
@@ -123,7 +123,7 @@ export class GraphTab {
   async run(expr, signal) {
     const { state } = this.panel;
     const step = stepOf(state.resolution, state.rangeMs);
-    // Whole seconds read better, and the same second asked twice is the same question.
+    // Whole seconds are easier to read, and a repeated request within a second has the same parameters.
     const end = state.end ?? Math.floor(Date.now() / 1000) * 1000;
     const start = end - state.rangeMs;
     if (this.lastExpr !== expr) this.all = false;

@@ -8,7 +8,7 @@ import { GraphTab } from "./graph_tab.js";
 import { TableTab } from "./table_tab.js";
 
 /**
- * What a tab is: it draws into its element and asks when it is told to.
+ * A tab: it draws into its element, and sends its request when `run` is called.
  * @typedef {object} TabView
  * @property {HTMLElement} element
  * @property {(expr: string, signal: AbortSignal) => Promise<Ran>} run
@@ -119,7 +119,7 @@ export class PanelView {
     if (this.state.expr.trim() !== "") void this.run(false);
   }
 
-  /** A change of another panel that this one takes part in. @param {Partial<import("../url_state.js").Panel>} change */
+  /** A change of another panel that applies to this one too. @param {Partial<import("../url_state.js").Panel>} change */
   follow(change) {
     Object.assign(this.state, change);
     this.view?.drawControls?.();
@@ -133,7 +133,7 @@ export class PanelView {
     return true;
   }
 
-  /** @param {boolean} byHand the text of the editor is taken over and remembered */
+  /** @param {boolean} byHand the text of the editor is used, and added to the history */
   async run(byHand) {
     const expr = byHand ? this.editor.text : this.state.expr;
     this.stop();
@@ -197,7 +197,7 @@ export class PanelView {
     await tree.run(expr, signal).catch(() => fill(this.above));
   }
 
-  /** Says what was probably meant instead; a click takes it. @param {string} expr */
+  /** Suggests what was probably meant; a click applies it. @param {string} expr */
   async showHints(expr) {
     const found = await ask("ferula/editor", { query: expr }, { signal: this.own.signal, quiet: true }).then((answer) => answer.data.diagnostics, () => []);
     if (expr !== this.state.expr) return;
@@ -210,7 +210,7 @@ export class PanelView {
     }
   }
 
-  /** @param {Error | null} error null when it was stopped @param {string} expr */
+  /** @param {Error | null} error null if it was stopped @param {string} expr */
   failed(error, expr) {
     if (error === null) {
       this.status.textContent = "Stopped.";

@@ -1,4 +1,4 @@
-// Queries: those that run now, with a way to stop them; and those of the last while by time, number and memory.
+// Queries: those that run now, with a way to stop them; and recent ones, by time, number and memory.
 
 import { ask, askBare } from "../api.js";
 import { button, fill, h, note, toast, visible } from "../dom.js";

@@ -21,7 +21,7 @@ export default function query(context) {
     return { refresh: now.get("refresh") ?? "", tz: now.get("tz") ?? "", embed: now.get("embed") ?? "", unlinked: linked ? "" : "1" };
   };
   const address = () => `${location.pathname}?${writePanels(states(), more())}`;
-  /** Writes the state into the address: a step of the browser's history for what a person did and can want back. */
+  /** Writes the state into the address; what a person did becomes a step in the browser's history, so that it can be undone. */
   const write = (/** @type {boolean} */ step) => {
     const next = address();
     if (next === location.pathname + location.search) return;
@@ -98,13 +98,13 @@ export default function query(context) {
   signal.addEventListener("abort", () => { for (const view of views) view.end(); });
 }
 
-/** Says so when the server's clock and the browser's are apart. @param {HTMLElement} place @param {number} seconds */
+/** Warns if the server's clock and the browser's differ. @param {HTMLElement} place @param {number} seconds */
 function showSkew(place, seconds) {
   if (Math.abs(seconds) < 30) fill(place);
   else fill(place, note("warn", `The server's clock and this browser's are ${humanSeconds(Math.abs(seconds))} apart (the ${seconds > 0 ? "browser" : "server"} is ahead): “now” is not the same moment for both.`));
 }
 
-/** A command line that asks the same. @param {string} path @param {[string, string][]} params */
+/** A command line for the same request. @param {string} path @param {[string, string][]} params */
 export function curl(path, params) {
   const quoted = (/** @type {string} */ text) => `'${text.replaceAll("'", `'\\''`)}'`;
   return `curl -sS ${quoted(new URL(`api/v1/${path}`, document.baseURI).href)} ${params.map(([name, value]) => `--data-urlencode ${quoted(`${name}=${value}`)}`).join(" ")}`;

@@ -1,5 +1,5 @@
 // Relabelling: the page of a target as it is now, line by line through each metric rule to the stored series; and rules
-// for targets tried on labels. What is edited here is tried only.
+// for targets tried on labels. Edits here are only tried, not saved.
 
 import { ask } from "../api.js";
 import { copy } from "../copy.js";

@@ -1,4 +1,4 @@
-// Status: the process, the build, what is switched on.
+// Status: the process, the build, what is enabled.
 
 import { ask } from "../api.js";
 import { fill, h, note, stateWord, visible } from "../dom.js";
