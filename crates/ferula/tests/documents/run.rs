@@ -232,6 +232,9 @@ impl Bench {
 fn check_of(name: &str) -> &'static str {
     match name {
         name if name.contains("alertmanager") => "ferula amtool check-config",
+        name if name.starts_with("expectations") => {
+            "ferula amtool config routes test --config.file=alertmanager.yml --expectations"
+        }
         name if name.starts_with("tests/") => "ferula test rules",
         name if name.starts_with("rules/") => "ferula check rules",
         name if name.starts_with("web") => "ferula check web-config",
