@@ -66,7 +66,10 @@ fn fences_are_read_with_their_words() {
     let all = blocks("a.md", "x\n```sh fails\na\n  b\n```\n```yaml f.yml not-run: for Grafana\nc\n```\n");
     assert_eq!((all[0].line, all[0].language.as_str(), all[0].text.as_str()), (3, "sh", "a\n  b\n"));
     assert!(all[0].has("fails") && all[0].left_out.is_none());
-    assert_eq!((all[1].attributes.join(" ").as_str(), all[1].left_out.as_deref()), ("f.yml", Some("for Grafana")));
+    assert_eq!(
+        (all[1].attributes.join(" ").as_str(), all[1].left_out.as_deref()),
+        ("f.yml", Some("for Grafana"))
+    );
 }
 
 #[test]

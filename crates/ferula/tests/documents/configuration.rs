@@ -31,12 +31,26 @@ const GROUPS: [(&str, bool, &[&str]); 6] = [
     (
         "The server's file",
         true,
-        &["sections", "global", "scrape", "relabel", "http_client", "alerting", "storage", "tracing", "remote"],
+        &[
+            "sections",
+            "global",
+            "scrape",
+            "relabel",
+            "http_client",
+            "alerting",
+            "storage",
+            "tracing",
+            "remote",
+        ],
     ),
     ("Rule files", true, &["rules/file"]),
     ("The web configuration file", true, &["web"]),
     ("Unit tests of rules", false, &["unit_test"]),
-    ("Service discovery", false, &["discovery", "discovery/general", "discovery/kubernetes", "discovery/cloud"]),
+    (
+        "Service discovery",
+        false,
+        &["discovery", "discovery/general", "discovery/kubernetes", "discovery/cloud"],
+    ),
     (
         "Alertmanager's file",
         false,
@@ -76,7 +90,8 @@ fn docs(text: &str) -> String {
 
 /// A row such as `omit scheme: String = "http".into()`.
 fn key(statement: &str) -> Option<Key> {
-    let code: Vec<&str> = statement.lines().map(str::trim).filter(|line| !line.starts_with(['/', '#', '}'])).collect();
+    let code: Vec<&str> =
+        statement.lines().map(str::trim).filter(|line| !line.starts_with(['/', '#', '}'])).collect();
     let code = code.join(" ");
     let (kind, rest) = code.split_once(' ')?;
     if !["omit", "keep", "path", "keep_path", "inline"].contains(&kind) {
@@ -193,10 +208,12 @@ fn reference() -> (String, BTreeSet<String>) {
     let mut names = BTreeSet::new();
     for (heading, is_explained, files) in GROUPS {
         write!(out, "## {heading}\n\n").expect("writing to a String cannot fail");
-        let read: Vec<(&str, Vec<Section>)> = files.iter().map(|file| (*file, sections(&source(file)))).collect();
+        let read: Vec<(&str, Vec<Section>)> =
+            files.iter().map(|file| (*file, sections(&source(file)))).collect();
         // Sections of the group win over those of the same name elsewhere, as with Rust's imports.
         let mut linked: BTreeMap<String, String> = BTreeMap::new();
-        let others = GROUPS.iter().flat_map(|(_, _, files)| *files).map(|file| (*file, sections(&source(file))));
+        let others =
+            GROUPS.iter().flat_map(|(_, _, files)| *files).map(|file| (*file, sections(&source(file))));
         for (file, sections) in others.collect::<Vec<_>>().iter().chain(&read) {
             linked.extend(sections.iter().map(|section| (section.name.clone(), title(section, file))));
         }
@@ -214,7 +231,8 @@ fn reference() -> (String, BTreeSet<String>) {
                     let meaning = if is_explained { meanings.get(name.as_str()) } else { None };
                     assert!(!is_explained || meaning.is_some(), "keys.txt lacks {name}");
                     let meaning = meaning.map_or(key.doc.as_str(), |text| *text);
-                    let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
+                    let default =
+                        if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
                     let row = format!("| `{}` | {kind} | {default} | {meaning} |", key.name);
                     writeln!(out, "{}", row.replace("|  |", "| |")).expect("as above");
                     names.insert(name);
@@ -233,7 +251,8 @@ fn the_reference_has_every_key_of_the_sources() {
     assert!(unknown.is_empty(), "keys.txt names keys that do not exist: {unknown:?}");
     assert!(names.len() >= KEYS_MIN, "only {} keys were read", names.len());
     // A source with sections that no group lists would be missing without a word.
-    let listed: BTreeSet<String> = GROUPS.iter().flat_map(|(_, _, files)| files.iter().map(|f| (*f).to_owned())).collect();
+    let listed: BTreeSet<String> =
+        GROUPS.iter().flat_map(|(_, _, files)| files.iter().map(|f| (*f).to_owned())).collect();
     for pattern in ["*.rs", "*/*.rs", "*/*/*.rs"] {
         let root = format!("{}/crates/config/src/", shared::workspace_root().display());
         for file in ferula_config::glob(&format!("{root}{pattern}")) {
@@ -242,12 +261,7 @@ fn the_reference_has_every_key_of_the_sources() {
             assert!(!declares || listed.contains(&name), "{name} declares sections: add it to GROUPS");
         }
     }
-    crate::assert_generated(
-        "docs/configuration.md",
-        "<!-- keys -->\n",
-        "<!-- end of keys -->\n",
-        &tables,
-    );
+    crate::assert_generated("docs/configuration.md", "<!-- keys -->\n", "<!-- end of keys -->\n", &tables);
 }
 
 #[test]

@@ -53,7 +53,8 @@ fn start(directory: &std::path::Path) -> (Server, u16) {
          scrape_configs:\n\
          - {{job_name: self, file_sd_configs: [{{files: [targets.json]}}]}}\n"
     );
-    let rules = "groups:\n- name: g\n  rules:\n  - {record: up:sum, expr: sum(up)}\n  - {alert: Up, expr: up == 1}\n";
+    let rules =
+        "groups:\n- name: g\n  rules:\n  - {record: up:sum, expr: sum(up)}\n  - {alert: Up, expr: up == 1}\n";
     let alertmanager = "route: {receiver: none, group_wait: 0s}\nreceivers: [{name: none}]\n";
     let targets = format!("[{{\"targets\": [\"localhost:{port}\"]}}]");
     for (file, text) in [
@@ -90,7 +91,8 @@ fn families(page: &str) -> BTreeMap<String, (String, String)> {
     for line in page.lines() {
         if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
             all.entry(name.to_owned()).or_default().1 = help.to_owned();
-        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+        {
             all.entry(name.to_owned()).or_default().0 = kind.to_owned();
         }
     }
@@ -99,12 +101,14 @@ fn families(page: &str) -> BTreeMap<String, (String, String)> {
 
 fn tables(families: &BTreeMap<String, (String, String)>) -> String {
     let mut out = String::from("\n");
-    let part_of = |name: &str| PARTS.iter().position(|(_, begins)| begins.iter().any(|b| name.starts_with(b)));
+    let part_of =
+        |name: &str| PARTS.iter().position(|(_, begins)| begins.iter().any(|b| name.starts_with(b)));
     for (at, (heading, _)) in PARTS.iter().enumerate() {
         let rows = families.iter().filter(|(name, _)| part_of(name) == Some(at));
         let mut table = String::new();
         for (name, (kind, help)) in rows {
-            writeln!(table, "| `{name}` | {kind} | {} |", help.replace('|', "\\|")).expect("a String takes it");
+            writeln!(table, "| `{name}` | {kind} | {} |", help.replace('|', "\\|"))
+                .expect("a String takes it");
         }
         if !table.is_empty() {
             write!(out, "## {heading}\n\n| metric | type | meaning |\n| --- | --- | --- |\n{table}\n")
@@ -141,5 +145,10 @@ fn the_list_is_that_of_a_running_server() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(served.len() >= FAMILIES_MIN, "only {} families were served", served.len());
-    crate::assert_generated("docs/METRICS.md", "<!-- metrics -->\n", "<!-- end of metrics -->\n", &tables(&served));
+    crate::assert_generated(
+        "docs/METRICS.md",
+        "<!-- metrics -->\n",
+        "<!-- end of metrics -->\n",
+        &tables(&served),
+    );
 }

@@ -125,7 +125,8 @@ impl Bench {
 
     /// Starts a server and waits until it is ready.
     fn start(&mut self, command: &str) -> Result<(), String> {
-        let is_alertmanager = command.starts_with("ferula alertmanager") || command.starts_with("alertmanager");
+        let is_alertmanager =
+            command.starts_with("ferula alertmanager") || command.starts_with("alertmanager");
         let port = self.ports[if is_alertmanager { "9093" } else { "9090" }];
         let address = if command.contains("--web.listen-address") {
             String::new()
@@ -300,7 +301,8 @@ fn has_program(name: &str) -> bool {
 }
 
 fn run_document(path: &Path, counts: &mut Counts) {
-    let name = path.strip_prefix(ferula_testkit::shared::workspace_root()).unwrap_or(path).display().to_string();
+    let name =
+        path.strip_prefix(ferula_testkit::shared::workspace_root()).unwrap_or(path).display().to_string();
     let text = std::fs::read_to_string(path).expect("the document can be read");
     let all = blocks(&name, &text);
     let mut bench = Bench::new(&name);
@@ -320,7 +322,10 @@ fn run_document(path: &Path, counts: &mut Counts) {
                 counts.commands += 1;
                 let next = all.get(at + 1).filter(|next| block.has("fails") || next.has("output"));
                 let expected = next.map(|next| next.text.as_str());
-                assert!(expected.is_some() || !block.has("fails"), "{place}: what does it print when it fails?");
+                assert!(
+                    expected.is_some() || !block.has("fails"),
+                    "{place}: what does it print when it fails?"
+                );
                 bench.commands(block, expected)
             }
             "yaml" => {
@@ -353,7 +358,10 @@ fn every_command_runs_and_every_configuration_loads() {
     );
     counts.left_out.iter().for_each(|reason| println!("  {reason}"));
     assert!(counts.failures.is_empty(), "{}", counts.failures.join("\n"));
-    assert!(!only.is_empty() || counts.commands + counts.configurations >= RUN_MIN, "hardly any block was run");
+    assert!(
+        !only.is_empty() || counts.commands + counts.configurations >= RUN_MIN,
+        "hardly any block was run"
+    );
 }
 
 #[test]
