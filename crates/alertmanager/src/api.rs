@@ -38,7 +38,7 @@ pub struct Request<'a> {
     pub content_type: Option<&'a str>,
     pub accept: Option<&'a str>,
     pub body: &'a [u8],
-    /// Who asks, if that was checked.
+    /// The authenticated user who sent the request, if authentication is on.
     pub user: Option<&'a str>,
 }
 

@@ -1,6 +1,6 @@
-//! Waiting for a future where no task may be made to wait.
+//! Waiting for a future in code that is not async.
 
-/// Waits for a future in a thread of its own: the caller may be a task already.
+/// Waits for a future in its own thread, since the caller may already be in a task.
 pub(crate) fn blocking<T: Default + Send>(future: impl Future<Output = T> + Send) -> T {
     let waiting = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -1,4 +1,4 @@
-//! Silences and the notification log of a storage path, written as Alertmanager reads them.
+//! Writes silences and the notification log of a storage path in Alertmanager's formats.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub struct Exported {
     pub notifications: usize,
 }
 
-/// Why nothing was written, or not all.
+/// Why nothing, or not everything, was written.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     #[error("{0}")]
@@ -28,11 +28,11 @@ pub enum ExportError {
     Damaged { file: &'static str, error: WireError },
 }
 
-/// Reads the files of a storage path, the journal last, and writes `silences` and `nflog` into a directory, which is made if it is
-/// missing. A server may be running on the storage path.
+/// Reads the files of a storage path, the journal last, and writes `silences` and `nflog` to a directory, which is created if
+/// necessary. A server may be running on the storage path.
 ///
 /// # Errors
-/// Files that cannot be read or written.
+/// A file cannot be read or written.
 pub fn export(from: &Path, to: &Path, retention: Duration, now: UnixNanos) -> Result<Exported, ExportError> {
     let limits =
         SilenceLimits { retention, silences_max: 0, silence_bytes_max: 0, syntax: MatcherSyntax::Fallback };

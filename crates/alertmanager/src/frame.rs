@@ -1,13 +1,13 @@
-//! Frames: how records stand one after the other in files of our own and in messages between members of a pair.
+//! Frames: the encoding of a sequence of records in our own files and in messages between members of a pair.
 //!
-//! A frame is a length and a checksum (CRC-32), four bytes each in little-endian order, and the bytes. Where a frame is damaged
-//! reading continues at the next one that is whole.
+//! A frame is a length and a checksum (CRC-32), four bytes each in little-endian order, and the bytes. If a frame is damaged,
+//! reading continues at the next intact one.
 
 /// Length and checksum.
 pub const HEADER_BYTES: usize = 8;
 /// A longer frame is damage.
 const FRAME_BYTES_MAX: usize = 64 << 20;
-/// Bytes whose checksum is computed while the next whole frame is searched.
+/// How many bytes are checksummed at most in the search for the next intact frame.
 const SEARCH_BYTES_MAX: usize = 256 << 20;
 
 /// Appends a frame.
@@ -17,14 +17,14 @@ pub fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Bytes that are no frames, and where they begin.
+/// Bytes that are not frames, and where they begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
     pub at: usize,
     pub bytes: usize,
 }
 
-/// The frames of a file, and its damages in order.
+/// The frames of a file, and the damage in order.
 pub fn read(bytes: &[u8]) -> (Vec<&[u8]>, Vec<Damage>) {
     let (mut frames, mut damages, mut at) = (Vec::new(), Vec::new(), 0);
     let mut searchable = SEARCH_BYTES_MAX;
@@ -36,7 +36,7 @@ pub fn read(bytes: &[u8]) -> (Vec<&[u8]>, Vec<Damage>) {
         }
         let next = (at + 1..bytes.len()).find(|next| {
             let Some(length) = length_at(bytes, *next) else { return false };
-            // An empty frame is found everywhere between zeros.
+            // A sequence of zeros looks like empty frames.
             if length == 0 || length > searchable {
                 return false;
             }
@@ -81,7 +81,7 @@ mod tests {
                 flipped[at] ^= mask;
                 let (frames, damages) = read(&flipped);
                 assert_eq!(damages.len(), 1, "{at}");
-                // The empty one is only found where nothing before it is damaged.
+                // An empty frame only counts if nothing before it is damaged.
                 assert!(frames.len() >= 2, "{at}: {frames:?}");
                 assert!(frames.iter().all(|frame| contents.contains(frame)), "{at}: {frames:?}");
             }

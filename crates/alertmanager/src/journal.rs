@@ -29,12 +29,12 @@ pub struct Stored {
     pub silences: Option<Vec<u8>>,
     /// The file `nflog`, if there is one.
     pub nflog: Option<Vec<u8>>,
-    /// Whether there is a journal, so that the two files above are only copies.
+    /// Whether there is a journal; then the two files above are only copies.
     pub has_journal: bool,
     pub records: Vec<Record>,
     /// The content of the history: frames.
     pub history: Vec<u8>,
-    /// What of the journal could not be used, a line for each damage.
+    /// Damage in the journal, a line for each place.
     pub damages: Vec<String>,
 }
 
@@ -52,9 +52,9 @@ pub struct Journal {
     dir: PathBuf,
     /// `None` before the first complete write, and after a failure.
     file: Option<File>,
-    /// The history, and how many bytes it has; `None` like `file`.
+    /// The history and its size in bytes; `None` like `file`.
     history: Option<(File, u64)>,
-    /// Up to which change everything was written, or is known to be lost in a crash.
+    /// The change up to which everything was written, or is known to be lost in a crash.
     pub written: u64,
 }
 
@@ -110,10 +110,10 @@ impl Journal {
         written
     }
 
-    /// Appends entries of the history; returns how many bytes it has now.
+    /// Appends entries to the history; returns its size in bytes.
     ///
     /// # Errors
-    /// The operating system's; then nothing more is appended until the next [`Journal::rewrite_history`].
+    /// Writing failed; nothing more is appended until the next [`Journal::rewrite_history`].
     pub fn append_history(&mut self, entries: &[Vec<u8>]) -> io::Result<u64> {
         let Some((file, length)) = &mut self.history else { return Err(io::Error::other("it is not open")) };
         let mut bytes = Vec::new();
@@ -130,7 +130,7 @@ impl Journal {
         }
     }
 
-    /// Whether the history is open, and how many bytes it has.
+    /// Whether the history is open, and its size in bytes.
     pub fn history_bytes(&self) -> Option<u64> {
         self.history.as_ref().map(|(_, length)| *length)
     }
@@ -157,10 +157,10 @@ impl Journal {
         File::open(&self.dir)?.sync_all()
     }
 
-    /// Writes the history anew.
+    /// Rewrites the history.
     ///
     /// # Errors
-    /// The operating system's; the file before stays.
+    /// Writing failed; the previous file stays.
     pub fn rewrite_history(&mut self, entries: impl Iterator<Item = Vec<u8>>) -> io::Result<()> {
         self.history = None;
         let mut bytes = Vec::new();

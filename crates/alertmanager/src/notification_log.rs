@@ -210,7 +210,7 @@ impl NotificationLog {
     /// Records a notification that was sent, unless a later one is known. `expiry` is how long it is needed.
     /// Returns the recorded entry.
     pub fn note(&mut self, mut entry: LogEntry, expiry: Duration, now: UnixNanos) -> LogEntry {
-        // The clock may have been set back; what is noted now is the latest all the same.
+        // The clock may have been set back; this entry is the latest all the same.
         let known = self.last(&entry.group_key, &entry.receiver).map(|known| known.timestamp);
         entry.timestamp = match known {
             Some(known) if known > now => UnixNanos(known.0.saturating_add(1)),

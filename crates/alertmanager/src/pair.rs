@@ -1,11 +1,11 @@
-//! The link between the two members of a pair: what one learns, the other is told over HTTP.
+//! The link between the two members of a pair: changes are sent to the other member over HTTP.
 //!
 //! ```text
 //! engine ─ messages ─▶ outbox ─▶ POST PEER/api/v2/pair ─▶ the other engine        (and the same the other way round)
 //! ```
 //!
-//! A request says who speaks and what is new; an empty one, twice a second, says that somebody is there. After every failure the
-//! next request has the whole state, so nothing that was dropped is missed. What the engines make of it is in `engine::pair`.
+//! A request has the name of the sender and what is new; an empty one, twice a second, shows that the sender is alive. After a failure,
+//! the next request has the whole state, so nothing is missed. How the engines use messages is in `engine::pair`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::wire::{Message, WireError, fields};
 /// Below the other member's address.
 pub const PATH: &str = "api/v2/pair";
 
-/// A member that says nothing says so this often.
+/// How often a member without news sends an empty request.
 const BEAT: Duration = Duration::from_millis(500);
 /// How long the other member may take to answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
@@ -55,7 +55,7 @@ pub enum PairError {
 }
 
 impl Alertmanager {
-    /// Tells the other member everything that happens here, until shutdown.
+    /// Sends all changes to the other member, until shutdown.
     pub async fn keep_pair_informed(self: Arc<Self>, link: Link, shutdown: Shutdown) {
         let mut knows_all = false;
         loop {
@@ -71,7 +71,7 @@ impl Alertmanager {
             let told = link.tell(&messages).await;
             match (&told, knows_all) {
                 (Ok(()), false) => {
-                    info!("The other member of the pair is there", component = "pair", url = link.url);
+                    info!("The other member of the pair can be reached", component = "pair", url = link.url);
                 }
                 (Err(err), true) => {
                     warn!(
@@ -111,7 +111,7 @@ impl Link {
     }
 }
 
-/// The bodies of the requests that say all of this; one at least.
+/// The bodies of the requests with these messages; at least one.
 fn requests(name: &str, messages: &[PairMessage]) -> Vec<Vec<u8>> {
     let head = || {
         let mut body = Vec::new();
@@ -131,10 +131,10 @@ fn requests(name: &str, messages: &[PairMessage]) -> Vec<Vec<u8>> {
     bodies
 }
 
-/// Reads the body of a request: who sends it, and what it says.
+/// Reads the body of a request: its sender and messages.
 ///
 /// # Errors
-/// A body that is not one.
+/// The body is not one.
 pub fn read_request(body: &[u8]) -> Result<(String, Vec<PairMessage>), PairError> {
     let (frames, damages) = frame::read(body);
     if let Some(damage) = damages.first() {
@@ -171,7 +171,7 @@ fn encode(message: &PairMessage) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// A message; `None` when only a later version knows it.
+/// A message; `None` if it is unknown, because a later version sent it.
 fn decode(bytes: &[u8]) -> Result<Option<PairMessage>, WireError> {
     let field = fields(bytes).next().ok_or(WireError::Incomplete)??;
     let content = field.bytes()?;

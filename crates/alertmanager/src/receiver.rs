@@ -75,7 +75,7 @@ pub struct Notification<'a> {
     pub kept: &'a Kept,
     /// Where requests and answers are recorded, and whether any are sent at all.
     pub record: &'a Record,
-    /// What stands in for fields that fail; without it, such a field ends the attempt, as in Alertmanager.
+    /// What replaces fields that fail; without it, such a field ends the attempt, as in Alertmanager.
     pub rendering: Option<&'a Rendering>,
 }
 
@@ -108,7 +108,7 @@ impl Reason {
 }
 
 impl Reason {
-    /// Every reason but the unknown one.
+    /// Every reason except the unknown one.
     pub const ALL: [Reason; 6] = [
         Reason::FirstNotification,
         Reason::NewAlertsInGroup,
@@ -118,7 +118,7 @@ impl Reason {
         Reason::SilenceEnds,
     ];
 
-    /// The reason that is shown as this text.
+    /// The reason with this text.
     pub fn parse(text: &str) -> Self {
         Reason::ALL.into_iter().find(|reason| reason.as_str() == text).unwrap_or(Reason::Unknown)
     }
@@ -208,24 +208,24 @@ pub struct Integration {
     pub(crate) catalog: Arc<Catalog>,
 }
 
-/// How an attempt went.
+/// The result of an attempt.
 #[derive(Debug)]
 pub struct Notified {
     pub result: Result<Sent, NotifyError>,
-    /// Fields for which something else was sent.
+    /// Fields that failed and were replaced.
     pub faults: Vec<TemplateFault>,
 }
 
-/// A notification is composed at most so often; each time but the first because another field failed.
+/// How often a notification is composed at most; each time after the first because another field failed.
 const COMPOSITIONS_MAX: usize = 6;
 
 impl Integration {
-    /// An integration whose texts are not known: nothing stands in for those that fail but a plain listing.
+    /// An integration without known defaults: fields that fail are replaced by a plain list.
     pub fn new(name: &'static str, index: usize, send_resolved: bool, notifier: Arc<dyn Notifier>) -> Self {
         Integration { name, index, send_resolved, notifier, catalog: Arc::default() }
     }
 
-    /// Makes one attempt. Templates that fail do not end it: something else is sent in their place.
+    /// Makes one attempt. Templates that fail do not end it: they are replaced.
     pub async fn notify(&self, notification: &Notification<'_>) -> Notified {
         let rendering = Rendering::new(self.catalog.clone(), notification.record.reads_no_files());
         let notification = Notification { rendering: Some(&rendering), ..*notification };

@@ -78,7 +78,7 @@ impl Api {
         Ok(Answer::json(json.0))
     }
 
-    /// What Alertmanager does not say of a group: when it is told next, and why.
+    /// What Alertmanager does not report about a group: when it is notified next, and why.
     fn write_details(&self, json: &mut Json, group: &GroupView) {
         let next = self.alertmanager.read(|engine, now| engine.next_notifications(group.id, now));
         json.key("groupKey").text(&group.key);

@@ -1,4 +1,4 @@
-//! Paths of our own: why an alert is told or not, what was told lately, and where alerts go.
+//! Our own endpoints: why an alert is notified or not, recent notifications, and where alerts go.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl Api {
         Answer::json(json.0)
     }
 
-    /// `/api/v2/routes/match`: where an alert goes that has the labels of the parameters `label`, now or `at` another time.
+    /// `/api/v2/routes/match`: where an alert with the labels in the parameters `label` goes, now or `at` another time.
     pub(super) fn match_routes(&self, query: &str) -> Result<Answer, Answer> {
         let params = Params::new(query);
         let mut labels = Labels::new();
@@ -128,7 +128,7 @@ impl Api {
         Ok(Answer::json(json.0))
     }
 
-    /// `/api/v2/warnings`: what the author of the configuration should know.
+    /// `/api/v2/warnings`: problems of the configuration that do not prevent loading it.
     pub(super) fn warnings(&self) -> Answer {
         let mut json = Json::default();
         self.alertmanager.read(|engine, _| {
@@ -301,10 +301,10 @@ fn write_event(json: &mut Json, event: &Event) {
 }
 
 impl Params {
-    /// The time of a parameter.
+    /// The time in a parameter.
     ///
     /// # Errors
-    /// A text that is none.
+    /// The text is not a time.
     pub(super) fn time(&self, name: &str) -> Result<Option<UnixNanos>, Answer> {
         let Some(text) = self.first(name).filter(|text| !text.is_empty()) else { return Ok(None) };
         match Time::parse_rfc3339(text) {

@@ -1,4 +1,4 @@
-//! `POST /api/v2/pair`: what the other member of a pair says.
+//! `POST /api/v2/pair`: receives messages of the other member of a pair.
 
 use super::Api;
 use super::answer::{Answer, Json};

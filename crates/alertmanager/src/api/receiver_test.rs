@@ -1,4 +1,4 @@
-//! `POST /api/v2/receivers/{name}/test`: a marked test notification through the real path of a receiver, where that is switched on.
+//! `POST /api/v2/receivers/{name}/test`: a marked test notification through the real path of a receiver, if enabled.
 
 use serde_json::Value;
 
@@ -9,12 +9,12 @@ use crate::receiver::trial;
 use crate::route::Labels;
 
 impl Api {
-    /// With the possibility to send test notifications.
+    /// Allows clients to send test notifications.
     pub fn with_receiver_tests(self) -> Self {
         Api { tests_receivers: true, ..self }
     }
 
-    /// The body may say `dryRun` and has `labels` of the alert. Answers with requests and answers, secrets masked.
+    /// The body may have `dryRun` and the `labels` of the alert. Answers with requests and answers, secrets masked.
     pub(super) fn test_receiver(&self, name: &str, bytes: &[u8]) -> Result<Answer, Answer> {
         if !self.tests_receivers {
             let text = "tests of receivers are switched off (--web.enable-receiver-tests)";

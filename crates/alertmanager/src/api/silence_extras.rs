@@ -1,4 +1,4 @@
-//! Paths of our own about silences: what one would cover, and who changed it.
+//! Our own endpoints about silences: what one would cover, and who changed it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{Api, body};
 use crate::engine::SilenceChange;
 use crate::stored_alert::fingerprint;
 
-/// Days that a preview looks back unless it says so.
+/// Days that a preview looks back by default.
 const DAYS: f64 = 7.0;
 
 impl Api {

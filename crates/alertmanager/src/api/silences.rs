@@ -20,7 +20,7 @@ impl Api {
     pub(super) fn silences(&self, query: &str) -> Result<Answer, Answer> {
         let params = Params::new(query);
         let filters = params.matchers("filter", self.syntax, "")?;
-        // A silence that repeats is pending outside of its time interval.
+        // A repeating silence is pending outside its time interval.
         let mut silences = self.alertmanager.read(|engine, now| {
             let all = engine.silences().all().into_iter().filter(|silence| has_matchers(silence, &filters));
             all.map(|silence| {
@@ -82,7 +82,7 @@ impl Api {
             .collect();
         let set = compiled.and_then(|matchers| {
             silence.matcher_sets = vec![matchers];
-            // The user who is logged in, or else the creator that the silence names.
+            // The user who is logged in, otherwise the creator named in the silence.
             let by = request.user.unwrap_or(&silence.created_by).to_owned();
             self.alertmanager.change(|engine, now| engine.set_silence(silence, new_id, &by, now))
         });
@@ -194,7 +194,7 @@ fn read_silence(body: &Value) -> Result<(Silence, GivenMatchers), Answer> {
     Ok((silence, given))
 }
 
-/// Matchers that have all that they need.
+/// Matchers with all required fields.
 fn given_matchers(matchers: Vec<Option<PostedMatcher>>) -> Result<GivenMatchers, Answer> {
     if matchers.is_empty() {
         return Err(body::invalid(612, "matchers in body should have at least 1 items"));

@@ -5,7 +5,7 @@ use super::answer::{Answer, Json};
 use super::params::Params;
 use crate::engine::PairView;
 
-/// A pair is shown as a cluster of two: ready when both are there.
+/// A pair is shown as a cluster of two, ready if both can be reached.
 fn write_cluster(json: &mut Json, pair: Option<&PairView>) {
     let Some(pair) = pair else {
         json.key("peers").list(std::iter::empty::<()>(), |_, ()| {});
@@ -27,7 +27,7 @@ impl Api {
         json.object(|json| {
             json.key("cluster").object(|json| write_cluster(json, pair.as_ref()));
             json.key("config").pairs([("original", config.to_yaml().as_str())]);
-            // What Alertmanager does not have is said only when something is wrong, or the server is one of two.
+            // Fields that Alertmanager does not have are shown only if something is wrong, or for a member of a pair.
             if !self.alertmanager.is_journal_open() {
                 json.key("ferula")
                     .pairs([("journal", "the disk refuses changes: a crash now would lose them")]);

@@ -1,7 +1,7 @@
-//! Clocks that are set: what waits for a moment waits as long as before.
+//! Changes of the clock: timers keep the time that remains.
 //!
-//! Moments of the engine are those of the machine's clock. When somebody sets it, every timer moves along, so that no flush is an hour
-//! late or early. Alerts that fired before a jump forward are prolonged as after a start: their senders report them again.
+//! The engine uses the machine's clock. If it is set, every timer moves along, so that no flush is an hour late or early. The ends of
+//! alerts that fired before a jump forward are extended as after a start: their senders report them again.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use ferula_telemetry::warn;
 use super::state::Engine;
 
 impl Engine {
-    /// The clock was set by so many nanoseconds; `now` is what it says since.
+    /// The clock was set by this many nanoseconds; `now` is the new time.
     pub fn clock_jumped(&mut self, by_nanos: i64, now: UnixNanos) {
         warn!(
             "The clock was set; timers move along",

@@ -214,7 +214,7 @@ impl Engine {
         });
     }
 
-    /// Adds a decision to the history, and to the log if that is wanted.
+    /// Adds a decision to the history, and to the log if that is enabled.
     pub(super) fn note_event(&mut self, event: Event) {
         if self.settings.own.log_notifications {
             let error = match &event.outcome {

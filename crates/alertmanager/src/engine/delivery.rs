@@ -18,7 +18,7 @@ pub(super) type GroupId = u64;
 /// half of it.
 const BACKOFF: Duration = Duration::from_millis(500);
 
-/// The name under which the log keeps hashes of alerts that were told to fire and are silenced now.
+/// The name under which the log keeps hashes of alerts that were notified as firing and are silenced now.
 pub(super) const ANNOUNCED: &str = "ferula_announced";
 
 /// The content of a notification.
@@ -46,14 +46,14 @@ pub struct Attempt {
     pub deadline: UnixNanos,
 }
 
-/// How an attempt went.
+/// The result of an attempt.
 #[derive(Debug)]
 pub struct Attempted {
     pub result: Result<Sent, NotifyError>,
     pub took: Duration,
-    /// Template fields for which something else was sent.
+    /// Template fields that failed and were replaced.
     pub faults: Vec<TemplateFault>,
-    /// What the service answered, if anything is known of it.
+    /// The service's answer, if known.
     pub answer: Option<String>,
 }
 
@@ -77,14 +77,14 @@ pub(super) struct Delivery {
     pub attempt_started: UnixNanos,
     pub backoff: Duration,
     pub last_error: Option<NotifyError>,
-    /// Tells of alerts that are silenced, so the log must not know of it.
+    /// It notifies about silenced alerts, so it must not be recorded in the log.
     pub is_reminder: bool,
-    /// Hashes of alerts that were told to fire before, and are silenced now.
+    /// Hashes of alerts that were notified as firing before, and are silenced now.
     pub announced: Vec<u64>,
-    /// What came of attempts, oldest first.
+    /// Results of attempts, oldest first.
     pub notes: Vec<AttemptNote>,
     pub faults: Vec<TemplateFault>,
-    /// The other member of the pair goes first, until this moment.
+    /// Until then, the other member of the pair may go first.
     pub held_until: Option<UnixNanos>,
 }
 

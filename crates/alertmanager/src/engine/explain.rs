@@ -1,5 +1,5 @@
-//! Why an alert is told or not, at this moment or at another: its way through the tree, its groups, what mutes it, what was
-//! told last and what will be told next.
+//! Why an alert is notified or not, now or at another time: its path through the tree, its groups, what mutes it, and the last
+//! and next notifications.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::route::{LabelValues, Route};
 /// Decisions that an explanation shows.
 const EVENTS_SHOWN: usize = 100;
 
-/// Why an alert is told or not.
+/// Why an alert is notified or not.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    /// With its status at the moment that is asked about.
+    /// With its status at the requested time.
     pub alert: AlertView,
     pub at: UnixNanos,
     pub silences: Vec<SilenceView>,
@@ -39,26 +39,26 @@ pub struct SilenceView {
     pub ends_at: UnixNanos,
 }
 
-/// Whether a route takes an alert.
+/// Whether an alert matches a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Matched,
-    /// A matcher says no to this value.
+    /// A matcher does not match this value.
     Failed {
         matcher: String,
         value: String,
     },
-    /// A sibling before it took the alert and does not continue.
+    /// An earlier sibling matched and does not continue.
     NotReached,
 }
 
-/// A node of the tree, and whether it takes an alert.
+/// A node of the tree, and whether it matches an alert.
 #[derive(Clone, Debug)]
 pub struct RouteVerdict {
     pub route_key: String,
     pub receiver: String,
     pub verdict: Verdict,
-    /// Without those of a node that does not take the alert.
+    /// Empty for a node that does not match.
     pub children: Vec<RouteVerdict>,
 }
 
@@ -67,11 +67,11 @@ pub struct RouteVerdict {
 pub struct RouteView {
     pub route_key: String,
     pub receiver: String,
-    /// None when the alert is in no group of the route, because its end was told.
+    /// None if the alert is in no group of the route, because its end was notified.
     pub group: Option<RouteGroupView>,
     /// Names of time intervals that mute the route.
     pub muted_by: Vec<String>,
-    /// When they do not any more; `None` when that is far away.
+    /// When this ends; `None` if that is far away.
     pub muted_until: Option<UnixNanos>,
     pub integrations: Vec<IntegrationView>,
 }
@@ -86,19 +86,19 @@ pub struct RouteGroupView {
     pub is_flushing: bool,
 }
 
-/// What an integration was told, and will be.
+/// Past and next notifications of an integration.
 #[derive(Clone, Debug)]
 pub struct IntegrationView {
     pub name: String,
     pub last: Option<LogEntry>,
-    /// Why it would be told at the next flush, if nothing changes until then.
+    /// Why it would be notified at the next flush, if nothing changes until then.
     pub next_reason: Option<Reason>,
-    /// What it is told next at or after the moment that is asked about, if nothing changes.
+    /// Its next notification at or after the requested time, if nothing changes.
     pub next: Option<NextNotification>,
 }
 
 impl RouteVerdict {
-    /// What the tree does with an alert with these labels.
+    /// How the tree routes an alert with these labels.
     pub fn of<'l>(route: &Route, labels: &'l impl LabelValues<'l>) -> Self {
         let verdict = match failed_matcher(route, labels) {
             None => Verdict::Matched,
@@ -129,14 +129,14 @@ impl RouteVerdict {
     }
 }
 
-/// The first matcher that says no, and the value to which.
+/// The first matcher that does not match, and the value.
 fn failed_matcher<'l>(route: &Route, labels: &'l impl LabelValues<'l>) -> Option<(String, String)> {
     let failed = route.matchers.iter().find(|matcher| !matcher.matches(labels.value_of(matcher.name())))?;
     Some((failed.to_string(), labels.value_of(failed.name()).to_owned()))
 }
 
 impl Engine {
-    /// Why the alert with this fingerprint is told or not at a moment. What fires now is taken to fire then, too.
+    /// Why the alert with this fingerprint is notified or not at a given time. What fires now is assumed to fire then, too.
     pub fn explain(&self, fingerprint: u64, at: UnixNanos, now: UnixNanos) -> Option<Explanation> {
         let alert = &self.alerts.get(&fingerprint)?.alert;
         let tree = RouteVerdict::of(&self.setup.root, &alert.labels);
@@ -210,7 +210,7 @@ impl Engine {
             .collect()
     }
 
-    /// What the integrations of a group are told next, if nothing changes.
+    /// The next notifications of a group's integrations, if nothing changes.
     pub fn next_notifications(&self, group: u64, now: UnixNanos) -> Vec<(String, Option<NextNotification>)> {
         let Some(group) = self.groups.get(&group) else { return Vec::new() };
         let integrations = self.setup.receivers.get(&*group.route.receiver).map_or(&[][..], Vec::as_slice);

@@ -21,13 +21,13 @@ pub(super) const FLUSH_MIN: Duration = Duration::from_secs(10);
 /// An alert of a flush, and whether it is resolved.
 type Flushed = (Arc<StoredAlert>, bool);
 
-/// What of a flush is told.
+/// The part of a flush that is notified.
 #[derive(Default)]
 struct Telling {
     alerts: Vec<Flushed>,
-    /// Silenced alerts that are over; told where they were told to fire before they were silenced.
+    /// Silenced alerts that are resolved; notified where they were notified as firing before they were silenced.
     silenced_ends: Vec<Flushed>,
-    /// Hashes of silenced alerts that fire.
+    /// Hashes of silenced alerts that are firing.
     silenced_firing: Vec<u64>,
 }
 
@@ -277,7 +277,7 @@ fn hashes_of(alerts: &[Flushed]) -> FlushHashes {
     FlushHashes { firing: hashes(false), resolved: hashes(true) }
 }
 
-/// Hashes of the alerts that were told to fire, or to which that holds from before they were silenced.
+/// Hashes of the alerts that were notified as firing, now or before they were silenced.
 fn announced(last: Option<&LogEntry>) -> Vec<u64> {
     let Some(last) = last else { return Vec::new() };
     let mut hashes = last.firing.clone();
@@ -287,7 +287,7 @@ fn announced(last: Option<&LogEntry>) -> Vec<u64> {
     hashes
 }
 
-/// Silenced alerts whose end the integration is owed.
+/// Silenced alerts whose end the integration must be notified of.
 fn ends_to_tell(telling: &Telling, announced: &[u64]) -> Vec<Arc<StoredAlert>> {
     let ends = telling.silenced_ends.iter().map(|(alert, _)| alert);
     ends.filter(|alert| announced.contains(&alert.log_hash())).cloned().collect()
@@ -299,7 +299,7 @@ fn with_ends(hashes: &FlushHashes, ends: &[Arc<StoredAlert>]) -> FlushHashes {
     hashes
 }
 
-/// Why an integration needs telling, if it does.
+/// Why an integration must be notified, if so.
 fn reason_for(
     last: Option<&LogEntry>,
     hashes: &FlushHashes,
@@ -316,7 +316,7 @@ fn reason_for(
         }
         return reason_to_notify(last, hashes, sends_resolved, route.repeat_interval, tick);
     }
-    // The log may have lost sight of alerts while they were silenced.
+    // The log may have dropped alerts while they were silenced.
     let last = last.map(|last| LogEntry { firing: announced.to_vec(), ..last.clone() });
     reason_to_notify(last.as_ref(), hashes, sends_resolved, route.repeat_interval, tick)
 }

@@ -1,7 +1,7 @@
-//! When a group is told next, why and of which alerts: its flushes played forward as `flush` will make them.
+//! When a group is notified next, why and of which alerts: a simulation of the flushes that `flush` will make.
 //!
-//! What is assumed: alerts that fire now fire on, what inhibits them does, too, and every notification arrives. Silences end
-//! and time intervals come and go as they say.
+//! Assumptions: alerts that fire now, and those that inhibit them, keep firing, and every notification succeeds. Silences and time
+//! intervals begin and end as they say.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::receiver::{Integration, Kept, Reason};
 use crate::route::Labels;
 use crate::stored_alert::StoredAlert;
 
-/// Flushes that are played, and looks at alerts.
+/// Limits of simulated flushes and of looks at alerts.
 const TICKS_MAX: usize = 3000;
 const WORK_MAX: usize = 300_000;
 
@@ -25,13 +25,13 @@ const WORK_MAX: usize = 300_000;
 #[derive(Clone, Debug)]
 pub struct NextNotification {
     pub at: UnixNanos,
-    /// What is told; the reason is in it.
+    /// The content, with the reason.
     pub content: Arc<Content>,
     pub integration: Integration,
 }
 
 impl Engine {
-    /// For each integration of a group its first notification at or after `from`; `None` when none comes for long.
+    /// The first notification at or after `from` for each integration of a group; `None` if there is none for a long time.
     pub(super) fn forecast(
         &self,
         group: &Group,
@@ -80,7 +80,7 @@ impl Engine {
                     reason_to_notify(last[at].as_ref(), &hashes, integration.send_resolved, repeat, tick);
                 let Some(reason) = reason else { continue };
                 let content = content_of(group, integration, &told, reason, last[at].as_ref(), tick);
-                // Merely noted in the log.
+                // It is only recorded in the log.
                 let is_sent = !content.alerts.is_empty();
                 if is_sent && tick >= from && next[at].is_none() {
                     let content = Arc::new(content);
@@ -93,7 +93,7 @@ impl Engine {
                     ..last[at].take().unwrap_or_default()
                 });
             }
-            // After a flush the ends are told, or will never be.
+            // After a flush, ends are notified, or never will be.
             members.retain(|_, alert| !alert.is_resolved_at(time));
             let repeated = last.iter().flatten().map(|last| last.timestamp.plus(route.repeat_interval)).min();
             match self.next_change(group, tick, repeated, &boundaries) {
@@ -104,7 +104,7 @@ impl Engine {
         next
     }
 
-    /// When silences begin and end, in order; `None` when one of them comes and goes with a time interval.
+    /// When silences begin and end, in order; `None` if one of them depends on a time interval.
     fn silence_boundaries(&self) -> Option<Vec<UnixNanos>> {
         let mut boundaries = Vec::new();
         for silence in self.silences.all() {
@@ -117,7 +117,7 @@ impl Engine {
         Some(boundaries)
     }
 
-    /// The next flush at which something else may be decided than at this one.
+    /// The next flush whose decisions may differ from this one's.
     fn next_change(
         &self,
         group: &Group,
@@ -132,7 +132,7 @@ impl Engine {
             return Some(tick.plus(route.group_interval));
         };
         let boundary = boundaries.get(boundaries.partition_point(|moment| *moment <= tick)).copied();
-        // Something changes after this moment, not at it.
+        // The change takes effect after this time, not at it.
         let change = [repeated, boundary].into_iter().flatten().min()?;
         let flushes = change.0.saturating_sub(tick.0).max(0) / interval + 1;
         Some(UnixNanos(tick.0.saturating_add(flushes.saturating_mul(interval))))

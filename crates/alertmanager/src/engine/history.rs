@@ -9,16 +9,16 @@ use ferula_model::{LabelSet, UnixNanos};
 use crate::receiver::{Reason, TemplateFault};
 use crate::wire::{Message, WireError, fields};
 
-/// Attempts of one notification that are kept: the latest.
+/// How many attempts of a notification are kept: the latest ones.
 const ATTEMPTS_KEPT: usize = 8;
-/// Bytes of a text that a service answered.
+/// How many bytes of a service's answer are kept.
 pub(super) const RESULT_BYTES_MAX: usize = 512;
 
-/// How much is kept for how long.
+/// How much is kept, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct HistoryLimits {
     pub retention: Duration,
-    /// Of all that is kept, as it is on disk.
+    /// The size of everything that is kept, as on disk.
     pub bytes_max: usize,
 }
 
@@ -41,11 +41,11 @@ pub struct Event {
     pub outcome: Outcome,
     /// The latest ones, oldest first.
     pub attempts: Vec<AttemptNote>,
-    /// Template fields for which something else was sent.
+    /// Template fields that failed and were replaced.
     pub faults: Vec<TemplateFault>,
 }
 
-/// One attempt, and what came of it.
+/// One attempt and its result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptNote {
     pub at: UnixNanos,
@@ -98,7 +98,7 @@ impl Outcome {
         }
     }
 
-    /// Why something was to be sent.
+    /// Why it was sent.
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Outcome::Sent { reason, .. }
@@ -117,14 +117,14 @@ pub struct SilenceChange {
     pub id: String,
     /// `created`, `updated`, `expired`, `replaced`, `ended with its alerts`
     pub action: String,
-    /// Who asked for it, as far as that is known.
+    /// Who requested it, if known.
     pub by: String,
     /// The silence before and after, in short.
     pub before: String,
     pub after: String,
 }
 
-/// An alert that is over.
+/// A resolved alert.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PastAlert {
     pub labels: LabelSet,
@@ -132,7 +132,7 @@ pub struct PastAlert {
     pub ends_at: UnixNanos,
 }
 
-/// Something that happened.
+/// An entry of the history.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HistoryEntry {
     Decision(Event),
@@ -180,10 +180,10 @@ impl HistoryEntry {
         out.into_bytes()
     }
 
-    /// Reads an entry; `None` when only a later version knows its kind.
+    /// Reads an entry; `None` if its kind is unknown, because a later version wrote it.
     ///
     /// # Errors
-    /// Bytes that are none.
+    /// The bytes are not an entry.
     pub fn decode(bytes: &[u8]) -> Result<Option<Self>, WireError> {
         let field = fields(bytes).next().ok_or(WireError::Incomplete)??;
         let content = field.bytes()?;
@@ -372,7 +372,7 @@ pub struct History {
     limits: HistoryLimits,
     decisions: Bounded,
     alerts: Bounded,
-    /// Encoded, and not handed out yet.
+    /// Encoded, and not written yet.
     fresh: Vec<Vec<u8>>,
 }
 
@@ -389,7 +389,7 @@ impl History {
         self.add(HistoryEntry::Decision(event));
     }
 
-    /// Adds an entry, and keeps its bytes to be handed out.
+    /// Adds an entry, and keeps its bytes to be written.
     pub(super) fn add(&mut self, entry: HistoryEntry) {
         let bytes = entry.encode();
         self.push(entry, bytes.len());
@@ -404,7 +404,7 @@ impl History {
         }
     }
 
-    /// Takes an entry of an earlier run. Returns whether it could be read.
+    /// Adds an entry of an earlier run. Returns whether it could be read.
     pub fn read(&mut self, bytes: &[u8]) -> bool {
         match HistoryEntry::decode(bytes) {
             Ok(entry) => {
@@ -420,7 +420,7 @@ impl History {
         std::mem::take(&mut self.fresh)
     }
 
-    /// Forgets what is too old.
+    /// Removes entries that are too old.
     pub(super) fn collect_garbage(&mut self, now: UnixNanos) {
         let age = i64::try_from(self.limits.retention.as_nanos()).unwrap_or(i64::MAX);
         let oldest = UnixNanos(now.0.saturating_sub(age));
@@ -459,7 +459,7 @@ impl History {
         })
     }
 
-    /// Alerts that are over, latest first.
+    /// Resolved alerts, latest first.
     pub fn past_alerts(&self) -> impl Iterator<Item = &PastAlert> {
         self.alerts.entries.iter().rev().filter_map(|(entry, _)| match entry {
             HistoryEntry::Alert(alert) => Some(alert),

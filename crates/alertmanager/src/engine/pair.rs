@@ -1,4 +1,4 @@
-//! Two engines that share receivers: the first tells, the second steps in.
+//! Two engines that share receivers: the first notifies, the second steps in.
 //!
 //! ```text
 //! first:   flush ─▶ attempt ──────────────▶ told ─────▶ log entry ─┐
@@ -7,8 +7,8 @@
 //!                    └ nothing heard, the first is gone, or it gave up: attempt
 //! ```
 //!
-//! Always true: an attempt is held only while the other member is heard from. Without the link both members tell everything:
-//! doubles, never a loss.
+//! Always: an attempt is held only while messages of the other member arrive. Without the link, both members notify everything:
+//! duplicates, never a loss.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,11 +22,11 @@ use super::record::Record;
 use super::state::{Engine, Timer};
 use crate::notification_log::{LogReceiver, reason_to_notify};
 
-/// How often a held attempt looks whether it still has to wait.
+/// How often to check whether a held attempt still has to wait.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Engine {
-    /// Makes this engine a member of a pair. `patience` is how long it waits at most for the other to tell.
+    /// Makes this engine a member of a pair. `patience` is how long it waits at most for the other member to notify.
     pub fn join_pair(&mut self, name: String, patience: Duration) {
         self.pair = Some(Pair { name, patience, other: None, trying: HashMap::new(), outbox: Vec::new() });
     }
@@ -42,7 +42,7 @@ impl Engine {
         })
     }
 
-    /// What the other member must be told, in order.
+    /// Messages for the other member, in order.
     pub fn take_pair_messages(&mut self) -> Vec<PairMessage> {
         self.pair.as_mut().map(|pair| std::mem::take(&mut pair.outbox)).unwrap_or_default()
     }
@@ -56,7 +56,7 @@ impl Engine {
         silences.chain(entries).map(PairMessage::Record).chain(trying).collect()
     }
 
-    /// Takes what the other member says; that it says anything shows that it is there.
+    /// Applies messages of the other member; that any arrive shows that it is alive.
     pub fn take_from_peer(&mut self, name: &str, messages: Vec<PairMessage>, now: UnixNanos) {
         let Some(pair) = &mut self.pair else { return };
         pair.other = Some(Other { name: name.to_owned(), heard_at: now });
@@ -97,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// Until when an attempt waits for the other member, and when to look for the first time; `None` for one that need not.
+    /// Until when an attempt waits for the other member, and when to check for the first time; `None` if it need not wait.
     pub(super) fn hold(&self, delivery: &Delivery, now: UnixNanos) -> Option<(UnixNanos, UnixNanos)> {
         let pair = self.pair.as_ref()?;
         if !pair.is_present(now) || !pair.is_second() {
@@ -107,7 +107,7 @@ impl Engine {
         Some((until, now.plus(LOOK_INTERVAL).min(until)))
     }
 
-    /// Whether a held attempt still waits; it is looked at again then.
+    /// Whether a held attempt must still wait; if so, it is checked again.
     pub(super) fn stays_held(&mut self, id: u64, now: UnixNanos) -> bool {
         let (Some(pair), Some(delivery)) = (&self.pair, self.deliveries.get_mut(&id)) else { return false };
         let key = (delivery.content.group_key.to_string(), delivery.receiver.clone());
@@ -122,7 +122,7 @@ impl Engine {
         true
     }
 
-    /// Drops held attempts of a group that the log shows to be told.
+    /// Drops held attempts of a group that was notified according to the log.
     fn drop_what_was_told(&mut self, key: &(String, LogReceiver), now: UnixNanos) {
         for id in self.held(key) {
             let Some(delivery) = self.deliveries.get(&id) else { continue };
@@ -174,7 +174,7 @@ impl Engine {
 
     pub(super) fn tell_peer_of_attempt(&mut self, id: u64) {
         let (Some(pair), Some(delivery)) = (&mut self.pair, self.deliveries.get(&id)) else { return };
-        // Once is enough: it says until when.
+        // Once is enough: the message has the end.
         if delivery.attempts == 0 && !delivery.is_reminder {
             pair.outbox.push(trying_of(delivery));
         }

@@ -1,4 +1,4 @@
-//! What a member of a pair knows of the other one, and what they say to each other.
+//! What a member of a pair knows about the other one, and their messages.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,26 +8,26 @@ use ferula_model::UnixNanos;
 use super::record::Record;
 use crate::notification_log::LogReceiver;
 
-/// How long a member counts as present after it was heard from.
+/// How long a member counts as present after its last message.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// What one member tells the other.
+/// A message to the other member.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PairMessage {
     /// A silence, or an entry of the notification log.
     Record(Record),
-    /// An attempt is being made, or will be again, until this moment.
+    /// An attempt is being made or repeated until this time.
     Trying { group_key: String, receiver: LogReceiver, until: UnixNanos },
-    /// A notification was given up: the other may do better.
+    /// A notification was given up: the other member may succeed.
     GaveUp { group_key: String, receiver: LogReceiver },
 }
 
-/// What a member knows of the other.
+/// What a member knows about the other one.
 #[derive(Debug)]
 pub(super) struct Pair {
-    /// Of this member. The member whose name comes first tells first.
+    /// Of this member. The member whose name sorts first notifies first.
     pub name: String,
-    /// How long an attempt waits for the other at most.
+    /// How long an attempt waits for the other member at most.
     pub patience: Duration,
     pub other: Option<Other>,
     pub trying: HashMap<(String, LogReceiver), UnixNanos>,

@@ -13,7 +13,7 @@ use crate::alert::Time;
 use crate::route::{GroupBy, Route};
 use crate::stored_alert::{StoredAlert, show_labels};
 
-/// After a start, for so long alerts that may be inhibited wait as new ones do. Senders repeat what fires within a minute.
+/// How long after a start alerts that may be inhibited wait like new ones. Senders repeat firing alerts within a minute.
 const INHIBITORS_AWAITED: Duration = Duration::from_secs(75);
 
 impl Engine {
@@ -47,7 +47,7 @@ impl Engine {
         now: UnixNanos,
     ) -> Option<Arc<StoredAlert>> {
         let alert = match old {
-            // What comes in now is newer than what is known, whatever a clock that was set back says.
+            // What arrives now is newer than what is known, even if the clock was set back.
             Some(old) if alert.updated_at <= old.updated_at => StoredAlert {
                 updated_at: Time::from_unix_nanos(old.updated_at.unix_nanos().saturating_add(1)),
                 ..alert
@@ -133,8 +133,8 @@ impl Engine {
             return *id;
         }
         let id = self.new_id();
-        // What has fired for long need not wait for others. After a start, what may be inhibited does: the alerts that inhibit it
-        // are reported again first.
+        // Alerts that have fired for a long time need not wait for others. After a start, those that may be inhibited wait until the
+        // alerts that inhibit them are reported again.
         let is_early = now < self.listens_since.plus(INHIBITORS_AWAITED);
         let may_be_inhibited = is_early && self.inhibitor.is_target(&first.labels);
         let is_old = first.starts_at.plus(route.group_wait).unix_nanos() < now.0 && !may_be_inhibited;

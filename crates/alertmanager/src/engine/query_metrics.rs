@@ -1,5 +1,5 @@
-//! What is counted of look-ups and of alerts that are taken, under Alertmanager's names. Their durations are the only use of a
-//! clock in the engine, and decide nothing.
+//! Metrics of look-ups and of accepted alerts, under Alertmanager's names. Their durations are the engine's only use of a
+//! clock, and no decision depends on them.
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ pub(super) struct QueryMetrics {
 
 impl QueryMetrics {
     pub fn new(registry: &Registry) -> Self {
-        // What cannot fail here is there for rules and dashboards that ask for it.
+        // Counters of failures that cannot occur here exist for the sake of rules and dashboards.
         for (name, help) in [
             ("alertmanager_silences_query_errors_total", "Queries of silences that failed; none can."),
             (
@@ -97,7 +97,7 @@ impl QueryMetrics {
         }
     }
 
-    /// Runs a query of silences, which also says how many it looked at.
+    /// Runs a query of silences, which also returns how many it checked.
     pub fn of_silences<T>(&self, query: impl FnOnce() -> (T, usize)) -> T {
         let started = Instant::now();
         let (answer, scanned) = query();
@@ -116,7 +116,7 @@ impl QueryMetrics {
         answer
     }
 
-    /// Notes that an alert was put into its groups.
+    /// Counts an alert that was added to its groups.
     pub fn took_alert(&self, started: Instant) {
         self.alert_seconds.observe_duration(started.elapsed());
         self.alerts_handed_on.with(&["dispatcher"]).inc();

@@ -1,6 +1,6 @@
-//! Silences in the engine: who is silenced now, changes with their history, and what silences do by themselves.
+//! Silences in the engine: what is silenced now, changes with their history, and what silences do by themselves.
 //!
-//! By themselves some end with the alerts that they cover, and remind receivers before their end. Both are looked at every
+//! Some end with the alerts that they cover, and send reminders before their end. Both are checked every
 //! few seconds ([`super::state::ALIVE_INTERVAL`]).
 
 use std::sync::Arc;
@@ -27,9 +27,9 @@ use crate::stored_alert::StoredAlert;
 /// What a silence would cover.
 #[derive(Clone, Debug)]
 pub struct SilencePreview {
-    /// Alerts that fire now.
+    /// Alerts that are firing now.
     pub now: Vec<AlertView>,
-    /// Alerts that are over, latest first.
+    /// Resolved alerts, latest first.
     pub past: Vec<PastAlert>,
 }
 
@@ -44,13 +44,13 @@ impl Engine {
         ids
     }
 
-    /// Whether a silence that repeats holds at this moment. An interval that does not exist any more silences nothing.
+    /// Whether a repeating silence applies now. If its interval does not exist any more, it silences nothing.
     fn is_in_its_interval(&self, options: Option<&SilenceOptions>, now: UnixNanos) -> bool {
         let Some(name) = options.and_then(|options| options.repeats_in.as_ref()) else { return true };
         !self.setup.intervals.containing(std::slice::from_ref(name), now).is_empty()
     }
 
-    /// What a silence does now. One that repeats is pending outside of its time interval.
+    /// The state of a silence now. A repeating one is pending outside its time interval.
     pub fn silence_state(&self, silence: &Silence, now: UnixNanos) -> SilenceState {
         match silence.state_at(now) {
             SilenceState::Active if !self.is_in_its_interval(self.silences.options(&silence.id), now) => {
@@ -60,11 +60,11 @@ impl Engine {
         }
     }
 
-    /// Creates or changes a silence; returns the identifier that it has now. `new_id` makes one for a new silence; `by` is who
-    /// asks for it.
+    /// Creates or changes a silence; returns its new identifier. `new_id` creates one for a new silence; `by` is who
+    /// requests it.
     ///
     /// # Errors
-    /// What is wrong with it, or that it does not exist.
+    /// The silence is invalid, or does not exist.
     pub fn set_silence(
         &mut self,
         mut silence: Silence,
@@ -81,7 +81,7 @@ impl Engine {
             return Err(SilenceError::Invalid(text));
         }
         let before = self.silences.get(&silence.id).cloned();
-        // Another end is worth another reminder.
+        // With a new end, another reminder is due.
         if before.as_ref().is_none_or(|before| before.ends_at != silence.ends_at) {
             silence.annotations.remove(REMINDED_AT);
         }
@@ -103,7 +103,7 @@ impl Engine {
     /// Ends a silence now.
     ///
     /// # Errors
-    /// When there is none.
+    /// It does not exist.
     pub fn expire_silence(&mut self, id: &str, by: &str, now: UnixNanos) -> Result<(), SilenceError> {
         self.end_silence(id, "expired", by, now)
     }
@@ -168,7 +168,7 @@ impl Engine {
     pub fn preview_silence(&self, matchers: &[Matcher], since: UnixNanos, now: UnixNanos) -> SilencePreview {
         let time = Time::from_unix_nanos(now.0);
         let is_past = |alert: &PastAlert| alert.ends_at >= since && matches(matchers, &alert.labels);
-        // Those that are over and were not forgotten yet are not in the history.
+        // Resolved alerts that are still in the store are not in the history yet.
         let mut past: Vec<PastAlert> = self
             .alerts
             .values()
@@ -183,7 +183,7 @@ impl Engine {
         SilencePreview { now: self.alerts(|alert| matches(matchers, &alert.labels), now), past }
     }
 
-    /// Ends silences whose alerts are over, and reminds of those that end soon.
+    /// Ends silences whose alerts are resolved, and sends reminders of those that end soon.
     pub(super) fn look_at_silences(&mut self, now: UnixNanos) {
         let reminder = self.settings.own.silence_reminder;
         let looked_at: Vec<Silence> = self
@@ -228,7 +228,7 @@ impl Engine {
         has_covered
     }
 
-    /// Tells the receivers of alerts that a silence covers that it ends soon.
+    /// Notifies the receivers of the alerts that a silence covers that it ends soon.
     fn remind(&mut self, mut silence: Silence, now: UnixNanos) {
         let time = Time::from_unix_nanos(now.0);
         let mut deliveries = Vec::new();
@@ -258,7 +258,7 @@ impl Engine {
                 };
                 let receiver = log_receiver(&group.route.receiver, integration);
                 let deadline = now.plus(group.route.group_interval.max(FLUSH_MIN));
-                // 0 is the number of no group: its flushes do not wait for a reminder.
+                // No group has the number 0, so no flush waits for a reminder.
                 deliveries.push(Delivery {
                     is_reminder: true,
                     ..Delivery::new(
@@ -288,7 +288,7 @@ impl Engine {
         self.silence_changed(silence, Some(&before), "update silence", "reminded", "ferula", now);
     }
 
-    /// Notes in the history that an alert is over.
+    /// Records in the history that an alert is resolved.
     pub(super) fn note_past(&mut self, alert: &StoredAlert) {
         self.history.add(HistoryEntry::Alert(past_alert(alert)));
     }

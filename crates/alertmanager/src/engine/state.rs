@@ -39,16 +39,16 @@ pub struct EngineSettings {
     pub start_at: UnixNanos,
     /// Seed for the random part of retry pauses.
     pub seed: u64,
-    /// What Alertmanager does not have; the default is off.
+    /// Options that Alertmanager does not have; off by default.
     pub own: OwnSettings,
 }
 
 /// Settings that Alertmanager does not have.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OwnSettings {
-    /// Whether the end of an alert that is silenced is told where it was told to fire before.
+    /// Whether the end of a silenced alert is notified where it was notified as firing before.
     pub tells_end_of_silenced: bool,
-    /// How long before its end a silence reminds, unless it says so itself.
+    /// How long before its end a silence sends a reminder, unless it sets that itself.
     pub silence_reminder: Option<Duration>,
     /// Whether every decision is logged.
     pub log_notifications: bool,
@@ -61,7 +61,7 @@ pub struct Setup {
     pub config: Arc<AlertmanagerConfig>,
     pub root: Route,
     pub receivers: BTreeMap<String, Vec<Integration>>,
-    /// What its author should know.
+    /// Its warnings.
     pub warnings: Vec<ConfigWarning>,
     pub(super) intervals: TimeIntervals,
 }
@@ -75,7 +75,7 @@ impl Setup {
         Setup { config, root, receivers, warnings: Vec::new(), intervals }
     }
 
-    /// With what its author should know.
+    /// With its warnings.
     pub fn with_warnings(self, warnings: Vec<ConfigWarning>) -> Self {
         Setup { warnings, ..self }
     }
@@ -180,7 +180,7 @@ pub struct Engine {
     pub(super) alive_at: Option<UnixNanos>,
     pub(super) history: History,
     pub(super) pair: Option<Pair>,
-    /// When the engine began to listen; groups that are old then may wait for what inhibits them.
+    /// When the engine began to accept alerts; groups older than that may wait for alerts that inhibit them.
     pub(super) listens_since: UnixNanos,
     pub(super) metrics: Metrics,
 }

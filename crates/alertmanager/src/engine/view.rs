@@ -151,17 +151,17 @@ impl Engine {
         self.history.decisions()
     }
 
-    /// What happened lately.
+    /// The history.
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// What happened lately, to read a file into.
+    /// The history, to read a file into.
     pub fn history_mut(&mut self) -> &mut History {
         &mut self.history
     }
 
-    /// Bytes of what happened since the last call, for a file.
+    /// The bytes of new entries of the history, for a file.
     pub fn take_history(&mut self) -> Vec<Vec<u8>> {
         self.history.take_fresh()
     }

@@ -1,4 +1,4 @@
-//! The check of a configuration's templates: every integration composes notifications about sample alerts, and sends none.
+//! Checks the templates of a configuration: every integration composes notifications about sample alerts without sending them.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -15,11 +15,11 @@ use crate::blocking::blocking;
 use crate::route::Labels;
 use crate::template::{Templates, TemplatesError};
 
-/// Something that its author should know; Alertmanager says nothing about it.
+/// A warning about a configuration; Alertmanager has none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConfigWarning {
     pub file: Option<PathBuf>,
-    /// Counted from 1; 0 when it is not known.
+    /// Counted from 1; 0 if unknown.
     pub line: u32,
     /// `receivers[0].slack_configs[1].title`
     pub field: String,
@@ -38,7 +38,7 @@ impl std::fmt::Display for ConfigWarning {
 /// Every template field of every receiver that fails for sample alerts, in the order of the files.
 ///
 /// # Errors
-/// Template files that cannot be used, all of them.
+/// The template files cannot be used at all.
 pub fn check_templates(
     config: &AlertmanagerConfig,
     external_url: &str,
@@ -109,7 +109,7 @@ async fn faults(
     integration.notify(&notification).await.faults
 }
 
-/// Sample alerts: one that fires, several of which one has ended, and only ended ones.
+/// Sample alerts: one that is firing, several of which one is resolved, and only resolved ones.
 fn samples(now: Time) -> [Vec<Arc<Alert>>; 3] {
     let alert = |instance: &str, is_over: bool| {
         let labels = [

@@ -20,7 +20,7 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Maximum size in bytes of a file that contains a secret or URL.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const MASK: &str = "<secret>";
-/// What a file is taken to hold where none is read; a number, as some files hold one.
+/// The assumed content of a file when none is read; a number, since some files must contain one.
 const UNREAD: &str = "0";
 
 /// What every service that uses HTTP needs.

@@ -10,7 +10,7 @@ use crate::template::{Data, Templates};
 
 /// Maximum nesting depth of values.
 const DEPTH_MAX: usize = 64;
-/// Services cut longer texts, so what must be read stands at their beginning.
+/// Services cut longer texts, so what must be read is at the beginning.
 const LONG_TEXT_BYTES: usize = 700;
 
 /// Renders fields one by one. After an error, further fields render as empty; the error is checked at the
@@ -20,7 +20,7 @@ pub(super) struct Fields<'a> {
     rendering: Option<&'a Rendering>,
     data: &'a Data,
     dot: Value,
-    /// An error that nothing can stand in for.
+    /// An error for which there is no replacement.
     error: Option<TemplateError>,
 }
 
@@ -41,7 +41,7 @@ impl<'a> Fields<'a> {
         if is_html { templates.html(text, &self.dot) } else { templates.text(text, &self.dot) }
     }
 
-    /// The field's text, and whether it stands in for one that failed. `role` is that of a text that no field holds.
+    /// The field's text, and whether it replaces one that failed. `role` is that of a text that is not in a field.
     fn field(&mut self, template: &str, is_html: bool, role: Option<Role>) -> (String, bool) {
         if self.error.is_some() {
             return (String::new(), false);
@@ -90,10 +90,10 @@ impl<'a> Fields<'a> {
         (text, has_failed)
     }
 
-    /// What is sent in place of a field that failed.
+    /// What replaces a field that failed.
     fn stand_in(&self, default: Option<&str>, own: &str, role: Role, is_main: bool, is_html: bool) -> String {
         let built_in = Templates::built_in(self.templates.external_url());
-        // A named default that somebody redefined may be what failed.
+        // The failure may be in a default template that was redefined.
         let pristine = default.unwrap_or(own);
         let tries = [default.map(|text| (self.templates, text)), default.map(|_| (built_in, pristine))];
         for (templates, text) in tries.into_iter().flatten() {
@@ -117,12 +117,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// What to tell people about fields that failed, where the service has room of its own for it.
+    /// A text about fields that failed, for services that have a separate place for it.
     pub fn error_note(&self) -> Option<String> {
         self.rendering?.error_note()
     }
 
-    /// Whether something stands in for fields that fail.
+    /// Whether fields that fail are replaced.
     pub fn stands_in(&self) -> bool {
         self.rendering.is_some()
     }
@@ -142,7 +142,7 @@ impl<'a> Fields<'a> {
         match value {
             AnyValue::Text(template) => {
                 let (text, has_failed) = self.field(template, false, Some(Role::Text));
-                // A listing is text, whatever it looks like.
+                // A list is plain text, whatever it looks like.
                 match AnyValue::parse(&text).filter(|_| !has_failed) {
                     None | Some(AnyValue::Text(_)) => AnyValue::Text(text),
                     Some(value) => self.any_at(&value, depth + 1),
@@ -176,10 +176,10 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Renders a field whose errors have a prefix of their own.
+    /// Renders a field whose errors have their own prefix.
     ///
     /// # Errors
-    /// What is wrong with the field, behind `prefix`.
+    /// The field is invalid; the text begins with `prefix`.
     pub fn check_field(&mut self, prefix: &str) -> Result<(), NotifyError> {
         match self.error.take() {
             Some(error) => Err(NotifyError::fatal(format!("{prefix}{error}"))),
@@ -187,10 +187,10 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A field that has its own words for what is wrong with it. [`Fields::check`] must follow before anything is sent.
+    /// A field with its own error text. [`Fields::check`] must follow before anything is sent.
     ///
     /// # Errors
-    /// What is wrong with it, when nothing can stand in for it.
+    /// The error, if there is no replacement.
     pub fn checked(&mut self, template: &str, prefix: &str) -> Result<String, NotifyError> {
         let text = self.text(template);
         self.check_field(prefix).map(|()| text)

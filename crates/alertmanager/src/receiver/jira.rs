@@ -191,7 +191,7 @@ impl Jira {
         }
         match serde_json::from_str::<serde::de::IgnoredAny>(text) {
             Ok(_) => Ok(Some(compact(text))),
-            // What stands in for a template that failed is plain text.
+            // The replacement of a failed template is plain text.
             Err(_) if wraps_text => Ok(Some(document_of(text))),
             Err(_) => Err(NotifyError::fatal("description template: invalid JSON for API v3")),
         }

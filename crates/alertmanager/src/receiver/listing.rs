@@ -1,14 +1,14 @@
-//! Alerts without a template: what is sent when nothing else can be rendered.
+//! Alerts without a template: sent when nothing else can be rendered.
 
 use crate::template::Data;
 
-/// Bytes of a plain listing.
+/// The maximum size of a plain list in bytes.
 const LISTING_BYTES_MAX: usize = 2000;
-/// Bytes of one of its lines.
+/// The maximum size of one of its lines in bytes.
 const LINE_BYTES_MAX: usize = 400;
-/// Bytes of a plain title.
+/// The maximum size of a plain title in bytes.
 const TITLE_BYTES_MAX: usize = 200;
-/// Alerts of a plain listing.
+/// The maximum number of alerts in a plain list.
 const LISTED_MAX: usize = 20;
 
 fn cut(text: &str, max: usize) -> &str {
@@ -29,7 +29,7 @@ pub(super) fn plain_title(data: &Data) -> String {
     cut(&format!("{head} {}", names.join(", ")), TITLE_BYTES_MAX).trim_end().to_owned()
 }
 
-/// The alerts, one a line: status and labels, then the annotations that people read.
+/// The alerts, one per line: status and labels, then the annotations for people.
 pub(super) fn plain_listing(data: &Data) -> String {
     let mut lines = vec![plain_title(data)];
     for alert in data.alerts.iter().take(LISTED_MAX) {

@@ -40,12 +40,12 @@ impl Record {
         Record { exchanges: Some(Mutex::default()), keeps_bodies: true, ..Record::off() }
     }
 
-    /// Keeps addresses and answers, but no bodies of requests: for the history.
+    /// Keeps addresses and answers, but not the bodies of requests, for the history.
     pub fn answers() -> Self {
         Record { keeps_bodies: false, ..Record::on() }
     }
 
-    /// Sends nothing and reads no file: only templates are tried.
+    /// Sends nothing and reads no file; only checks templates.
     pub fn check() -> Self {
         Record { exchanges: None, is_dry: true, reads_no_files: true, ..Record::off() }
     }

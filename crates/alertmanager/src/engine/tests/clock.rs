@@ -19,13 +19,13 @@ fn a_clock_that_is_set_back_delays_nothing() {
     play.run_to(10_100);
     play.set_clock(-HOUR);
     play.alert("g=1 n=2", 6500, FOREVER);
-    // 300 s after the first notification, and no more than once.
+    // 300 s after the first notification, and only once.
     play.run_to(7800);
     assert_eq!(
         play.told(),
         ["10030 a {}:{g=\"1\"} [+1] first notification", "6730 a {}:{g=\"1\"} [+1 +2] new alerts added"]
     );
-    // Reports and silences that come now count, although their times are earlier than those that are known.
+    // New reports and silences count, although their times are earlier than known ones.
     play.alert("g=1 n=1", 6500, 7800);
     let silence = Silence {
         id: "s".into(),

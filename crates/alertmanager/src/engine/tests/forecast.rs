@@ -1,4 +1,4 @@
-//! Forecasts against what then happens, and explanations at other times.
+//! Compares forecasts with what happens then, and explanations at other times.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::Verdict;
 
 impl Play {
-    /// What the first group is told next, as [`Play::told`] shows it.
+    /// The next notification of the first group, as [`Play::told`] shows it.
     fn forecast(&self, from: i64) -> Option<String> {
         let fingerprint = self.engine.alerts(|_| true, self.now).first()?.fingerprint;
         let explained = self.engine.explain(fingerprint, second(from), self.now)?;
@@ -37,7 +37,7 @@ time_intervals: [{name: first_hour, time_intervals: [{times: [{start_time: '00:0
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever was reported, the forecast is what happens if nothing else does.
+    /// Whatever was reported, the forecast comes true if nothing else happens.
     #[test]
     fn forecasts_come_true(
         reports in proptest::collection::vec((0_i64..1500, 1_u8..4, prop::bool::ANY), 1..6),
@@ -62,7 +62,7 @@ proptest! {
         play.engine.set_silence(silence, || "s".into(), "", play.now).expect("good");
         play.told();
         let forecast = play.forecast(0);
-        // The second one, too: what comes after the first.
+        // Also the second notification, after the first.
         play.run_to(100_000);
         let told = play.told();
         match forecast {
@@ -90,7 +90,7 @@ fn explanations_hold_for_other_times() {
     assert_eq!(route.integrations[0].next_reason, None);
     let later = play.engine.explain(muted, second(4000), play.now).expect("known");
     assert!(later.routes[0].muted_by.is_empty());
-    // At 3630 it is told, and again when more than an hour has passed.
+    // It is notified at 3630, and again when more than an hour has passed.
     assert_eq!(later.routes[0].integrations[0].next.as_ref().map(|next| next.at), Some(second(7530)));
     let verdicts = |explained: &crate::engine::Explanation| {
         explained.tree.children.iter().map(|child| child.verdict.clone()).collect::<Vec<_>>()

@@ -1,4 +1,4 @@
-//! Two engines with the same alerts, a link between them that may be cut, and one that may die.
+//! Two engines with the same alerts; the link between them may be cut, and one may be killed.
 
 use super::*;
 use crate::engine::PairMessage;
@@ -96,7 +96,7 @@ fn only_the_first_tells_while_both_are_there() {
     assert_eq!(pair.told(), ["30 one [+1]"]);
     let second_outcome = pair.members[1].engine.events().next().expect("decided").outcome.as_str();
     assert_eq!(second_outcome, "sent by peer");
-    // The end as well, and what both share is the same.
+    // The end, too, and both have the same shared state.
     pair.run_to(100);
     pair.alert("g=1 n=1", 100);
     pair.run_to(400);
@@ -143,7 +143,7 @@ fn without_the_link_both_tell() {
     pair.alert("g=1 n=1", FOREVER);
     pair.run_to(60);
     assert_eq!(pair.told(), ["35 one [+1]", "35 two [+1]"]);
-    // After it comes back one tells again.
+    // After it comes back, only one notifies again.
     pair.is_linked = true;
     pair.run_to(300);
     pair.alert("g=1 n=2", FOREVER);
@@ -158,14 +158,14 @@ fn attempts_that_are_repeated_keep_the_other_from_telling_until_they_are_given_u
     let mut pair = Pair::new();
     pair.members[0].failure = failure(true);
     pair.alert("g=1 n=1", FOREVER);
-    // Longer than the second is patient.
+    // Longer than the patience of the second.
     pair.run_to(60);
     assert_eq!(pair.told(), Vec::<String>::new());
     pair.members[0].failure = None;
     pair.run_to(120);
     let told = pair.told();
     assert!(told.len() == 1 && told[0].ends_with("one [+1]"), "{told:?}");
-    // What the first gives up, the second tells at once.
+    // If the first gives up, the second notifies at once.
     pair.members[0].failure = failure(false);
     pair.run_to(200);
     pair.alert("g=1 n=2", FOREVER);

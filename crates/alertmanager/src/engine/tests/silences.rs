@@ -1,4 +1,4 @@
-//! What silences can do beyond Alertmanager's.
+//! Features of silences that Alertmanager does not have.
 
 use super::*;
 use crate::silence::{END_WHEN_RESOLVED, REMIND_BEFORE, REPEAT_IN, SilenceState};
@@ -35,7 +35,7 @@ fn a_silence_may_end_with_its_alerts() {
     let mut play = Play::new(ONE);
     play.alert("g=1 n=1", 0, 100);
     play.alert("g=1 n=2", 0, 200);
-    // Alerts that were over before it do not count.
+    // Alerts that were resolved before it do not count.
     play.alert("g=0 n=0", -50, -10);
     play.run_to(20);
     play.silence("until", silence("g=~1|0", 100_000, &[(END_WHEN_RESOLVED, "true")]));
@@ -67,11 +67,11 @@ fn receivers_are_reminded_before_a_silence_ends() {
         play.told(),
         ["30 a {}:{g=\"2\"} [+2] first notification", "700 a {}:{g=\"1\"} [+1] silence ends soon",]
     );
-    // Once; and when it has ended the alert is told as if nothing had been.
+    // Once; and when it has ended, the alert is notified as if there had been no silence.
     play.crash(ONE);
     play.run_to(1300);
     assert_eq!(play.told(), ["1230 a {}:{g=\"1\"} [+1] first notification"]);
-    // Another end is another reminder.
+    // With a new end, there is another reminder.
     play.silence("s", silence("g=1", 2000, &[(REMIND_BEFORE, "5m")]));
     let mut longer = play.engine.silences().get("s").expect("known").clone();
     play.run_to(1750);
@@ -109,7 +109,7 @@ time_intervals: [{{name: first_minutes, time_intervals: [{{times: [{{start_time:
     // The next day as well.
     play.run_to(86_400 + 300);
     assert_eq!(state(&play), (SilenceState::Active, false));
-    // An interval that is gone silences nothing.
+    // A removed interval silences nothing.
     play.engine.reload(setup(ONE), play.now);
     assert_eq!(state(&play), (SilenceState::Pending, true));
     let refused =
@@ -136,13 +136,13 @@ fn the_end_of_what_was_told_before_it_was_silenced_is_told() {
         let own = OwnSettings { tells_end_of_silenced: tells, ..OwnSettings::default() };
         let mut play = Play::with(ONE, EngineSettings { own, ..settings() });
         play.alert("g=1 n=1", 0, 800);
-        // Never told, so its end is not told either.
+        // It was never notified, so its end is not, either.
         play.run_to(100);
         assert_eq!(play.told(), ["30 a {}:{g=\"1\"} [+1] first notification"]);
         play.silence("s", silence("n=~1|3", 100_000, &[]));
         play.alert("g=1 n=3", 100, 800);
         play.run_to(400);
-        // The log forgets the silenced alert here.
+        // The log drops the silenced alert here.
         play.alert("g=1 n=2", 400, 1000);
         play.run_to(990);
         play.silence("t", silence("n=2", 100_000, &[]));
