@@ -1,4 +1,4 @@
-//! Web pages and their files as answers, with the headers that browsers and caches need. Also for pages of other servers in
+//! Answers with web pages and their files, with the headers that browsers and caches need. Also used by other servers in
 //! the same program.
 
 use axum::body::Body;
@@ -14,7 +14,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; 
 connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; require-trusted-types-for 'script'; \
 trusted-types ferula";
 
-/// A file as the client takes it, 304 if it has it already, 404 if there is none.
+/// A file in an encoding that the client accepts; 304 if the client has it already, 404 if it does not exist.
 pub fn file_answer(file: Option<Asset>, request: &HeaderMap) -> Response<Body> {
     let Some(file) = file else { return Refusal::no_such_page().into_answer() };
     let tags = request.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -51,7 +51,7 @@ pub fn page_answer(html: String) -> Response<Body> {
     html_answer(html, POLICY)
 }
 
-/// A page with a policy of its own.
+/// A page with its own policy.
 pub(crate) fn html_answer(html: String, policy: &'static str) -> Response<Body> {
     let mut response = ok(Body::from(html));
     let headers = response.headers_mut();

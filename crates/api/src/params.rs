@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(params.first("f"), "\u{fffd}");
         let error = |url| Params::new(url, b"").error().map(ToString::to_string);
         assert_eq!(error("a=1;b=2"), Some("invalid semicolon separator in query".to_owned()));
-        // A semicolon is told before an escape, whichever comes first.
+        // A semicolon is reported rather than an escape, whichever comes first.
         assert_eq!(error("a=%zz&b;"), Some("invalid semicolon separator in query".to_owned()));
         assert_eq!(error("a=%zz&b=%"), Some("invalid URL escape \"%zz\"".to_owned()));
         assert_eq!((error("b=%4"), error("a=%41")), (Some("invalid URL escape \"%4\"".to_owned()), None));

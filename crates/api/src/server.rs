@@ -40,7 +40,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The size limit of a request's head, as in Go.
 const HEAD_BYTES_MAX: usize = (1 << 20) + 4096;
-/// Requests at once on one connection of HTTP/2, as in Go.
+/// Concurrent requests on one HTTP/2 connection, as in Go.
 const STREAMS_MAX: u32 = 250;
 /// The limit on header fields. Go has none, but each field costs memory in every request.
 const HEADER_FIELDS_MAX: usize = 1000;
@@ -192,7 +192,7 @@ async fn connection(shared: Connections, stream: TcpStream, peer: SocketAddr) {
     }
 }
 
-/// What a connection speaks. HTTP/2 is agreed upon while TLS is, as in Go.
+/// The protocol of a connection. HTTP/2 is negotiated with TLS, as in Go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
     Http1,
@@ -204,7 +204,7 @@ async fn speak<S>(shared: Connections, stream: S, peer: SocketAddr, protocol: Pr
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    // Only the first line of HTTP/1 needs help with URLs that the library does not take.
+    // URLs that the library does not accept only need help in the first line of HTTP/1.
     let stream: Box<dyn Stream> = match protocol {
         Protocol::Http1 => Box::new(EncodedQueries::new(stream)),
         Protocol::Http2 => Box::new(stream),

@@ -44,7 +44,7 @@ impl std::fmt::Display for ExternalUrl {
 pub struct Settings {
     /// All flags and their values, by name.
     pub flags: Vec<(String, String)>,
-    /// Names of the flags that the command line gives another value than their default.
+    /// Names of the flags to which the command line gives a value other than the default.
     pub changed_flags: Vec<String>,
     pub build: BuildInfo,
     pub external_url: ExternalUrl,
@@ -71,7 +71,7 @@ pub struct Settings {
     pub otlp_features: ferula_otlp::Features,
     /// Limits of remote read.
     pub remote_read: ferula_remote::read::Limits,
-    /// `--web.search.max-limit`; 0 is no bound.
+    /// `--web.search.max-limit`; 0 means no limit.
     pub search_limit_max: usize,
     /// Whether the configuration is reloaded when its files change.
     pub auto_reload: bool,

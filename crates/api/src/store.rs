@@ -13,9 +13,9 @@ use ferula_tsdb::{AgentDb, Db};
 /// The store as handlers use it.
 #[derive(Clone)]
 pub struct Store {
-    /// With everything that is read beside it.
+    /// With the sources that are read in addition to it.
     pub queryable: Arc<dyn Queryable>,
-    /// Without that, for federation.
+    /// Without them, for federation.
     pub local: Arc<dyn Queryable>,
     /// For remote write.
     pub appendable: Arc<dyn Appendable>,

@@ -236,19 +236,19 @@ impl WebAccess {
     }
 }
 
-/// Whether a client begins as HTTP does, rather than TLS. Looks at what has come without taking it.
+/// Whether a client begins like HTTP rather than TLS. Only peeks at the received bytes.
 async fn in_plain_http(stream: &TcpStream) -> bool {
     let mut begin = [0; 5];
-    // A first piece that is shorter is no client's that needs to be told.
+    // A client that sends a shorter first piece needs no answer.
     matches!(stream.peek(&mut begin).await, Ok(5))
         && [b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO"].contains(&&begin)
 }
 
-/// Tells the client in Go's words.
+/// Answers the client with Go's text.
 async fn refuse_plain_http(mut stream: TcpStream) -> std::io::Error {
     const ANSWER: &[u8] =
         b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
-    // What was sent is taken before the end, or the client sees a broken connection instead of the answer.
+    // The request is read before closing; otherwise the client sees a broken connection instead of the answer.
     let mut rest = [0; 4096];
     let _ = stream.try_read(&mut rest);
     let _ = stream.write_all(ANSWER).await;

@@ -127,7 +127,7 @@ impl HttpClient {
             if !at_home {
                 redirect::remove_secrets(&mut next.headers);
             }
-            // Go's error names the place as the last answer did; a password in it is hidden here.
+            // Go's error has the address from the last answer; a password in it is masked here.
             last_location = if location.contains('@') { masked(&next.url) } else { location };
             request = next;
         }

@@ -217,12 +217,12 @@ impl TokenServer {
     }
 }
 
-/// What a server answered, as a form or as JSON.
+/// A server's answer, as a form or as JSON.
 fn fields_of(content_type: &str, body: &[u8]) -> Result<serde_json::Map<String, Value>, TokenError> {
     let media_type = parse_media_type(content_type).unwrap_or_default();
     if media_type == FORM || media_type == "text/plain" {
         let (pairs, error) = parse_query(body);
-        // The first value of a name counts, so it comes last here.
+        // The first value of a name counts, so it is inserted last.
         let pairs = pairs.into_iter().rev().map(|(name, value)| (name, Value::String(value)));
         return error.map_or_else(|| Ok(pairs.collect()), |error| Err(TokenError::Form(error)));
     }

@@ -1,4 +1,4 @@
-//! What HTTP adds to Go's URLs: the port that a scheme implies, and texts without what may be a secret.
+//! Additions to Go's URLs for HTTP: the port that a scheme implies, and texts without secrets.
 
 use ferula_config::UrlError;
 pub use ferula_go::url::Url;
@@ -21,11 +21,11 @@ pub(crate) fn port_or_default(url: &Url) -> String {
     }
 }
 
-/// The URL with `with` in place of name, password and `@`.
+/// The URL with `with` instead of name, password and `@`.
 fn with_user(url: &Url, with: &str) -> String {
     let text = url.to_string();
     match url.userinfo() {
-        // As in Go, which has no other way either: the first of them is that of the address.
+        // As in Go, the first occurrence is taken, which is that in the address.
         Some(user) => text.replacen(&format!("{user}@"), with, 1),
         None => text,
     }
@@ -41,7 +41,7 @@ pub fn masked(url: &Url) -> String {
     with_user(url, "***@")
 }
 
-/// A text that should be a URL, fit for errors and logs whatever it is.
+/// A text that should be a URL, made safe for errors and logs even if it is not.
 pub(crate) fn masked_text(text: &str) -> String {
     match Url::parse(text) {
         Ok(url) => masked(&url),

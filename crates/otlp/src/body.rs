@@ -1,4 +1,4 @@
-//! The body of a request: its format, and how it is packed.
+//! The body of a request: its format and compression.
 
 use std::io::Read;
 
@@ -7,22 +7,22 @@ use ferula_storage::{Lease, OutOfMemory};
 
 use crate::json;
 
-/// A body may unpack to at most this many bytes, as one of remote write.
+/// The maximum size of a decompressed body, as for remote write.
 const DECODED_BYTES_MAX: usize = 32 << 20;
-/// Memory is asked for in steps of at least this.
+/// The smallest step in which memory is requested.
 const STEP_BYTES_MIN: usize = 64 << 10;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
-/// How a message is written.
+/// The format of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Protobuf,
     Json,
 }
 
-/// Why a body is no request.
+/// Why a body is not a valid request.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// The text is Prometheus'.
@@ -44,10 +44,10 @@ pub enum BodyError {
 }
 
 impl Format {
-    /// The format that a content type names.
+    /// The format of a content type.
     ///
     /// # Errors
-    /// It names another.
+    /// It is a different content type.
     pub fn of(content_type: &str) -> Result<Self, BodyError> {
         match content_type {
             PROTOBUF => Ok(Format::Protobuf),
@@ -80,7 +80,7 @@ impl Format {
     }
 }
 
-/// Unpacks; memory is taken as bytes come out.
+/// Decompresses; memory is accounted for as it is used.
 fn gunzip(packed: &[u8], memory: &Lease) -> Result<Vec<u8>, BodyError> {
     let mut decoder = flate2::bufread::MultiGzDecoder::new(packed);
     let mut bytes = Vec::new();

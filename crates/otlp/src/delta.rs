@@ -1,5 +1,5 @@
 //! Deltas added up to cumulative values (`otlp-deltatocumulative`), as the processor of that name of the OpenTelemetry
-//! Collector does: a stream begins with its first point; a point older than the stream's start or last point is left out.
+//! Collector does: a stream begins with its first point; points older than the stream's start or last point are omitted.
 
 mod exponential;
 
@@ -10,12 +10,12 @@ use std::time::Duration;
 use crate::point::{Buckets, ExponentialPoint, HistogramPoint, Kind, Metric, Number, NumberPoint};
 use crate::value::Attribute;
 
-/// A stream without points for so long is forgotten.
+/// How long a stream without points is remembered.
 const STALE_AFTER: Duration = Duration::from_secs(5 * 60);
-/// More streams are not remembered; points of others are left out.
+/// The maximum number of streams; points of others are omitted.
 const STREAMS_MAX: usize = 1_000_000;
 
-/// The streams with what has been added up.
+/// The streams with their sums.
 pub struct Deltas {
     streams: HashMap<u128, Stream>,
     now: Duration,
@@ -35,17 +35,17 @@ enum State {
     Exponential(exponential::Sum),
 }
 
-/// What tells the streams of one metric from those of others.
+/// Identifies the streams of one metric.
 pub struct StreamId {
     of_metric: Vec<u8>,
 }
 
-/// Two seeds make a hash of 128 bits, by which no sender can find equal ones.
+/// Two seeds make a hash of 128 bits, so that no sender can construct collisions.
 static SEEDS: std::sync::LazyLock<[RandomState; 2]> =
     std::sync::LazyLock::new(|| [RandomState::new(), RandomState::new()]);
 
 impl StreamId {
-    /// Those of this metric, in a resource and scope.
+    /// The streams of this metric, in a resource and scope.
     pub fn of(metric: &Metric<'_>, resource: &[Attribute<'_>], scope: &[u8]) -> Self {
         let mut of_metric = Vec::new();
         put_attributes(&mut of_metric, resource);
@@ -93,7 +93,7 @@ fn put_attributes(key: &mut Vec<u8>, attributes: &[Attribute<'_>]) {
     }
 }
 
-/// What is to be done with a point.
+/// What to do with a point.
 enum Step<'s> {
     /// It is the first of its stream.
     Begin,
@@ -107,7 +107,7 @@ impl Deltas {
         Deltas { streams: HashMap::new(), now: Duration::ZERO, pruned_at: Duration::ZERO }
     }
 
-    /// Sets the time of the points that follow, and forgets streams that have had none for long.
+    /// Sets the time of the following points, and removes streams that have had none for a long time.
     pub fn advance(&mut self, now: Duration) {
         const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
         self.now = now;
@@ -136,7 +136,7 @@ impl Deltas {
         true
     }
 
-    /// Adds a point and makes it the sum. Returns `false` if it is left out.
+    /// Adds a point and replaces it by the sum. Returns `false` if it is omitted.
     pub fn number(&mut self, id: u128, point: &mut NumberPoint<'_>) -> bool {
         let (start, time) = (point.common.start, point.common.time);
         match self.step(id, start, time) {
@@ -159,7 +159,7 @@ impl Deltas {
         true
     }
 
-    /// [`Deltas::number`] for a histogram. Other bounds than before begin the sum anew.
+    /// [`Deltas::number`] for a histogram. If the bounds change, the sum starts again.
     pub fn histogram(&mut self, id: u128, point: &mut HistogramPoint<'_>) -> bool {
         let (start, time) = (point.common.start, point.common.time);
         let state = |point: &HistogramPoint<'_>| State::Histogram {
@@ -213,7 +213,7 @@ impl Deltas {
     }
 }
 
-/// Counts by their number, which is what deltas of exponential histograms are added by.
+/// Counts by bucket number, by which deltas of exponential histograms are added.
 fn at(buckets: &Buckets, index: i64) -> u64 {
     let place = usize::try_from(index - i64::from(buckets.offset)).ok();
     place.and_then(|place| buckets.counts.get(place)).copied().unwrap_or(0)

@@ -1,4 +1,4 @@
-//! Requests in JSON, as protobuf: fields by the tables in [`schema`], written as they come.
+//! Converts requests from JSON to protobuf: fields by the tables in [`schema`], written in the order of the input.
 //!
 //! Names may be in camel or snake case, unknown ones are skipped; numbers may be texts, and must be if they need more than 53 bits;
 //! ids of traces are hexadecimal, other bytes base64.
@@ -13,10 +13,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use self::schema::{Field, Kind, Message};
 
-/// A request in JSON as protobuf.
+/// Converts a request from JSON to protobuf.
 ///
 /// # Errors
-/// Text that is no JSON, and values of the wrong type.
+/// The text is not JSON, or a value has the wrong type.
 pub fn to_protobuf(text: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let mut out = Vec::with_capacity(text.len());
     let mut deserializer = serde_json::Deserializer::from_slice(text);
@@ -127,7 +127,7 @@ impl<'de> DeserializeSeed<'de> for ElementSeed<'_> {
     }
 }
 
-/// Appends a number, text or truth value.
+/// Appends a number, text or boolean.
 struct ScalarSeed<'o> {
     field: &'static Field,
     out: &'o mut Vec<u8>,
@@ -214,7 +214,7 @@ impl<'de> Visitor<'de> for ScalarSeed<'_> {
             Kind::Base64 => put_bytes(self.out, number, &base64::decode(text).ok_or_else(invalid)?),
             Kind::Hex => put_bytes(self.out, number, &hex_bytes(text).ok_or_else(invalid)?),
             Kind::Enum(names) => {
-                // As with pdata, a name that is not known is the first one.
+                // As in pdata, an unknown name counts as the first one.
                 let value = names.iter().position(|name| *name == text).unwrap_or(0);
                 put_varint(self.out, number, value as u64);
             }

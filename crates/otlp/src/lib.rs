@@ -1,15 +1,15 @@
-//! OTLP metrics in: `ExportMetricsServiceRequest`, as protobuf or JSON, to series.
+//! Receives OTLP metrics: converts an `ExportMetricsServiceRequest`, as protobuf or JSON, to series.
 //!
 //! ```text
 //! body ──gzip──▶ JSON ──json──▶ protobuf ──point──▶ points ──translate──▶ labels and samples ──Receiver──▶ Appender
-//!                                            └── delta: adds up, if asked for
+//!                                            └── delta: adds up, if enabled
 //! ```
 //!
-//! Names of metrics and labels follow `translation_strategy`; what becomes a label of a resource or scope follows the
-//! other keys of the section `otlp`. A request is one commit: as in Prometheus, a metric that cannot be stored takes the
-//! whole request back.
+//! Names of metrics and labels follow `translation_strategy`; the other keys of the section `otlp` determine what of a resource or
+//! scope becomes a label. A request is one commit: as in Prometheus, if a metric cannot be stored, the
+//! whole request is undone.
 //!
-//! Always true: messages are walked, never built in memory whole; what a request holds beyond its body is bounded by its
+//! Always: messages are read in place, never built in memory as a whole; the memory of a request beyond its body is limited by its
 //! largest point.
 
 mod body;

@@ -7,7 +7,7 @@ use ferula_go::quote::go_quote;
 
 use crate::point::{Kind, Metric};
 
-/// Why a name cannot be had. The texts are Prometheus'.
+/// Why a name cannot be translated. The texts are Prometheus'.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     #[error("normalization for metric {} resulted in empty name", go_quote(.0))]
@@ -27,11 +27,11 @@ pub enum NameError {
 pub struct Naming {
     /// Units and types become suffixes of metric names.
     pub suffixes: bool,
-    /// What is no letter, digit or underscore is replaced.
+    /// Characters other than letters, digits and underscores are replaced.
     pub escapes: bool,
     /// A label that begins with one underscore gets "key" before it.
     pub sanitizes_underscores: bool,
-    /// Several underscores in a label's name stay.
+    /// Consecutive underscores in a label's name are kept.
     pub keeps_underscores: bool,
 }
 
@@ -81,7 +81,7 @@ fn is_counter(metric: &Metric<'_>) -> bool {
     metric.kind == Kind::Sum && metric.monotonic
 }
 
-/// Whether a gauge is a ratio. Counters of objects have the unit 1 too, and are none.
+/// Whether a gauge is a ratio. Counters of objects have the unit 1, too, but are not ratios.
 fn is_ratio(metric: &Metric<'_>) -> bool {
     metric.kind == Kind::Gauge && metric.unit == "1"
 }
@@ -90,7 +90,7 @@ impl Naming {
     /// The name of a metric family.
     ///
     /// # Errors
-    /// Nothing is left of it.
+    /// The result is empty.
     pub fn metric(&self, metric: &Metric<'_>) -> Result<String, NameError> {
         if !self.escapes {
             return Ok(if self.suffixes { with_suffixes(metric) } else { metric.name.to_owned() });
@@ -117,7 +117,7 @@ impl Naming {
     /// The name of a label.
     ///
     /// # Errors
-    /// It is empty, or nothing but underscores.
+    /// It is empty, or consists of underscores.
     pub fn label<'n>(&self, name: &'n str) -> Result<Cow<'n, str>, NameError> {
         let underscores = |name: &str| name.chars().all(|c| c == '_');
         if name.is_empty() {
@@ -166,7 +166,7 @@ fn collapsed(name: &str) -> String {
     result
 }
 
-/// The name as words, with the unit's and the type's behind.
+/// The name as words, followed by those of the unit and the type.
 fn from_words(metric: &Metric<'_>) -> String {
     let mut words: Vec<&str> =
         metric.name.split(|c| !is_metric_char(c)).filter(|word| !word.is_empty()).collect();
@@ -192,12 +192,12 @@ fn from_words(metric: &Metric<'_>) -> String {
     words.join("_")
 }
 
-/// The name as it is, with suffixes.
+/// The unchanged name with suffixes.
 fn with_suffixes(metric: &Metric<'_>) -> String {
     let mut name = metric.name.to_owned();
     let mut behind = String::new();
     let mut move_behind = |name: &mut String, suffix: &str| {
-        // One more character goes: the separator, whatever it is.
+        // The separator, whatever it is, is removed as well.
         if name.ends_with(suffix) && name.len() > suffix.len() + 1 {
             let mut end = name.len() - suffix.len() - 1;
             while !name.is_char_boundary(end) {
@@ -223,7 +223,7 @@ fn with_suffixes(metric: &Metric<'_>) -> String {
     name + &behind
 }
 
-/// `By/s` as `bytes` and `per_second`. Annotations in braces are no unit.
+/// `By/s` as `bytes` and `per_second`. Annotations in braces are not units.
 fn unit_suffixes(unit: &str) -> (String, String) {
     let (main, per) = unit.split_once('/').unwrap_or((unit, ""));
     let known = |text: &str, table: &[(&str, &str)]| {

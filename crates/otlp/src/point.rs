@@ -1,17 +1,17 @@
-//! The messages of `opentelemetry/proto/metrics/v1/metrics.proto`, each read when it is its turn. Field numbers are those of
+//! The messages of `opentelemetry/proto/metrics/v1/metrics.proto`, read one after the other. Field numbers are those of
 //! that file.
 
 use ferula_go::protobuf::{ProtobufError, Reader, Value};
 
 use crate::value::{Attribute, text};
 
-/// Memory that a point takes besides what is counted.
+/// The memory of a point in addition to its parts.
 const POINT_BYTES: usize = 512;
 
 /// The kinds of metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// No kind that is known.
+    /// An unknown kind.
     Empty,
     Gauge,
     Sum,
@@ -20,7 +20,7 @@ pub enum Kind {
     Summary,
 }
 
-/// How values of points relate to those before.
+/// How values of points relate to earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Temporality {
     Unspecified,
@@ -29,7 +29,7 @@ pub enum Temporality {
     Other,
 }
 
-/// A metric, whose points are still packed.
+/// A metric whose points are still encoded.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric<'a> {
     pub name: &'a str,
@@ -105,7 +105,7 @@ impl<'a> Metric<'a> {
         Ok(())
     }
 
-    /// The points, packed.
+    /// The encoded points.
     pub fn points(&self) -> Messages<'a> {
         Messages::of(self.data, 1)
     }
@@ -151,7 +151,7 @@ pub fn attributes(message: &[u8], field: u32) -> Result<Vec<Attribute<'_>>, Prot
     Ok(attributes)
 }
 
-/// A number that is whole or not, or missing.
+/// An integer, a float, or no number.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Number {
     #[default]
@@ -171,7 +171,7 @@ impl Number {
     }
 }
 
-/// What points of all kinds have. Times are nanoseconds.
+/// The common fields of points of all kinds. Times are in nanoseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Common<'a> {
     pub attributes: Vec<Attribute<'a>>,
@@ -183,7 +183,7 @@ pub struct Common<'a> {
 }
 
 impl Common<'_> {
-    /// Whether the point says that there is no value any more.
+    /// Whether the point marks the end of the series.
     pub fn is_stale(&self) -> bool {
         self.flags & 1 == 1
     }
@@ -195,7 +195,7 @@ impl Common<'_> {
     }
 }
 
-/// The time of a packed point of any kind: fields 2 and 3 of all of them.
+/// The time of an encoded point of any kind: fields 2 and 3 in all of them.
 ///
 /// # Errors
 /// Broken bytes.
@@ -259,13 +259,13 @@ pub struct SummaryPoint<'a> {
 
 /// A point that can be read from its message.
 pub trait Point<'a>: Sized + Default {
-    /// Takes one field.
+    /// Reads one field.
     ///
     /// # Errors
     /// Broken bytes.
     fn set(&mut self, field: u32, value: Value<'a>) -> Result<(), ProtobufError>;
 
-    /// About how much memory it takes.
+    /// Approximate memory in bytes.
     fn bytes(&self) -> usize;
 
     /// Reads the message.

@@ -31,7 +31,7 @@ pub(crate) struct NotificationMetrics {
 
 impl NotificationMetrics {
     pub(crate) fn new(registry: &Registry) -> Self {
-        // A follower compares what it has told with what holds, so there is no queue that could be full.
+        // A follower compares what it has sent with the current state, so there is no queue that could be full.
         registry.counter(
             "prometheus_api_notification_updates_dropped_total",
             "Notifications that a client did not receive because its queue was full. It has no queue here, so none is.",
@@ -128,7 +128,7 @@ impl Follower {
             let now = notifications_now(site);
             self.ended = site.readiness.stage() == Stage::Stopping;
             let events = changes(&self.told, &now);
-            // As in Prometheus, what holds when a client comes is not counted.
+            // As in Prometheus, notifications that are active when a client connects are not counted.
             if !self.first {
                 site.notifications.sent.add(events.len() as u64);
             }

@@ -1,5 +1,5 @@
-//! `search/metric_names`, `search/label_names` and `search/label_values`: names by how well they fit, a line of JSON
-//! for each batch of them, then one that says how it ended. Enabled by `--enable-feature=search-api`, as in Prometheus.
+//! `search/metric_names`, `search/label_names` and `search/label_values`: names ranked by how well they match, a line of JSON
+//! for each batch, then one with the result. Enabled by `--enable-feature=search-api`, as in Prometheus.
 
 mod score;
 
@@ -27,10 +27,10 @@ const LIMIT_DEFAULT: usize = 100;
 const BATCH_SIZE_DEFAULT: usize = 100;
 /// Each term costs time for each value.
 const TERMS_MAX: usize = 32;
-/// Memory per result besides its text, which the look-up has already accounted for.
+/// Memory per result without its text, which the look-up has already accounted for.
 const RESULT_BYTES: usize = size_of::<Hit>();
 
-/// The ways of `fuzz_alg`.
+/// The values of `fuzz_alg`.
 const FUZZ_ALGORITHMS: [&str; 2] = ["subsequence", "jarowinkler"];
 
 /// `/api/v1/search/metric_names`
@@ -67,7 +67,7 @@ pub fn label_values(api: &Api, request: &Request, lookup: Lookup) -> Handled {
 enum Order {
     Rising,
     Falling,
-    /// The best first; equal ones rising.
+    /// The best first, equal ones in ascending order.
     Score,
 }
 
@@ -93,7 +93,7 @@ struct Found {
 }
 
 impl Search {
-    /// Parameters are checked in Prometheus' order, so that of several mistakes the same one is reported.
+    /// Parameters are checked in Prometheus' order, so the same one of several mistakes is reported.
     fn of(api: &Api, request: &Request, endpoint: &str) -> Result<Search, ApiError> {
         let settings = &api.site.settings;
         if !settings.has_search() {
@@ -138,12 +138,12 @@ impl Search {
         Ok(Search { range, matcher_sets, filter, order, with_score, limit, batch_size })
     }
 
-    /// Values of a label, or names of labels without one, that fit.
+    /// Matching values of a label, or without one, matching label names.
     fn find(&self, api: &Api, lookup: &Lookup, label: Option<&str>) -> Result<Found, ApiError> {
         let failed = |error: StorageError| ApiError::storage(&error, ErrorKind::Execution);
         let snapshot = api.store.queryable.snapshot(self.range).map_err(failed)?;
         let hints = lookup.hints();
-        // One more, to tell whether there is more. The store may only cut what comes in its own order.
+        // One more than requested, to know whether there are more. The store can only limit results in its own order.
         let wanted = self.limit.saturating_add(1);
         let limit = if self.filter.is_none() && self.order == Order::Rising { wanted } else { 0 };
         let ask = |matchers: &[Matcher]| match label {
@@ -178,7 +178,7 @@ impl Search {
         Ok(Found { hits, has_more })
     }
 
-    /// Those that fit; as many as are wanted when their order does not depend on the others.
+    /// The matching ones; only as many as requested, if their order does not depend on the others.
     fn fitting(&self, texts: Vec<String>, wanted: usize, lookup: &Lookup) -> Result<Vec<Hit>, ApiError> {
         let ordered: Box<dyn Iterator<Item = String>> = match self.order {
             Order::Falling => Box::new(texts.into_iter().rev()),
@@ -214,7 +214,7 @@ impl Search {
         Answer::body("application/x-ndjson; charset=utf-8", move |sink| {
             let _held = lookup;
             let no_hit: &[Hit] = &[];
-            // The first batch is there even when it is empty.
+            // The first batch is sent even if it is empty.
             let batches = found.hits.chunks(self.batch_size);
             for batch in batches.chain(found.hits.is_empty().then_some(no_hit)) {
                 let mut line = String::from("{\"results\":[");
@@ -242,7 +242,7 @@ impl Search {
     }
 }
 
-/// What is empty is left out.
+/// Empty fields are omitted.
 fn push_metadata(line: &mut String, about: &MetricMetadata) {
     for (name, text) in [("type", about.kind.as_str()), ("help", &about.help), ("unit", &about.unit)] {
         if !text.is_empty() {
@@ -252,7 +252,7 @@ fn push_metadata(line: &mut String, about: &MetricMetadata) {
     }
 }
 
-/// What the first target that knows a metric says about it.
+/// The metadata from the first target that has the metric.
 fn metadata_of(api: &Api, hits: &[Hit], lookup: &Lookup) -> HashMap<String, MetricMetadata> {
     let mut wanted: Vec<&str> = hits.iter().map(|hit| hit.text.as_str()).collect();
     let mut found = HashMap::new();
@@ -299,7 +299,7 @@ fn positive(params: &Params, name: &str) -> Result<Option<usize>, ApiError> {
     })
 }
 
-/// The default is never above the operator's bound; 0 is no bound.
+/// The default is never above the operator's limit; 0 means no limit.
 fn limit(params: &Params, bound: usize) -> Result<usize, ApiError> {
     let bound = if bound == 0 { usize::MAX } else { bound };
     match positive(params, "limit")? {
@@ -323,7 +323,7 @@ fn threshold(params: &Params) -> Result<u32, ApiError> {
     })
 }
 
-/// Whether likeness counts instead of letters in order.
+/// Whether similarity counts instead of letters in order.
 fn algorithm(params: &Params) -> Result<bool, ApiError> {
     match params.first("fuzz_alg") {
         "" | "subsequence" => Ok(false),
@@ -336,7 +336,7 @@ fn algorithm(params: &Params) -> Result<bool, ApiError> {
     }
 }
 
-/// Whether the order is falling.
+/// Whether the order is descending.
 fn check_sort_dir(params: &Params, no_terms: bool) -> Result<bool, ApiError> {
     let (by, dir) = (params.first("sort_by"), params.first("sort_dir"));
     let refused = match (by, dir) {

@@ -20,7 +20,7 @@ const ENTRY_BYTES: usize = 3 * size_of::<LabelSet>();
 /// `/api/v1/series`
 pub fn series(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     if request.method == Method::DELETE {
-        // Prometheus has the route, and no deletion by it.
+        // Prometheus has the route, but it deletes nothing.
         return Err(ApiError::internal("not implemented"));
     }
     request.check_form()?;
@@ -82,7 +82,7 @@ fn select(
 ) -> Result<Vec<String>, ApiError> {
     let store_error = |error: StorageError| ApiError::storage(&error, ErrorKind::Execution);
     let mut snapshot = api.store.queryable.snapshot(range).map_err(store_error)?;
-    // No function is called so; it tells sources that the samples are not read.
+    // Not the name of a function; it informs sources that the samples are not read.
     let purpose = Some(Arc::new(Purpose { function: "series".to_owned(), ..Purpose::default() }));
     let hints = Hints { range: Some(range), sorted, labels_only: true, purpose, ..lookup.hints() };
     let selection = snapshot.select(matchers, &hints).map_err(store_error)?;

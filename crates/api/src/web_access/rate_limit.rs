@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ferula_config::web::RateLimitConfig;
 use ferula_go::sync::MutexExt;
 
-/// A bucket that holds `burst` requests and gets one more each `interval`.
+/// A token bucket: `burst` requests, and one more each `interval`.
 pub struct RateLimit {
     burst: f64,
     interval: Duration,
@@ -27,7 +27,7 @@ impl RateLimit {
         (!section.interval.is_zero()).then_some(RateLimit { burst, interval: section.interval, state })
     }
 
-    /// Takes one request out of the bucket, if there is one.
+    /// Takes a request from the bucket, if there is one.
     pub fn allows(&self, now: Instant) -> bool {
         let mut bucket = self.state.locked();
         let passed = bucket.filled_at.map_or(Duration::ZERO, |then| now.saturating_duration_since(then));

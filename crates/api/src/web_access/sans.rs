@@ -1,4 +1,4 @@
-//! The alternative names of a certificate, and clients that are let in by them (`client_allowed_sans`).
+//! The alternative names of certificates, by which clients are accepted (`client_allowed_sans`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -67,7 +67,7 @@ const EXTENSIONS: u8 = 0xa3;
 /// 2.5.29.17
 const ALTERNATIVE_NAMES: [u8; 5] = [0x06, 3, 0x55, 0x1d, 0x11];
 
-/// Names of hosts, mail addresses, addresses and URIs; none if there are none, or the bytes are no certificate.
+/// Names of hosts, mail addresses, IP addresses and URIs; empty if there are none, or if the bytes are not a certificate.
 fn alternative_names(certificate: &[u8]) -> Vec<String> {
     names_of(certificate).unwrap_or_default()
 }

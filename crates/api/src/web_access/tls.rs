@@ -49,7 +49,7 @@ fn text(key: &'static str, inline: &str, path: &str) -> Result<String, TlsSetupE
     std::fs::read_to_string(path).map_err(|error| TlsSetupError::File { key, path: path.to_owned(), error })
 }
 
-/// Builds the acceptor for connections, which may speak HTTP/2 if that is on.
+/// Builds the acceptor for connections; they may use HTTP/2 if that is enabled.
 pub(super) fn acceptor(config: &TlsServerConfig, http2: bool) -> Result<TlsAcceptor, TlsSetupError> {
     let pair = |error: String| TlsSetupError::Pair(error);
     let certificate = text("cert_file", &config.cert, &config.cert_file)?;

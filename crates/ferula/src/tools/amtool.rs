@@ -103,7 +103,7 @@ fn print_found(config: &AlertmanagerConfig) -> bool {
     if has_templates && is_good {
         println!("  SUCCESS");
     }
-    // Alertmanager accepts these; the page would be sent with something else in place of the field.
+    // Alertmanager accepts these. The notification would be sent with a replacement for the field.
     for warning in warnings {
         println!(" - warning: {warning}");
     }

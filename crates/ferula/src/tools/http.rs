@@ -148,7 +148,7 @@ fn read_config(file: &str) -> Result<HttpClientConfig> {
 }
 
 /// `//host:port` is read as `http`. Called as promtool, an address without a scheme fails with the first request, as
-/// there; otherwise the error is what was probably meant.
+/// in promtool; otherwise the error suggests what was probably meant.
 fn parse_address(address: &str, is_promtool: bool) -> Result<Url> {
     let with_scheme = match address.strip_prefix("//") {
         Some(rest) => format!("http://{rest}"),

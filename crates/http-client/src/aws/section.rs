@@ -8,10 +8,10 @@ use crate::client::HttpClient;
 use crate::error::SetupError;
 use crate::message::Request;
 
-/// What requests are for unless the section names a service: Amazon's Prometheus.
+/// The default service: Amazon's Prometheus.
 const SERVICE_DEFAULT: &str = "aps";
 
-/// Signs requests as a section asks for it.
+/// Signs requests according to a section.
 #[derive(Clone, Debug)]
 pub struct SigV4 {
     aws: Aws,
@@ -19,7 +19,7 @@ pub struct SigV4 {
 }
 
 impl SigV4 {
-    /// The signer of a section. Credentials come over plain connections of their own, as the SDK's do.
+    /// The signer of a section. Credentials are fetched over separate plain connections, as in the SDK.
     ///
     /// # Errors
     /// See [`HttpClient::new`].
@@ -32,7 +32,7 @@ impl SigV4 {
         Ok(SigV4 { aws: Aws::new(Settings::from(section), client), service: service.to_owned() })
     }
 
-    /// The request with the headers that show who asks.
+    /// The request with signature headers.
     ///
     /// # Errors
     /// See [`Aws::credentials`].

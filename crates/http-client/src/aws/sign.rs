@@ -87,7 +87,7 @@ fn canonical_query(query: &str) -> String {
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
-/// Encodes all but letters, digits and these signs: AWS knows no `+` for a space.
+/// Encodes everything except letters, digits and these characters: AWS has no `+` for a space.
 fn escape(text: &str, signs: &[u8]) -> String {
     percent_encode(text.as_bytes(), |byte| byte.is_ascii_alphanumeric() || signs.contains(&byte))
 }

@@ -1,11 +1,11 @@
-//! The sum of exponential histograms: the coarser scale counts, and one side has at most 160 buckets.
+//! The sum of exponential histograms: the coarser scale is used, and each side has at most 160 buckets.
 
 use super::at;
 use crate::point::{Buckets, ExponentialPoint};
 
 const BUCKETS_MAX: i64 = 160;
 
-/// What was added up.
+/// The sum.
 pub struct Sum {
     count: u64,
     sum: Option<f64>,
@@ -48,7 +48,7 @@ impl Sum {
         self.sum = self.sum.zip(point.sum).map(|(a, b)| a + b);
     }
 
-    /// Makes the point the sum.
+    /// Replaces the point by the sum.
     pub fn write(&self, point: &mut ExponentialPoint<'_>) {
         point.count = self.count;
         point.sum = self.sum;
@@ -65,7 +65,7 @@ fn bounds(buckets: &Buckets) -> (i64, i64) {
     (begin, begin + buckets.counts.len() as i64)
 }
 
-/// Joins pairs of buckets, `steps` times.
+/// Merges pairs of buckets, `steps` times.
 fn coarsen(buckets: &mut Buckets, steps: u32) {
     if steps == 0 || buckets.counts.is_empty() {
         return;
@@ -84,7 +84,7 @@ fn coarsen(buckets: &mut Buckets, steps: u32) {
     *buckets = Buckets { offset: first as i32, counts };
 }
 
-/// How often pairs must be joined until both together have few enough buckets.
+/// How often pairs must be merged until both together have few enough buckets.
 fn steps_to_fit(a: &Buckets, b: &Buckets) -> u32 {
     let filled = |buckets: &Buckets| {
         let first = buckets.counts.iter().position(|count| *count > 0)? as i64;
@@ -105,7 +105,7 @@ fn steps_to_fit(a: &Buckets, b: &Buckets) -> u32 {
     steps
 }
 
-/// Both, without the empty buckets at their ends that would make them too many.
+/// Both, without empty buckets at their ends that would exceed the limit.
 fn merged(a: &Buckets, b: &Buckets) -> Buckets {
     if b.counts.is_empty() {
         return a.clone();

@@ -65,7 +65,7 @@ fn points() -> impl Strategy<Value = Vec<(i32, Buckets)>> {
 }
 
 proptest! {
-    /// However coarse it has become, no observation is lost, and each is where its bucket at the sum's scale is.
+    /// However coarse the sum becomes, no observation is lost, and each is in its bucket at the sum's scale.
     #[test]
     fn exponential_sums_have_every_observation_in_its_bucket(points in points()) {
         let mut deltas = Deltas::new();

@@ -35,7 +35,7 @@ pub struct Field {
     pub repeated: bool,
 }
 
-/// The fields of a message that count here.
+/// The fields of a message that are used.
 pub struct Message(&'static [Field]);
 
 impl Message {

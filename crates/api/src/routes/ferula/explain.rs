@@ -1,4 +1,4 @@
-//! `ferula/explain`: the plan that the engine makes of a query, one line per node, without running it.
+//! `ferula/explain`: the engine's plan of a query, one line per node, without running it.
 
 use ferula_promql::Grid;
 
@@ -11,7 +11,7 @@ use crate::routes::query::{api_error, grid};
 const QUERY_BYTES_MAX: usize = 64 << 10;
 const INDENT: usize = 2;
 
-/// `/api/v1/ferula/explain`: of the range with `step`, else of the moment `time`.
+/// `/api/v1/ferula/explain`: with `step` for a range query, otherwise for an instant query at `time`.
 pub fn explain(api: &Api, request: &Request) -> Handled {
     let params = &request.params;
     let query = params.first("query");
@@ -30,7 +30,7 @@ pub fn explain(api: &Api, request: &Request) -> Handled {
         json.begin_object();
         json.key("plan");
         json.begin_array();
-        // The first line is the grid, which the request knows.
+        // The first line is the grid, which the client knows from its request.
         for line in plan.lines().skip(1) {
             let text = line.trim_start_matches(' ');
             json.begin_object();

@@ -77,7 +77,7 @@ fn execute(admitted: AdmittedQuery, columns: Columns) -> Handled {
     }))
 }
 
-/// What the head says besides the series.
+/// The fields of the head other than the series.
 #[derive(Default)]
 struct Notes {
     warnings: Vec<String>,

@@ -1,7 +1,7 @@
-//! `ferula/metrics`: metrics whose name or help text fits, the best first, with what is known about them.
+//! `ferula/metrics`: metrics whose name or help text matches, the best first, with their metadata.
 //!
 //! Names rank as in the editor's completion; metrics found by their help text alone follow. Unlike `search/metric_names`
-//! it needs no flag, and it looks into help texts.
+//! it needs no flag, and it searches help texts.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::request::Request;
 const LIMIT_DEFAULT: i64 = 200;
 const LIMIT_MAX: i64 = 2_000;
 const SEARCH_BYTES_MAX: usize = 1_000;
-/// Targets of a pool whose help texts are searched: those of one pool have the same metrics mostly.
+/// How many targets of a pool are searched for help texts: targets of one pool mostly have the same metrics.
 const TARGETS_OF_POOL_MAX: usize = 4;
 
 /// `/api/v1/ferula/metrics`
@@ -82,7 +82,7 @@ pub fn metrics(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     }))
 }
 
-/// Names that fit every word, by how well they fit the worst of them.
+/// Names that match every word, ranked by their worst match.
 fn ranked<'a>(words: &[String], names: &'a [String], limit: usize) -> Vec<&'a str> {
     match words {
         [] => names.iter().take(limit).map(String::as_str).collect(),

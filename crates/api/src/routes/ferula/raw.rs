@@ -1,9 +1,9 @@
-//! `ferula/raw`: samples as they are stored, staleness markers among them. A query never returns those.
+//! `ferula/raw`: samples as stored, including staleness markers, which queries never return.
 //!
 //! ```text
 //! {"total": 2, "series": [{"metric": {…}, "values": [[1.5,"1"],…], "histograms": [[3,{…}],…], "stale": [4.5,…], "more": false}]}
 //! ```
-//! `total` counts all series of the selector in the range; `more` says that a series has further samples.
+//! `total` counts all series of the selector in the range; `more` is set if a series has further samples.
 
 use std::ops::ControlFlow;
 
@@ -23,7 +23,7 @@ use crate::request::Request;
 const SERIES_MAX: usize = 200;
 /// Samples of one series.
 const SAMPLES_MAX: usize = 20_000;
-/// Memory of a float and of a histogram besides its buckets, about.
+/// Approximate memory of a float, and of a histogram without its buckets.
 const FLOAT_BYTES: usize = 16;
 const HISTOGRAM_BYTES: usize = 512;
 

@@ -1,14 +1,14 @@
-//! How well a name fits what is searched for, with Prometheus 3.14's scores: 1 is a perfect fit, 0 is none.
+//! How well a name matches a search, with Prometheus 3.14's scores: 1 is a perfect match, 0 is none.
 //!
-//! Two ways: letters in order, where runs count more than gaps cost (`subsequence`), and the piece of a text or else
-//! its likeness by Jaro and Winkler (`jarowinkler`). Letters are characters, not bytes.
+//! Two algorithms: letters in order, where runs count more than gaps cost (`subsequence`), and substrings, or else
+//! similarity by Jaro and Winkler (`jarowinkler`). Letters are characters, not bytes.
 
 use ferula_go::unicode;
 
 /// What a request searches for.
 pub(super) struct Filter {
     terms: Vec<Term>,
-    /// Terms are in lower case, and so is what they are compared with.
+    /// Terms and the names that they are compared with are in lower case.
     folds_case: bool,
 }
 
@@ -20,22 +20,22 @@ struct Term {
 
 #[derive(Clone, Copy)]
 enum Way {
-    /// Fits from this score on.
+    /// The least score of a match.
     Subsequence(f64),
-    /// A piece, or a likeness from this score on; without a score only a piece.
+    /// A substring, or a similarity of at least this score; without a score, only substrings.
     Likeness(Option<f64>),
 }
 
-/// A name that is not an exact fit has at most this score.
+/// The highest score of a name that is not an exact match.
 const NOT_EXACT_MAX: f64 = 0.999;
-/// The share that each letter of a common beginning adds, and how many letters count.
+/// What each letter of a common prefix adds, and how many letters count.
 const PREFIX_SHARE: f64 = 0.1;
 const PREFIX_LETTERS_MAX: usize = 4;
-/// So many beginnings are tried before it is looked whether anyone still waits. A long text has many of them.
+/// How many starting positions are tried between checks whether the client still waits. A long text has many of them.
 const STARTS_BETWEEN_LOOKS: usize = 256;
 
 impl Filter {
-    /// `None` when there is nothing to search for: then everything fits. `threshold` is from 0 to 100.
+    /// `None` if there is nothing to search for: then everything matches. `threshold` is from 0 to 100.
     pub(super) fn new(terms: &[&str], likeness: bool, threshold: u32, folds_case: bool) -> Option<Filter> {
         let least = f64::from(threshold) / 100.0;
         let way = match likeness {
@@ -50,7 +50,7 @@ impl Filter {
         (!terms.is_empty()).then_some(Filter { terms, folds_case })
     }
 
-    /// The best score of any term that fits. `ended` tells that nobody waits any more; the score is then of no use.
+    /// The best score of any matching term. `ended` returns whether nobody waits any more; the score is meaningless then.
     pub(super) fn score(&self, value: &str, ended: &dyn Fn() -> bool) -> Option<f64> {
         let folded;
         let value = if self.folds_case {
@@ -99,15 +99,15 @@ fn letters(text: &str) -> Vec<char> {
     text.chars().collect()
 }
 
-/// Score of a piece that begins at byte `at`, not at the beginning: the nearer to it, the better.
+/// The score of a substring that begins at byte `at`: the nearer to the beginning, the better.
 fn piece(value: &str, at: usize, letters: usize) -> f64 {
     let before = value[..at].chars().count();
     let last_start = value.chars().count() - letters;
     1.0 - 0.9 * before as f64 / last_start as f64
 }
 
-/// Score of the best way to find all letters in order, beginning with each occurrence of the first one; `None` when
-/// they are not all there.
+/// The score of the best way to find all letters in order, beginning with each occurrence of the first one; `None` if
+/// some are missing.
 fn subsequence(pattern: &[char], text: &[char], ended: &dyn Fn() -> bool) -> Option<f64> {
     let starts = text.len().checked_sub(pattern.len())? + 1;
     let mut best = None;
@@ -118,11 +118,11 @@ fn subsequence(pattern: &[char], text: &[char], ended: &dyn Fn() -> bool) -> Opt
         if start % STARTS_BETWEEN_LOOKS == STARTS_BETWEEN_LOOKS - 1 && ended() {
             return None;
         }
-        // If the rest does not follow from here, it does not from any later place.
+        // If the rest does not follow from here, it does not follow from any later place.
         let Some(score) = from_start(pattern, text, start) else { break };
         best = Some(best.map_or(score, |best: f64| best.max(score)));
     }
-    // Gaps can cost more than runs bring: that is no fit.
+    // If gaps cost more than runs bring, it is not a match.
     let best = best.filter(|best| *best >= 0.0)?;
     Some(best / (pattern.len() * pattern.len()) as f64 * NOT_EXACT_MAX)
 }
@@ -150,7 +150,7 @@ fn from_start(pattern: &[char], text: &[char], start: usize) -> Option<f64> {
     Some(score)
 }
 
-/// Likeness of two texts: letters in common that are not too far apart, and a common beginning.
+/// The similarity of two texts: common letters that are not too far apart, and a common prefix.
 fn jaro_winkler(a: &[char], b: &[char], ended: &dyn Fn() -> bool) -> f64 {
     let (short, long) = if a.len() > b.len() { (b, a) } else { (a, b) };
     if short.is_empty() {
@@ -187,7 +187,7 @@ fn jaro_winkler(a: &[char], b: &[char], ended: &dyn Fn() -> bool) -> f64 {
 mod tests {
     use super::*;
 
-    /// Scores that Prometheus' own functions gave: way, term, value, score as bits.
+    /// Scores from Prometheus' own functions: algorithm, term, value, score as bits.
     const RECORDED: &str = include_str!("../../../../../testdata/search/scores.tsv");
 
     #[test]

@@ -153,7 +153,7 @@ fn in_words(args: &Args, explained: &Value) -> String {
     out
 }
 
-/// The tree, a node a line: whether it takes the alert, and if not, which matcher says no.
+/// The tree, one line per node: whether it matches the alert, and if not, which matcher does not match.
 fn write_tree(out: &mut String, node: &Value, depth: usize) {
     let verdict = match output::text(node, "verdict").as_str() {
         "failed" => format!(

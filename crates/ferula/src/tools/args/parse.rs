@@ -387,7 +387,7 @@ pub fn go_io_error(error: &std::io::Error) -> String {
         _ => error.to_string(),
     }
 }
-/// Whether a file can be written, or created. It is left as it is, since the rest of the arguments may be refused.
+/// Whether a file can be written or created. It is not changed, since the other arguments may be refused.
 fn can_be_written(file: &str) -> std::io::Result<()> {
     match std::fs::OpenOptions::new().write(true).open(file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -59,7 +59,7 @@ fn write(out: &str, file: &str, metrics: usize, scrapes: usize) -> Result<()> {
     } else {
         PathBuf::from(out)
     };
-    // Before anything is removed or created: the file may not be there.
+    // Before anything is removed or created, since the file may not exist.
     let (series, _) = timed("readData", || read_series(file, metrics))?;
     if out.exists() {
         std::fs::remove_dir_all(&out).with_context(|| format!("remove {}", out.display()))?;
