@@ -1,4 +1,4 @@
-//! What the web pages ask for and Prometheus does not have: stored samples, the engine's plan, metrics by name and help.
+//! Our own endpoints for the web pages: stored samples, the engine's plan, metrics by name and help.
 
 #[allow(dead_code, reason = "other tests use the rest")]
 mod common;

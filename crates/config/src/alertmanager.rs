@@ -55,7 +55,7 @@ section! {
         omit inhibit_rules: Vec<InhibitRule>;
         omit receivers: Vec<Receiver>;
         keep templates: FileNames;
-        /// Patterns of further files; Alertmanager has no such key.
+        /// Patterns of additional files; Alertmanager has no such key.
         omit config_files: FileNames;
         omit mute_time_intervals: Vec<NamedTimeInterval>;
         omit time_intervals: Vec<NamedTimeInterval>;
@@ -67,7 +67,7 @@ section! {
 pub struct AlertmanagerConfig {
     sections: Sections,
     warnings: Vec<String>,
-    /// Where the texts of integrations were written, by `receivers[0].slack_configs[1].title`.
+    /// File and line of the texts of integrations, by paths such as `receivers[0].slack_configs[1].title`.
     places: BTreeMap<String, FilePlace>,
 }
 
@@ -98,7 +98,7 @@ impl AlertmanagerConfig {
         Ok(AlertmanagerConfig { sections, warnings, places: BTreeMap::new() })
     }
 
-    /// Where a text of an integration was written; `None` for other paths, and for a configuration that came from no file.
+    /// File and line of a text of an integration; `None` for other paths, and for a configuration that is not from a file.
     pub fn place(&self, path: &str) -> Option<&FilePlace> {
         self.places.get(path)
     }

@@ -29,7 +29,7 @@ pub(crate) fn from_text<T, E: fmt::Display>(
     Ok(())
 }
 
-/// The same for a secret, which may be the content of a file.
+/// The same for a secret, which may be in a file.
 pub(crate) fn from_secret_text<T, E: fmt::Display>(
     out: &mut T,
     id: NodeId,

@@ -31,7 +31,7 @@ impl UrlError {
         UrlError::new(text, masked(text, Hidden::Password), error)
     }
 
-    /// The error with the name masked as well, for those who may have a token there.
+    /// The error with the user name masked as well, for URLs that may have a token there.
     pub fn without_user(text: &str, error: url::ParseError) -> Self {
         UrlError::new(text, masked(text, Hidden::User), error)
     }
@@ -57,7 +57,7 @@ impl UrlError {
         UrlError { masked, reason }
     }
 
-    /// The text that is no URL, masked.
+    /// The masked text, which is not a URL.
     pub fn masked(&self) -> &str {
         &self.masked
     }
@@ -77,17 +77,17 @@ impl From<UrlError> for String {
 /// What stands for a password.
 const MASK: &str = "xxxxx";
 
-/// What is masked in a text that is no URL.
+/// What to mask in a text that is not a URL.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hidden {
     /// As Go's `URL.Redacted` does.
     Password,
-    /// As Go's HTTP client does, and the name with it.
+    /// As Go's HTTP client does, and also the name.
     User,
 }
 
-/// A text that is no URL, without what may be meant as a password: all from the first colon after `//`, or with the name
-/// from `//`, to the last `@`, since a `/`, `?` or `#` in the password may be what is wrong.
+/// A text that is not a URL, without what may be a password: everything from the first colon after `//`, or with the name
+/// from `//`, to the last `@`, since the error may be a `/`, `?` or `#` in the password.
 fn masked(text: &str, hidden: Hidden) -> String {
     let start = text.find("//").map_or(0, |at| at + 2);
     let Some(end) = text[start..].rfind('@').map(|at| start + at) else { return text.to_owned() };
@@ -113,7 +113,7 @@ impl Url {
         &self.text
     }
 
-    /// The address taken apart; `None` when there is none.
+    /// The parts of the address; `None` if there is none.
     pub fn parsed(&self) -> Option<&url::Url> {
         self.parsed.as_ref()
     }

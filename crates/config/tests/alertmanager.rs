@@ -87,7 +87,7 @@ fn what_alertmanager_refuses_is_refused_in_its_words() {
     }
 }
 
-/// Six kinds of files crash the real program on a nil pointer; here they are refused with an error.
+/// Six kinds of files crash the real program with a nil pointer; here they are refused with an error.
 #[test]
 fn null_items_are_refused_in_words() {
     let receiver = |key: &str| format!("route: {{receiver: r}}\nreceivers: [{{name: r, {key}: [null]}}]\n");

@@ -1,5 +1,5 @@
-//! Absent, null and empty are three things: `empty_keys.tsv` records for every key of every section what the real
-//! programs make of null and of an empty text, list and map.
+//! Absent, null and empty values differ: `empty_keys.tsv` records for every key of every section how the real
+//! programs treat null and an empty text, list and map.
 //!
 //! The keys are read from the sources, so a new one fails here until its answers are recorded.
 
@@ -13,13 +13,13 @@ use ferula_testkit::shared::workspace_root;
 /// One section of the recording.
 struct Section {
     name: String,
-    /// A configuration, with `@` in the place of the section's keys.
+    /// A configuration with `@` instead of the section's keys.
     template: String,
-    /// Keys that it cannot be without, as `key: value`.
+    /// Required keys, as `key: value`.
     required: Vec<String>,
     /// Key, value, outcome.
     rows: Vec<[String; 3]>,
-    /// Not in the build that was asked.
+    /// Not in the recorded build.
     left_out: bool,
 }
 
@@ -150,7 +150,7 @@ fn without_types(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Lines that the first has and the second has not, and the other way round, in order.
+/// Lines that are only in the first or only in the second, in order.
 fn changes(from: &str, to: &str, ignored: &[&str]) -> String {
     let mut counts: BTreeMap<&str, i32> = BTreeMap::new();
     // The first key of an item has a dash, whichever it is.

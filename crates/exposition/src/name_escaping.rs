@@ -2,7 +2,7 @@
 
 use ferula_model::labels::is_legacy_metric_name;
 
-/// A way to write names.
+/// An escaping scheme.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NameEscaping {
     /// Unchanged, in quotation marks.
@@ -17,7 +17,7 @@ pub enum NameEscaping {
 }
 
 impl NameEscaping {
-    /// Its word in the headers `Accept` and `Content-Type`.
+    /// Its name in the headers `Accept` and `Content-Type`.
     pub fn word(self) -> &'static str {
         match self {
             NameEscaping::AllowUtf8 => "allow-utf-8",
@@ -27,7 +27,7 @@ impl NameEscaping {
         }
     }
 
-    /// The one with this word.
+    /// The scheme with this name.
     pub fn of_word(word: &str) -> Option<NameEscaping> {
         use NameEscaping::{AllowUtf8, Dots, Underscores, Values};
         [AllowUtf8, Underscores, Dots, Values].into_iter().find(|escaping| escaping.word() == word)

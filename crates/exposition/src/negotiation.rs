@@ -28,7 +28,7 @@ pub fn negotiate(accept: &str, offered: &[Format]) -> Negotiated {
     offers.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.wildcards().cmp(&b.wildcards())));
     let mut chosen = Negotiated { format: Format::Text, openmetrics: "", escaping: NameEscaping::default() };
     for offer in offers {
-        // An unknown word is passed over.
+        // Unknown names are skipped.
         let escaping = offer.parameter("escaping").and_then(NameEscaping::of_word);
         chosen.escaping = escaping.unwrap_or(chosen.escaping);
         let version = offer.parameter("version").unwrap_or("");

@@ -76,7 +76,7 @@ impl ConfigSource {
     }
 
     /// Loads the file, or else the embedded configuration, which scrapes this server at `own_address` below
-    /// `route_prefix`. Files with scrape jobs are read when they are applied: a bad one is the scraper's failure alone.
+    /// `route_prefix`. Files with scrape jobs are read when they are applied: if one is invalid, only the scraper's part fails.
     pub fn load(&self, own_address: &str, route_prefix: &str, agent: bool) -> Result<Config, LoadError> {
         match self.load_main_file(agent)? {
             Some(config) => Ok(config),

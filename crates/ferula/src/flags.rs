@@ -235,7 +235,7 @@ fn cors_origin(values: &Values) -> Result<LabelRegex, Refused> {
     })
 }
 
-/// Why an address lacks a valid port, in Go's words, and what was probably meant.
+/// Go's error for an address without a valid port, and what was probably meant.
 fn port_problem(address: &str) -> Option<String> {
     let (problem, meant) = match address.rsplit_once(':') {
         None if address.bytes().all(|byte| byte.is_ascii_digit()) && !address.is_empty() => {

@@ -142,7 +142,7 @@ async fn maintain(
 async fn save(db: &Arc<Db>) {
     let store = db.clone();
     match tokio::task::spawn_blocking(move || store.savepoint()).await {
-        // The first of an empty store is no news, and would push the welcome off the end of the screen.
+        // The first one of an empty store is not interesting, and would push the welcome off the screen.
         Ok(Ok(Some(saved))) if saved.series == 0 => {
             debug!("Savepoint of an empty head written", component = "tsdb")
         }

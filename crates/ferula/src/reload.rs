@@ -55,7 +55,7 @@ pub struct ConfiguredParts {
     pub remote: Arc<RemoteStorage>,
     pub agents: Arc<Agents>,
     pub store: StoreSettings,
-    /// The Alertmanager inside the server, which has a file of its own.
+    /// The Alertmanager inside the server, which has its own file.
     pub alertmanager: Option<AlertmanagerReload>,
 }
 
@@ -78,7 +78,7 @@ impl ConfiguredParts {
         if failed.is_empty() { Ok(()) } else { Err(ReloadError::Parts { file: file.to_owned(), failed }) }
     }
 
-    /// The Alertmanager reads its file anew, whatever came of the other parts. At the start it has read it already.
+    /// The Alertmanager reloads its file even if other parts fail. At the start, it has already read it.
     fn reload_alertmanager(&self, applied: Result<(), ReloadError>, file: &str) -> Result<(), ReloadError> {
         let Some(alertmanager) = &self.alertmanager else { return applied };
         let Err(error) = alertmanager.reload() else { return applied };

@@ -93,14 +93,14 @@ impl RemoteStorage {
     /// block.
     ///
     /// # Errors
-    /// A destination or a source that cannot be used. As in Prometheus, sources stay as they are if a destination fails.
+    /// A destination or a source is invalid. As in Prometheus, sources are not changed if a destination fails.
     pub fn apply(&self, config: &Config) -> Result<(), RemoteError> {
         tokio::task::block_in_place(|| Handle::current().block_on(self.writes.apply_config(config)))?;
         self.fanout.set_sources(self.sources.of(config)?);
         Ok(())
     }
 
-    /// Time of the newest sample that every destination has; the epoch while one has none.
+    /// The time of the newest sample that every destination has received; the epoch if one has none.
     pub fn lowest_sent(&self) -> Option<Timestamp> {
         self.writes.lowest_sent()
     }
@@ -111,8 +111,8 @@ impl RemoteStorage {
     }
 }
 
-/// From here on the store has everything itself: the beginning of its oldest block, or now, and as in Prometheus two
-/// blocks more, for what a young store did not see.
+/// The time from which the store has everything itself: the beginning of its oldest block, or now, plus two
+/// blocks as in Prometheus, since a young store may lack samples.
 fn local_start(store: &LocalStore, clock: &SharedClock, block: Duration) -> i64 {
     let oldest = match store {
         LocalStore::Server(db) => db.blocks().iter().map(|block| block.meta().min_time).min(),

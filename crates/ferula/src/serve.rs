@@ -56,7 +56,7 @@ pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -
     let embedded = open_alertmanager(&flags, &site)?;
     let scheme = if access.as_deref().is_some_and(WebAccess::is_tls) { "https" } else { "http" };
     let web = WebServer::start(site.clone(), access, listeners, embedded.as_ref());
-    // Once nothing of the flags and files can be refused any more; the queries that the last run left are logged before
+    // Only when flags and files can no longer be refused; the unfinished queries of the last run are logged before
     // the store is opened.
     let active_file = if flags.agent.is_some() { None } else { open_active_file(&flags) };
     let store = StoreSettings {

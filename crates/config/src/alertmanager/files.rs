@@ -8,7 +8,7 @@ use super::syntax::MatcherSyntax;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoadOptions {
     pub syntax: MatcherSyntax,
-    /// Whether `${NAME}` stands for a variable of the environment.
+    /// Whether `${NAME}` is replaced by an environment variable.
     pub expands_variables: bool,
 }
 

@@ -1,11 +1,11 @@
-//! The configuration from files: the main file, the parts that it names, variables, and where each thing was written.
+//! Loads the configuration from files: the main file, the parts that it names, variables, and the place of each value.
 //!
 //! ```text
 //! main file ─ variables ─► tree ─► sections ◄─ routes, receivers, … of each part, appended in the order of the names
 //!                                     └─► complete ─ a problem ─► the file and line that it came from
 //! ```
 //!
-//! A part owns what it brings: its routes stand below the root, need matchers, and use receivers of the part or of the
+//! A part is independent: its routes are below the root, need matchers, and use receivers of the part or of the
 //! main file, never those of another part.
 
 use std::collections::BTreeSet;
@@ -43,7 +43,7 @@ section! {
 struct Source {
     file: PathBuf,
     tree: Tree,
-    /// How many items of each list came before those of this file.
+    /// How many items of each list precede those of this file.
     before: Counts,
 }
 
@@ -71,14 +71,14 @@ impl Counts {
 struct Sources(Vec<Source>);
 
 impl Sources {
-    /// The file that a path of the whole configuration was written in, and its path there.
+    /// The file in which a path of the whole configuration is, and its path there.
     fn origin<'p>(&'p self, path: &[Step]) -> (&'p Source, Vec<Step>) {
         let [main, ..] = self.0.as_slice() else { unreachable!("the main file is always there") };
         let key = |at: usize| match path.get(at) {
             Some(Step::Key(key)) => key.as_str(),
             _ => "",
         };
-        // The root's children stand at the top of a part.
+        // The root's children are at the top of a part.
         let at = if (key(0), key(1)) == ("route", "routes") { 1 } else { 0 };
         let Some(Step::Index(index)) = path.get(at + 1) else { return (main, path.to_vec()) };
         let before = |source: &Source| match key(at) {
@@ -106,7 +106,7 @@ impl Sources {
         error.in_file(&source.file, if is_main { Naming::None } else { Naming::Quoted })
     }
 
-    /// Where the value at a path was written; for one that was left out, the section that lacks it.
+    /// Where the value at a path is; for an omitted one, the section that lacks it.
     fn place(&self, path: &[Step]) -> FilePlace {
         let (source, local) = self.origin(path);
         FilePlace { file: source.file.clone(), line: source.tree.line_of(&local) }
@@ -114,7 +114,7 @@ impl Sources {
 }
 
 impl AlertmanagerConfig {
-    /// Reads a file and its parts. Variables are not read; see [`AlertmanagerConfig::load_with`].
+    /// Reads a file and its parts. Variables are not replaced; see [`AlertmanagerConfig::load_with`].
     ///
     /// # Errors
     /// See [`AlertmanagerConfig::load_with`].
@@ -125,7 +125,7 @@ impl AlertmanagerConfig {
     /// Reads a file and its parts; relative file names become relative to the directory of the file that has them.
     ///
     /// # Errors
-    /// As [`AlertmanagerConfig::parse`], with the file if it is a part; or the operating system's reason why a file cannot be
+    /// As [`AlertmanagerConfig::parse`], with the file if it is a part; or a file cannot be
     /// read.
     pub fn load_with(file: &Path, options: LoadOptions) -> Result<Self, ConfigError> {
         let text = read_file(file)?;
@@ -179,7 +179,7 @@ impl AlertmanagerConfig {
     }
 }
 
-/// The steps of a path as it is shown.
+/// The steps of a displayed path.
 fn steps(path: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     for piece in path.split('.') {
@@ -194,7 +194,7 @@ fn steps(path: &str) -> Vec<Step> {
 }
 
 impl Part {
-    /// What of a part is its own business: its routes need matchers, and no receivers but its own and the main file's.
+    /// Checks a part: its routes need matchers, and may only use its own receivers and the main file's.
     fn check(&self, main_receivers: &BTreeSet<String>) -> Result<(), Problem> {
         let own: BTreeSet<&str> = self.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
         for (index, route) in self.routes.iter().enumerate() {
@@ -236,7 +236,7 @@ fn check_receivers(route: &Route, is_known: &impl Fn(&str) -> bool) -> Result<()
     Ok(())
 }
 
-/// The files that the patterns name, each once, without the main file. A name without wildcards must exist.
+/// The files that match the patterns, each once, without the main file. A name without wildcards must exist.
 fn part_files(patterns: &FileNames, main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let mut files: Vec<PathBuf> = Vec::new();
     for pattern in &patterns.0 {
@@ -282,7 +282,7 @@ fn parse_tree(text: &str, options: LoadOptions) -> Result<Option<Tree>, ConfigEr
     Ok(Some(tree))
 }
 
-/// The text with the values of its variables; `$${` is `${` itself.
+/// The text with its variables replaced; `$${` becomes `${`.
 fn expanded(text: &str, value_of: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(at) = rest.find("${") {
@@ -455,7 +455,7 @@ receivers:
             error,
             "open word: no such file or directory (line 4: receivers[0].webhook_configs[0].http_config.basic_auth.password.file)"
         );
-        // In a text without files the form is what it is for Alertmanager: an error.
+        // In a text that is not from a file, the form is an error, as in Alertmanager.
         assert!(AlertmanagerConfig::parse(main, MatcherSyntax::Fallback).is_err());
     }
 }

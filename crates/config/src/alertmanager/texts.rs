@@ -1,4 +1,4 @@
-//! The texts of an integration's configuration, by the path of their keys: what may be a template.
+//! The texts of an integration's configuration, by the path of their keys. They may be templates.
 
 use super::receiver::Receiver;
 use super::receiver::chat::{
@@ -21,19 +21,19 @@ pub struct IntegrationTexts {
     pub texts: Vec<ConfiguredText>,
 }
 
-/// A text that is configured, or a default.
+/// A configured or default text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfiguredText {
     /// `title`, `fields[0].value`
     pub path: String,
     /// Secrets are masked.
     pub text: String,
-    /// What the key holds unless it is configured.
+    /// The key's default.
     pub default: Option<String>,
 }
 
 impl Receiver {
-    /// The texts of every integration. Lists of one service come in the order of their items.
+    /// The texts of every integration, those of one service in the order of the list.
     pub fn texts(&self) -> Vec<IntegrationTexts> {
         let mut all = Vec::new();
         add::<WebhookConfig>(&mut all, "webhook", &self.webhook_configs);
@@ -85,7 +85,7 @@ fn collect(value: &Out, path: String, found: &mut Vec<(String, String)>) {
             }
         }
         Out::Map(entries) => {
-            // What is inside says nothing to people.
+            // Its content is not for people.
             for (key, item) in entries.iter().filter(|(key, _)| key != "http_config" && key != "tls_config") {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 collect(item, path, found);

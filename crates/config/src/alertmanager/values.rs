@@ -327,7 +327,7 @@ impl Value for GoDuration {
     }
 }
 
-/// The same where a field has a type of its own: always a text, refused in the words of Go's library.
+/// The same for a field with its own type: always a text, refused with the error of Go's library.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextDuration(pub Duration);
 

@@ -45,7 +45,7 @@ pub(crate) struct Decoder<'t> {
     secret: bool,
     /// How Alertmanager's matchers are read.
     pub matcher_syntax: MatcherSyntax,
-    /// The directory of files that hold secrets; without it, secrets are only texts.
+    /// The directory of secret files; without it, secrets can only be texts.
     pub secret_directory: Option<String>,
     /// What was accepted, but deserves a warning.
     warnings: Vec<Problem>,
@@ -371,7 +371,7 @@ impl<'t> Decoder<'t> {
         result
     }
 
-    /// The secret that a mapping `{file: NAME}` stands for; `None` for anything else.
+    /// The secret of a mapping `{file: NAME}`; `None` for anything else.
     pub fn secret_file(&mut self, id: NodeId) -> Result<Option<String>, Problem> {
         let (Some(directory), Kind::Mapping(entries)) = (&self.secret_directory, &self.tree.node(id).kind)
         else {
@@ -391,7 +391,7 @@ impl<'t> Decoder<'t> {
         Ok(Some(text.trim().to_owned()))
     }
 
-    /// Bytes of a scalar that is read as text: what is written, or decoded base64.
+    /// The bytes of a scalar that is read as text: as written, or decoded from base64.
     pub fn text(&mut self, id: NodeId) -> Result<Option<Vec<u8>>, Problem> {
         let Kind::Scalar(scalar) = &self.tree.node(id).kind else {
             self.wrong_type(id, "string")?;

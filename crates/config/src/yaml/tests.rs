@@ -1,4 +1,4 @@
-//! Texts with what Prometheus' YAML library makes of them: `testdata/config/yaml.tsv`.
+//! Texts and their values in Prometheus' YAML library: `testdata/config/yaml.tsv`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -38,7 +38,7 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// A value as the recording shows it.
+/// A value in the format of the recording.
 fn shown(value: &AnyValue) -> String {
     match value {
         AnyValue::Null => "null".to_owned(),
@@ -54,7 +54,7 @@ fn shown(value: &AnyValue) -> String {
     }
 }
 
-/// The value of the key `a`, shown, or the error without the place that is added to it.
+/// The value of the key `a` in that format, or the error without its place.
 fn outcome<T: Value>(document: &[u8], shown: impl Fn(&T) -> String) -> String {
     let mut map: BTreeMap<String, T> = BTreeMap::new();
     match decode_document(document, &mut map) {

@@ -127,7 +127,7 @@ struct Servers {
 impl Dns {
     fn resolver(&self) -> Result<Servers, RefreshError> {
         let made = (self.servers)().and_then(|(config, mut options)| {
-            // Nothing is cached: every round queries one server after the other.
+            // Nothing is cached: every round queries the servers one after another.
             options.cache_size = 0;
             options.num_concurrent_reqs = 1;
             options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;

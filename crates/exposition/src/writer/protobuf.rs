@@ -78,7 +78,7 @@ fn write_metric(out: &mut Vec<u8>, kind: MetricType, metric: &Metric) {
             }
             if let Some(native) = native {
                 write_native(&mut value, native);
-                // Without a time an exemplar of native buckets is refused by readers.
+                // Readers refuse exemplars of native histograms without a time.
                 let timed = exemplars.iter().filter(|(_, exemplar)| exemplar.has_timestamp);
                 timed.for_each(|(_, exemplar)| put_exemplar(&mut value, 16, exemplar));
             }

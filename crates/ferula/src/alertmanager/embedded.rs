@@ -39,7 +39,7 @@ pub struct EmbeddedSettings<'a> {
     pub body_memory: &'a MemoryContract,
 }
 
-/// Reads the Alertmanager's configuration anew.
+/// Reloads the Alertmanager's configuration.
 pub struct AlertmanagerReload {
     alertmanager: Arc<Alertmanager>,
     configuration: Arc<Configuration>,
@@ -114,7 +114,7 @@ impl Embedded {
         self.alertmanager.clone()
     }
 
-    /// What the server's own reload does as well.
+    /// Called by the server's own reload, too.
     pub fn reload(&self) -> AlertmanagerReload {
         AlertmanagerReload {
             alertmanager: self.alertmanager.clone(),

@@ -31,7 +31,7 @@ const CONNECTIONS_MAX: usize = 512;
 /// The time limit for the head of a request.
 const READ_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// How long a server of a pair hears what the other one did before it notifies anybody.
+/// How long a member of a pair receives the other one's state before it notifies anybody.
 const PAIR_SETTLING: Duration = Duration::from_secs(3);
 const BODY_MEMORY_PERCENT: u64 = 20;
 const BODY_MEMORY_MIN: u64 = 600 << 20;
@@ -109,7 +109,7 @@ pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
 
 fn settings_of(flags: &AlertmanagerFlags, clock: &SharedClock) -> EngineSettings {
     let plain = engine_settings(flags.retention, flags.syntax, clock);
-    // What the other server of a pair sent meanwhile must be known first.
+    // First, what the other member of a pair sent meanwhile must be received.
     let settling = if flags.pair.is_some() { PAIR_SETTLING } else { Duration::ZERO };
     EngineSettings {
         silences: SilenceLimits {
@@ -125,7 +125,7 @@ fn settings_of(flags: &AlertmanagerFlags, clock: &SharedClock) -> EngineSettings
     }
 }
 
-/// Makes the server one of a pair, if it is to be.
+/// Makes the server a member of a pair, if configured.
 fn join_pair(
     flags: &AlertmanagerFlags,
     alertmanager: &Alertmanager,
@@ -150,7 +150,7 @@ fn join_pair(
     Ok(Some(Link { url: pair.url.clone(), client, name, clock: clock.clone() }))
 }
 
-/// All bodies of requests together may take this much memory while they are read.
+/// How much memory all bodies of requests may take together while they are read.
 fn body_memory() -> MemoryContract {
     MemoryContract::new((crate::limits::memory_bytes() / 100 * BODY_MEMORY_PERCENT).max(BODY_MEMORY_MIN))
 }

@@ -22,7 +22,7 @@ use crate::web_ui::Pages;
 
 /// The size limit of a request body.
 const BODY_BYTES_MAX: usize = 64 << 20;
-/// JSON takes so many times its bytes in memory while it is read.
+/// How much memory JSON takes while it is read, as a multiple of its size.
 const COPIES: usize = 8;
 /// The default buckets of Prometheus' client library.
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -37,7 +37,7 @@ pub type Reload = oneshot::Sender<Result<(), String>>;
 #[derive(Clone)]
 pub struct Web(Arc<Inner>);
 
-/// What bounds requests, and who is known to send them.
+/// Limits of requests, and whether their senders are known.
 pub struct WebLimits {
     pub get_concurrency: usize,
     /// Zero for no limit.
@@ -324,7 +324,7 @@ async fn collect(body: Body, memory: &Lease) -> Result<Vec<u8>, Answer> {
     Ok(bytes)
 }
 
-/// The name of the user in the credentials of a request.
+/// The user name in the credentials of a request.
 fn user_of(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let decoded = ferula_go::base64::decode(text.strip_prefix("Basic ")?.trim())?;

@@ -30,7 +30,7 @@ pub struct FeatureSet {
     pub names: Vec<String>,
 }
 
-/// What becomes of OTLP metrics of delta temporality.
+/// How OTLP metrics of delta temporality are treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OtlpDeltas {
     #[default]
@@ -41,7 +41,7 @@ pub enum OtlpDeltas {
     Store,
 }
 
-/// Why the names cannot be taken.
+/// Why the names are refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FeatureError {
     /// A feature that this build does not support.

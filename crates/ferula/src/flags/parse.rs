@@ -48,7 +48,7 @@ pub enum ArgumentError {
 }
 
 impl ArgumentError {
-    /// Prometheus' exit code: its flag library ends the program itself when the arguments cannot even be told apart.
+    /// Prometheus' exit code: its flag library ends the program itself if the arguments cannot be parsed.
     pub fn exit_code(&self) -> u8 {
         match self {
             ArgumentError::Value { .. } | ArgumentError::Repeated(_) => 2,
@@ -110,7 +110,7 @@ fn not_a_flag(argument: String) -> ArgumentError {
     ArgumentError::Unexpected { word: argument, suggestion }
 }
 
-/// What somebody who gives this word probably means: a file's name, a flag without its dashes, or a command.
+/// What this argument was probably meant to be: a file's name, a flag without its dashes, or a command.
 fn meant_by(word: &str) -> Option<String> {
     let extension = std::path::Path::new(word).extension().and_then(|extension| extension.to_str());
     if matches!(extension, Some("yml" | "yaml")) {

@@ -24,7 +24,7 @@ pub enum Syntax {
     /// `1h30m`
     Duration,
     Integer,
-    /// A whole number in digits alone.
+    /// An integer, digits only.
     Digits,
     Number,
     /// `512MB`
@@ -137,7 +137,7 @@ value_types! {
     Integer: Syntax::Integer => i64, |text| text.parse().ok();
     /// A number of things; a negative number counts as 0.
     Count: Syntax::Integer => usize, |text| Some(usize::try_from(text.parse::<i64>().ok()?).unwrap_or(0));
-    /// The same in digits alone.
+    /// The same, digits only.
     DigitCount: Syntax::Digits => usize, |text| Some(usize::try_from(text.parse::<i64>().ok()?).unwrap_or(0));
     /// A number.
     Number: Syntax::Number => f64, |text| text.parse().ok();

@@ -48,7 +48,7 @@ impl LocalStore {
         }
     }
 
-    /// As the API uses it: `queryable` is the store with everything that is read beside it.
+    /// For the API: `queryable` is the store with the sources that are read in addition to it.
     pub fn for_api(&self, queryable: Arc<dyn Queryable>, site: &Site) -> Store {
         let admin: Arc<dyn StoreAdmin> = match self {
             LocalStore::Server(db) => {

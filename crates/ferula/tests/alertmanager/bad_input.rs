@@ -1,4 +1,4 @@
-//! Input that no client should send and receivers that no one should have: bounded memory and time, and nobody else is delayed.
+//! Input that no client should send, and misbehaving receivers: memory and time stay limited, and no one else is delayed.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::common::{Alertmanager, Webhook, alert, from_now, ours};
 
-/// A service that takes requests and then does what it likes with the connection.
+/// A service that accepts requests and then misuses the connection.
 fn service(answer: impl Fn(TcpStream) + Send + Clone + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it has one").to_string();
@@ -25,7 +25,7 @@ fn service(answer: impl Fn(TcpStream) + Send + Clone + 'static) -> String {
     address
 }
 
-/// The most memory that the process ever had, in MiB.
+/// The peak memory of the process, in MiB.
 fn peak_mib(server: &Alertmanager) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).expect("it runs");
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux says");
@@ -36,7 +36,7 @@ fn peak_mib(server: &Alertmanager) -> u64 {
 #[test]
 fn one_bad_receiver_delays_no_other() {
     let hook = Webhook::start();
-    // Never answers; answers without end; answers with garbage; says one thing and does another.
+    // One never answers, one never ends its answer, one answers garbage, one announces a wrong length.
     let silent = service(|stream| {
         std::thread::sleep(Duration::from_secs(120));
         drop(stream);
@@ -99,11 +99,11 @@ fn bodies_labels_and_expressions_are_bounded() {
     let server = Alertmanager::start(ours(), directory.path());
     let raw = |body: &str| crate::common::http(&server.address, "POST", "/api/v2/alerts", Some(body));
 
-    // Deep nesting, a body that ends early, one that is no JSON.
+    // Deep nesting, a truncated body, a body that is not JSON.
     assert_eq!(raw(&"[".repeat(500_000)).0, 400);
     assert_eq!(raw("[{\"labels\":{\"a\":\"b\"").0, 400);
     assert_eq!(raw("\u{0}\u{1}").0, 400);
-    // One byte more than a body may have is announced, and not read.
+    // A body of one byte more than allowed is announced, and not read.
     let mut stream = TcpStream::connect(&server.address).expect("it listens");
     let head = format!(
         "POST /api/v2/alerts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -129,7 +129,7 @@ fn bodies_labels_and_expressions_are_bounded() {
         (0..50_000).map(|at| (format!("l{at}"), json!("v"))).collect();
     assert_eq!(raw(&json!([{"labels": many}]).to_string()).0, 200);
     assert_eq!(raw(&json!([{"labels": {"g": "long", "v": "x".repeat(4 << 20)}}]).to_string()).0, 200);
-    // Expressions that would explode are refused or answered in time.
+    // Expressions with explosive cost are refused or answered in time.
     let started = Instant::now();
     for expression in
         ["(((a{1,1000}){1,1000}){1,1000})", "((((((((((a*)*)*)*)*)*)*)*)*)*)*b", &"(".repeat(100_000)]
@@ -142,7 +142,7 @@ fn bodies_labels_and_expressions_are_bounded() {
         assert!(status == 200 || status == 400, "{status}");
     }
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
-    // Thousands of alerts in one group: told in one notification of bounded size.
+    // Thousands of alerts in one group are notified in one notification of limited size.
     for batch in 0..10 {
         let alerts: Vec<_> = (0..2000)
             .map(|at| json!({"labels": {"g": "crowd", "n": format!("{batch}-{at}")}, "startsAt": from_now(-1.0)}))

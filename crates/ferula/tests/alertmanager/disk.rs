@@ -1,4 +1,4 @@
-//! A disk that is full, and files that are damaged: the server continues, says so, and resumes.
+//! A full disk and damaged files: the server continues, reports it, and recovers.
 
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::common::{Alertmanager, PATIENCE, Webhook, alert, from_now, ours};
 
 const OPEN: &str = "ferula_alertmanager_journal_open";
 
-/// Lets no file grow beyond so many bytes, which is what a full disk does to them.
+/// Lets no file grow beyond this size, as a full disk does.
 fn limit_files(server: &Alertmanager, bytes: libc::rlim_t) {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: `prlimit` reads one structure and writes none; the process was started here.
@@ -101,7 +101,7 @@ fn a_full_disk_stops_no_page_and_damage_costs_no_silence() {
     }
     let server = start(directory.path());
     assert_eq!(comments(&server), "after before during");
-    // What was told before all this is not told again.
+    // Earlier notifications are not repeated.
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(hook.told().len(), 1, "{:?}", hook.told());
 }

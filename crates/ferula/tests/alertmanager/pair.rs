@@ -79,14 +79,14 @@ fn a_pair_notifies_once_and_loses_nothing() {
         counts
     };
 
-    // While both live, each notification is sent once.
+    // While both run, each notification is sent once.
     for group in 0..10 {
         post(&members, &format!("calm{group}"), 3600.0);
     }
     hook.wait("all groups are told", |told| told.len() >= 10);
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(counts(&hook).values().copied().collect::<HashSet<_>>(), HashSet::from([1]));
-    // A silence of one holds for both.
+    // A silence of one applies to both.
     let silence = json!({
         "matchers": [{"name": "g", "value": "quiet", "isRegex": false}],
         "startsAt": from_now(0.0), "endsAt": from_now(36_000.0), "createdBy": "me", "comment": "c",
@@ -123,7 +123,7 @@ fn a_pair_notifies_once_and_loses_nothing() {
     eprintln!("{rounds} kills in a pair: {doubles} doubles");
     assert!(doubles <= rounds, "{doubles} doubles in {rounds} kills");
     assert!(!counts(&hook).keys().any(|key| key.contains("quiet")));
-    // What fired in the calm is told to be over once, too.
+    // The end of what fired meanwhile is also notified once.
     let before = hook.told().len();
     post(&members, "calm0", 0.0);
     hook.wait("the end is told", |told| told.len() > before);

@@ -84,7 +84,7 @@ impl Value for JiraField {
         let mut written =
             WrittenJiraField { template: self.template.clone(), enable_update: self.enable_update };
         let before = d.errors();
-        // Keys that are not given keep what the field has by default.
+        // Omitted keys keep the field's default.
         d.fields(id, WrittenJiraField::GO_READ_TYPE, &mut |key, value, d| written.set(key, value, d))?;
         if d.errors() == before {
             *self = JiraField { template: written.template, enable_update: written.enable_update };
