@@ -154,7 +154,8 @@ fn panic_text(error: tokio::task::JoinError) -> String {
     }
 }
 
-fn pack_whole(encoding: Encoding, body: Vec<u8>) -> Vec<u8> {
+/// A body as it is sent, all at once.
+pub(crate) fn pack_whole(encoding: Encoding, body: Vec<u8>) -> Vec<u8> {
     let mut packer = Packer::new(encoding);
     let mut packed = packer.push(body);
     packed.extend(packer.finish());

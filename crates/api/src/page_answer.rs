@@ -4,7 +4,7 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 
-use crate::answer::{not_modified, ok};
+use crate::answer::{mark_encoding, not_modified, ok, pack_whole};
 use crate::compression::{Encoding, unpack_gzip};
 use crate::error::Refusal;
 use crate::web_ui::Asset;
@@ -46,15 +46,18 @@ pub fn file_answer(file: Option<Asset>, request: &HeaderMap) -> Response<Body> {
     response
 }
 
-/// A page with the policy of the web pages.
-pub fn page_answer(html: String) -> Response<Body> {
-    html_answer(html, POLICY)
+/// A page with the policy of the web pages, compressed as the client accepts it.
+pub fn page_answer(html: String, request: &HeaderMap) -> Response<Body> {
+    html_answer(html, request, POLICY)
 }
 
 /// A page with its own policy.
-pub(crate) fn html_answer(html: String, policy: &'static str) -> Response<Body> {
-    let mut response = ok(Body::from(html));
+pub(crate) fn html_answer(html: String, request: &HeaderMap, policy: &'static str) -> Response<Body> {
+    let encoding = Encoding::of_request(request);
+    let mut response = ok(Body::from(pack_whole(encoding, html.into_bytes())));
     let headers = response.headers_mut();
+    mark_encoding(headers, encoding);
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     protect(headers, policy);

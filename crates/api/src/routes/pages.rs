@@ -62,14 +62,14 @@ pub fn root_file(service: Service, request: Request) -> Answered {
 fn render(service: &Service, request: &Request) -> Response<Body> {
     let site = service.site();
     if let Some(ui) = &site.ui {
-        return page_answer(ui.shell(&shell(site, request)));
+        return page_answer(ui.shell(&shell(site, request)), &request.headers);
     }
     let targets = match service {
         Service::Starting(_) => TargetsSnapshot::default(),
         Service::Running(api) => api.targets.targets(),
     };
     let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'";
-    html_answer(plain_page(site, request, &targets), policy)
+    html_answer(plain_page(site, request, &targets), &request.headers, policy)
 }
 
 fn shell<'a>(site: &'a Site, request: &'a Request) -> Shell<'a> {

@@ -234,7 +234,7 @@ impl Inner {
                 refused
             }
             "/metrics" if is_read => self.metrics().await,
-            "/" if is_read => page_answer(ferula_ui::alertmanager_shell()),
+            "/" if is_read => page_answer(ferula_ui::alertmanager_shell(), request.headers()),
             path if is_read && (path.starts_with("/assets/") || path == "/favicon.svg") => {
                 let file = Pages.asset(path.trim_start_matches("/assets/").trim_start_matches('/'));
                 file_answer(file, request.headers())

@@ -80,7 +80,10 @@ fn impossible_flags_are_refused_with_the_exit_codes_of_prometheus() {
 
 #[test]
 fn unsupported_flags_are_refused_with_advice() {
-    for (argument, advice) in [("--enable-feature=st-synthesis", "--enable-feature=st-synthesis")] {
+    for (argument, advice) in [
+        ("--enable-feature=st-synthesis", "--enable-feature=st-synthesis"),
+        ("--enable-feature=extra-scrape-metrics", "--enable-feature=extra-scrape-metrics"),
+    ] {
         let refused = check(&[argument]).expect_err("refused");
         assert!(
             refused.exit_code == 1

@@ -156,7 +156,7 @@ fn units(browser: &Browser, site: &Site) {
         page.wait(PAINTED);
         let ticks = page.eval(TICKS);
         let ticks = ticks.as_str().unwrap_or("");
-        assert!(ticks.contains(unit) && (unit != "" || !ticks.contains('B')), "{query}: {ticks}");
+        assert!(ticks.contains(unit) && (!unit.is_empty() || !ticks.contains('B')), "{query}: {ticks}");
     }
 }
 

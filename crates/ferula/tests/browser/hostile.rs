@@ -205,7 +205,7 @@ pub fn columns(count: usize, total: usize, steps: usize, start_ms: u64, step_ms:
     body.extend((head.len() as u32).to_le_bytes());
     body.extend(head.as_bytes());
     let mut bits = vec![0xff; steps.div_ceil(8)];
-    if steps % 8 > 0 {
+    if !steps.is_multiple_of(8) {
         bits[steps / 8] = (1 << (steps % 8)) - 1;
     }
     for n in 0..count {

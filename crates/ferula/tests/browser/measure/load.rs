@@ -51,9 +51,9 @@ fn editor_there(browser: &Browser, site: &Site) -> f64 {
 
 /// Another page by its address: what can be told without knowing it.
 pub fn other(browser: &Browser, address: &str) {
-    let Some((base, path)) = address.find("://").and_then(|at| {
+    let Some((base, path)) = address.find("://").map(|at| {
         let slash = address[at + 3..].find('/').map_or(address.len(), |slash| at + 3 + slash);
-        Some((&address[..slash], &address[slash..]))
+        (&address[..slash], &address[slash..])
     }) else {
         println!("{address}: not an address");
         return;

@@ -1,9 +1,9 @@
 // Pointer and keys in a graph: crosshair, tooltip, zoom by dragging.
 
 import { copy } from "../copy.js";
-import { announce, button, fill, h, labelText, outside, visible } from "../dom.js";
+import { announce, button, fill, h, labelText } from "../dom.js";
 import { exact, inUnit } from "../format.js";
-import { setting, zone } from "../settings.js";
+import { zone } from "../settings.js";
 import { formatTime } from "../time.js";
 import { place } from "./scale.js";
 
@@ -242,11 +242,13 @@ export class Hover {
     });
     if (!found) return false;
     this.wanted = null;
-    this.shown = { series: -1 };
-    fill(this.tip, h("div", { class: "tip-text" }, h("div", { class: "muted" }, `Exemplar, ${formatTime(found.at, zone())}`), h("div", null, h("b", null, exact(found.value))),
-      h("table", null, h("tbody", null, ...Object.entries(found.labels).map(([name, value]) => h("tr", null, h("td", { class: "muted" }, visible(name)), h("td", { class: "mono" }, traced(name, value)))))),
-      h("div", { class: "small" }, labelText(found.series))));
-    this.put(x, y);
+    if (this.shown?.exemplar === found) return true;
+    this.shown = { series: -1, exemplar: found };
+    void import("./exemplar.js").then(({ exemplarText }) => {
+      if (this.shown?.exemplar !== found || this.pinned) return;
+      fill(this.tip, exemplarText(found));
+      this.put(x, y);
+    });
     return true;
   }
 
@@ -280,12 +282,6 @@ export class Hover {
     event.preventDefault();
     event.stopPropagation();
   }
-}
-
-/** A label of an exemplar; a trace leads to where the settings say. @param {string} name @param {string} value */
-function traced(name, value) {
-  const link = setting("traceLink");
-  return /trace_?id$/i.test(name) && link.includes("{}") ? outside(link.replace("{}", encodeURIComponent(value)), value) : outside(value);
 }
 
 /** Counts, without the digits that the addition of fractions leaves. @param {number} value */

@@ -7,7 +7,7 @@ import { slices } from "../rows.js";
 import { onSetting, setSetting, setting, zone } from "../settings.js";
 import { ago, formatTime, humanSeconds } from "../time.js";
 import { queryAddress } from "../url_state.js";
-import { groupBy, holds, labelNames, searchField, stateButtons } from "./lists.js";
+import { filterOf, groupBy, labelNames, searchField, stateButtons } from "./lists.js";
 import { choice } from "./range.js";
 
 const ORDER = /** @type {Record<string, number>} */ ({ firing: 0, pending: 1, inactive: 2, unknown: 3 });
@@ -46,7 +46,8 @@ export default async function alerts(context) {
     stop();
     // Inactive alerts are shown only when selected, or when there is nothing else.
     const active = rows.some((row) => row.state !== "inactive" && row.state !== "unknown");
-    const shown = rows.filter((row) => (states.size > 0 ? states.has(row.state) : !active || (row.state !== "inactive" && row.state !== "unknown")) && holds(search, row.search));
+    const fits = filterOf(search);
+    const shown = rows.filter((row) => (states.size > 0 ? states.has(row.state) : !active || (row.state !== "inactive" && row.state !== "unknown")) && fits(row.search));
     fill(body);
     if (shown.length === 0) {
       append(body, [h("div", { class: "empty" }, rows.length === 0 ? "No alerting rules are configured." : "No alert passes the filter.")]);
@@ -65,7 +66,7 @@ export default async function alerts(context) {
   const table = (parent, shown) => {
     const tbody = h("tbody");
     append(parent, [h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["State", "Alert", "Labels", "Since", "Value", "Last 24 h", ""].map((title) => h("th", { scope: "col", class: title === "Value" ? "num" : title === "Labels" ? "" : "fit" }, title)))), tbody))]);
-    return slices(tbody, shown, line);
+    return slices(tbody, shown, line, 40);
   };
 
   /** @param {Row} row */
@@ -154,7 +155,7 @@ function collect(groups) {
   }
   for (const row of rows) {
     row.key = `${row.file} ${row.group} ${row.name} ${JSON.stringify(row.labels)}`;
-    row.search = `${row.name} ${JSON.stringify(row.labels)} ${Object.values(row.annotations).join(" ")} ${row.group} ${row.file}`;
+    row.search = `${row.name} ${JSON.stringify(row.labels)} ${Object.values(row.annotations).join(" ")} ${row.group} ${row.file}`.toLowerCase();
   }
   return rows.sort((a, b) => ORDER[a.state] - ORDER[b.state] || a.name.localeCompare(b.name) || (a.key < b.key ? -1 : 1));
 }

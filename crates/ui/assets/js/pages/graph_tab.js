@@ -63,27 +63,12 @@ export class GraphTab {
       choice("Resolution", [["low", "Low res."], ["medium", "Medium res."], ["high", "High res."], ...(value === "step" ? /** @type {[string, string][]} */ ([["step", "Own step"]]) : [])], value, (density) => change({ resolution: { type: "auto", density } })),
       stepField,
       choice("Drawn as", [["auto", "Automatic"], ["lines", "Lines"], ["stacked", "Stacked"], ["steps", "Steps"], ["points", "Points"], ...(this.heatable ? /** @type {[string, string][]} */ ([["heatmap", "Heatmap"]]) : [])], state.display, (display) => look({ display })),
-      menu(`Axis${state.log ? ": log" : ""}${state.yMin !== null || state.yMax !== null ? ": fixed" : ""}`, { class: "axis" }, () => this.axisMenu(look)),
+      menu(`Axis${state.log ? ": log" : ""}${state.yMin !== null || state.yMax !== null ? ": fixed" : ""}`, { class: "axis" }, async () => (await import("./axis.js")).axisChoices(state, look)),
       button("Exemplars", { "aria-pressed": String(state.exemplars), on: { click: () => { state.exemplars = !state.exemplars; this.panel.hooks.write(true); this.drawControls(); void this.exemplars(); } } }),
       choice("Compare with", [["0s", "No comparison"], ["1d", "1 day earlier"], ["1w", "1 week earlier"]], formatDuration(state.compareMs) === "0s" ? "0s" : formatDuration(state.compareMs), (text) => change({ compareMs: parseDuration(text) ?? 0 })),
       button("Numbers", { title: "The graph as a table (t in the graph)", on: { click: () => void this.showNumbers() } }),
       this.zooms.length > 0 && button("Zoom back", { title: "Backspace in the graph", on: { click: () => this.back() } }),
       this.chart.head !== null && this.chart.head.total > this.chart.head.n && !this.all && button(`${this.chart.head.total > SERIES_LIMIT ? `${SERIES_LIMIT} of` : "All"} ${this.chart.head.total} series`, { on: { click: () => { this.all = true; void this.panel.run(false); } } }));
-  }
-
-  /** Linear or logarithmic, from zero, or between fixed ends. @param {(what: any) => void} look */
-  axisMenu(look) {
-    const { state } = this.panel;
-    const check = (/** @type {string} */ text, /** @type {boolean} */ checked, /** @type {() => void} */ change) => h("label", { class: "field check" }, text, h("input", { type: "checkbox", checked, on: { change } }));
-    const end = (/** @type {"yMin" | "yMax"} */ name, /** @type {string} */ text) => {
-      const field = h("input", { value: state[name] ?? "", placeholder: "by the values", "aria-label": text, style: { width: "110px" }, on: { change: () => {
-        const value = field.value.trim() === "" ? null : Number(field.value);
-        if (value === null || Number.isFinite(value)) look({ [name]: value });
-        else field.setAttribute("aria-invalid", "true");
-      } } });
-      return h("label", { class: "field" }, text, field);
-    };
-    return [check("Logarithmic", state.log, () => look({ log: !state.log })), check("From zero", state.yMin === 0, () => look({ yMin: state.yMin === 0 ? null : 0 })), end("yMin", "Lowest"), end("yMax", "Highest")];
   }
 
   async showNumbers() {

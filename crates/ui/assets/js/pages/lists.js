@@ -23,11 +23,14 @@ export function stateButtons(label, options, on, change) {
   }));
 }
 
-/** Whether a text holds all words. @param {string} words @param {string} text */
-export function holds(words, text) {
-  const lower = text.toLowerCase();
-  return words.toLowerCase().split(/\s+/).filter(Boolean).every((word) => lower.includes(word));
+/** A test whether a text in lower case holds all words. @param {string} words */
+export function filterOf(words) {
+  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  return (/** @type {string} */ lower) => wanted.every((word) => lower.includes(word));
 }
+
+/** Whether a text holds all words. @param {string} words @param {string} text */
+export const holds = (words, text) => filterOf(words)(text.toLowerCase());
 
 /** @template R @param {R[]} rows @param {(row: R) => string} by @returns {[string, R[]][]} */
 export function groupBy(rows, by) {

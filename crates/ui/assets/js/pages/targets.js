@@ -7,7 +7,7 @@ import { grouped } from "../format.js";
 import { slices } from "../rows.js";
 import { zone } from "../settings.js";
 import { ago, formatTime, humanSeconds, parseDuration } from "../time.js";
-import { groupBy, holds, labelNames, meter, searchField, stateButtons } from "./lists.js";
+import { filterOf, groupBy, labelNames, meter, searchField, stateButtons } from "./lists.js";
 import { choice } from "./range.js";
 import { yamlView } from "./yaml.js";
 
@@ -50,10 +50,11 @@ export default async function targets(context) {
     for (const stop of stops) stop();
     stops = [];
     fill(body);
-    const shown = rows.filter((row) => (pool === "" || row.scrapePool === pool) && (health.size === 0 || health.has(row.health)) && holds(search, row.search));
+    const fits = filterOf(search);
+    const shown = rows.filter((row) => (pool === "" || row.scrapePool === pool) && (health.size === 0 || health.has(row.health)) && fits(row.search));
     if (shown.length === 0) return append(body, [h("div", { class: "empty" }, rows.length === 0 ? "No targets yet: scrape_configs is empty, or discovery has found nothing." : "No target passes the filter.")]);
     const groups = groupBy(shown, (row) => (group === "" ? row.scrapePool : row.labels[group] ?? "(none)"));
-    stops.push(slices(body, groups, ([title, members]) => section(title, members), 4));
+    stops.push(slices(body, groups, ([title, members]) => section(title, members), 2));
   };
 
   /** @param {string} title @param {any[]} members */
@@ -69,7 +70,7 @@ export default async function targets(context) {
     } } });
     const element = h("section", null, h("div", { class: "section" }, toggle, h("h2", null, visible(title.slice(0, 200))), stateWord(up === members.length ? "up" : "down", `${up} of ${members.length} up`),
       group === "" && button("Scrape configuration", { class: "link", on: { click: () => void showPool(title) } })), table);
-    stops.push(slices(tbody, members, line, 50));
+    stops.push(slices(tbody, members, line, 20));
     return element;
   };
 
@@ -101,7 +102,7 @@ export default async function targets(context) {
     try {
       const { data } = await ask("targets", { state: "active" }, { signal });
       rows = data.activeTargets;
-      for (const row of rows) row.search = `${row.scrapeUrl} ${JSON.stringify(row.labels)} ${row.lastError} ${row.scrapePool}`;
+      for (const row of rows) row.search = `${row.scrapeUrl} ${JSON.stringify(row.labels)} ${row.lastError} ${row.scrapePool}`.toLowerCase();
       rows.sort((a, b) => ORDER[a.health] - ORDER[b.health] || (a.scrapeUrl < b.scrapeUrl ? -1 : 1));
       pools = [...new Set(rows.map((row) => row.scrapePool))].sort();
       drawControls();
