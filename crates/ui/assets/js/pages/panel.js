@@ -113,8 +113,9 @@ export class PanelView {
   /** Changes the state and asks again. @param {Partial<import("../url_state.js").Panel>} change @param {{share?: boolean, step?: boolean}} [how] */
   change(change, how = {}) {
     Object.assign(this.state, change);
-    this.hooks.write(how.step ?? true);
+    // The address holds what the linked panels have, too.
     if (how.share) this.hooks.share(this, change);
+    this.hooks.write(how.step ?? true);
     this.view?.drawControls?.();
     if (this.state.expr.trim() !== "") void this.run(false);
   }
