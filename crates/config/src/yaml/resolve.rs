@@ -31,14 +31,17 @@ impl Resolved {
             Resolved::Bool(_) => "!!bool",
             Resolved::Int(_) => "!!int",
             Resolved::Float(_) => "!!float",
-            Resolved::Str => "!!str",
+            // In messages a merge key that is no key is the text that it is.
+            Resolved::Str | Resolved::Merge => "!!str",
             Resolved::Binary(_) => "!!binary",
             Resolved::Timestamp => "!!timestamp",
-            Resolved::Merge => "!!merge",
             Resolved::Other => "!",
         }
     }
 }
+
+/// The bits of Go's `math.NaN()`.
+const GO_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
 
 const LONG_TAG: &str = "tag:yaml.org,2002:";
 
@@ -84,7 +87,7 @@ pub(crate) fn by_text(text: &str) -> Resolved {
         "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
             return Resolved::Bool(false);
         }
-        ".nan" | ".NaN" | ".NAN" => return Resolved::Float(f64::NAN),
+        ".nan" | ".NaN" | ".NAN" => return Resolved::Float(f64::from_bits(GO_NAN_BITS)),
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Resolved::Float(f64::INFINITY),
         "-.inf" | "-.Inf" | "-.INF" => return Resolved::Float(f64::NEG_INFINITY),
         "<<" => return Resolved::Merge,

@@ -81,7 +81,8 @@ fn go_uint64(float: f64) -> Option<u64> {
     if float < half {
         return go_int64(float).map(|int| int.cast_unsigned());
     }
-    (float < u64::MAX as f64).then_some(float as u64)
+    // 2^64 itself is accepted, and becomes 2^63.
+    (float <= u64::MAX as f64).then_some(if float < u64::MAX as f64 { float as u64 } else { 1 << 63 })
 }
 
 /// Whole numbers: integers in range, and floats that Go converts.
