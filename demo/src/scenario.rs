@@ -1,4 +1,4 @@
-//! The scenarios: what happens, what a person should look at, and who must be told.
+//! The scenarios: what happens, what a person should look at, and who must be notified.
 
 use crate::condition::Condition;
 use crate::inbox::Channel::{self, Discord, Mail, PagerDuty, Slack};
@@ -26,7 +26,7 @@ pub fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "steady",
-            story: "An ordinary afternoon. Nobody is told anything.",
+            story: "An ordinary afternoon. Nobody is notified.",
             look_at: &[
                 ("sum by (route) (rate(http_requests_total[1m]))", "traffic, by route"),
                 (

@@ -250,7 +250,7 @@ impl Alertmanager {
         Some(pending.last)
     }
 
-    /// Writes every change up to this one. When that fails the state is written anew, now and then, until it succeeds.
+    /// Writes every change up to this one. If that fails, the state is rewritten from time to time until it succeeds.
     fn commit(&self, number: u64) {
         let mut journal = self.journal();
         // Somebody else may have written it along with his own.

@@ -164,7 +164,7 @@ pub struct Translation<'t> {
     sink: &'t mut dyn Sink,
     deltas: Option<&'t mut Deltas>,
     errors: Vec<TranslateError>,
-    /// Labels of which a collision was told already.
+    /// Labels of which a collision was already reported.
     collided: BTreeSet<String>,
 }
 

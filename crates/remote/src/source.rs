@@ -4,7 +4,7 @@
 //! ReadSources::apply ─▶ RemoteSource (storage::Source) ── begin ─▶ task: client ── pieces of the body ─▶ wait: answer ─▶ rows
 //! ```
 //!
-//! Here: which part of a query a source is asked for, the request, its answer. Elsewhere: how answers and the store's own
+//! Here: the part of a query that is requested from a source, the request, its answer. Elsewhere: how answers and the store's own
 //! series become one (`ferula_storage::fanout`), our own answers to others ([`crate::read`]).
 
 pub mod answer;

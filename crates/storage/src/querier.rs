@@ -126,8 +126,8 @@ pub trait Snapshot: Send + Sync {
         sink: &mut dyn RowSink,
     ) -> Result<(), StorageError>;
 
-    /// The chunks of a row that have samples in `range`, as they are stored; those that overlap are written anew, and with
-    /// `trimmed` those that reach beyond the range. `None` if the store keeps none.
+    /// The chunks of a row that have samples in `range`, as stored; those that overlap are encoded again, and with
+    /// `trimmed` also those that reach beyond the range. `None` if the store keeps none.
     fn read_chunks(
         &self,
         selection: SelectionId,

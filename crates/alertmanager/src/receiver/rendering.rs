@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! own template ─fails─► the field's default ─fails─► the default with the built-in names ─fails─► a plain listing
-//!       └─ an address: nothing can stand in for it, so the attempt fails
+//!       └─ an address: nothing can replace it, so the attempt fails
 //! ```
 //!
 //! A notification is composed again when a field failed, so that its main text can name the fields and errors. No request that
-//! tells anybody is made before that. Here: which text is which field, and what stands in for it. Elsewhere: rendering
+//! tells anybody is made before that. Here: which text is which field, and what replaces it. Elsewhere: rendering
 //! (`fields`), the check of a whole configuration (`super::check`).
 
 use std::sync::{Arc, Mutex};
@@ -36,7 +36,7 @@ impl std::fmt::Display for TemplateFault {
     }
 }
 
-/// What may stand in for a field.
+/// What may replace a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// Nothing: it says where to send.
@@ -106,7 +106,7 @@ impl Catalog {
     }
 }
 
-/// What stands in for fields without a default that a service does not take empty.
+/// What replaces fields without a default that a service does not accept empty.
 fn required_default(service: &str, path: &str) -> Option<String> {
     let text = match (service, path) {
         ("pagerduty", "severity") => "error",

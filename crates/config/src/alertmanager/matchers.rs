@@ -185,7 +185,7 @@ impl fmt::Display for Matchers {
 #[error("{0}")]
 pub struct MatcherError(String);
 
-/// What was read, and what its author should be told about it.
+/// What was read, with warnings about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed<T> {
     pub value: T,

@@ -78,11 +78,11 @@ receivers:
         let group = group.to_string();
         assert_eq!(server.post("/api/v2/alerts", &alert(&[("g", &group)], 0.0, 3600.0)).0, 200);
     }
-    hook.wait("the good receiver is told of everything", |told| told.len() >= 20);
+    hook.wait("the good receiver gets everything", |told| told.len() >= 20);
     // And again at once of what is new, while attempts at the bad ones last.
     let before = hook.told().len();
     assert_eq!(server.post("/api/v2/alerts", &alert(&[("g", "new")], 0.0, 3600.0)).0, 200);
-    hook.wait("the good receiver is told of what is new", |told| told.len() > before);
+    hook.wait("the good receiver gets what is new", |told| told.len() > before);
     assert_eq!(server.get("/-/ready").0, 200);
     assert!(peak_mib(&server) < 400, "{} MiB", peak_mib(&server));
 }
@@ -149,7 +149,7 @@ fn bodies_labels_and_expressions_are_bounded() {
             .collect();
         assert_eq!(raw(&json!(alerts).to_string()).0, 200);
     }
-    hook.wait("the crowd is told", |told| {
+    hook.wait("the notification about the crowd", |told| {
         told.iter().any(|told| {
             told.body["groupKey"] == "{}:{g=\"crowd\"}"
                 && told.body["alerts"].as_array().is_some_and(|all| all.len() == 10)

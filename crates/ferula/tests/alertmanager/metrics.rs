@@ -57,7 +57,7 @@ fn every_metric_of_alertmanager_is_there() {
         for labels in [[("g", "1"), ("n", "1")], [("g", "1"), ("n", "2")], [("g", "2"), ("n", "3")]] {
             assert_eq!(server.post("/api/v2/alerts", &alert(&labels, 0.0, 3600.0)).0, 200);
         }
-        hook.wait("it is told", |told| !told.is_empty());
+        hook.wait("the notification", |told| !told.is_empty());
         server.list("/api/v2/alerts");
         server.list("/api/v2/silences");
         families(&server.get("/metrics").1)

@@ -83,7 +83,7 @@ fn a_pair_notifies_once_and_loses_nothing() {
     for group in 0..10 {
         post(&members, &format!("calm{group}"), 3600.0);
     }
-    hook.wait("all groups are told", |told| told.len() >= 10);
+    hook.wait("notifications of all groups", |told| told.len() >= 10);
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(counts(&hook).values().copied().collect::<HashSet<_>>(), HashSet::from([1]));
     // A silence of one applies to both.
@@ -126,7 +126,7 @@ fn a_pair_notifies_once_and_loses_nothing() {
     // The end of what fired meanwhile is also notified once.
     let before = hook.told().len();
     post(&members, "calm0", 0.0);
-    hook.wait("the end is told", |told| told.len() > before);
+    hook.wait("the notification of the end", |told| told.len() > before);
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(hook.told().len(), before + 1);
 }

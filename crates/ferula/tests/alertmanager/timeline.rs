@@ -202,7 +202,7 @@ fn the_real_one_starts_on_what_was_exported() {
         "annotations": {"ferula_remind_before": "5m"},
     });
     assert_eq!(played.server.post("/api/v2/silences", &silence).0, 200);
-    played.hook.wait("the group is told", |told| !told.is_empty());
+    played.hook.wait("the notification of the group", |told| !told.is_empty());
     // The notification is known to have arrived.
     let deadline = Instant::now() + crate::common::PATIENCE;
     while played.server.list("/api/v2/notifications?outcome=sent").is_empty() {

@@ -43,7 +43,7 @@ fn decisions_can_be_asked_for() {
     for labels in [&[("g", "1"), ("alertname", "A")][..], &[("g", "2"), ("alertname", "B"), ("team", "x")]] {
         assert_eq!(server.post("/api/v2/alerts", &alert(labels, -1.0, 3600.0)).0, 200);
     }
-    hook.wait("both are told", |told| told.len() >= 2);
+    hook.wait("both notifications", |told| told.len() >= 2);
 
     // The template of the payload fails; the page came all the same, and says so.
     let told = hook.told();

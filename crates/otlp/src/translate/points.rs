@@ -89,7 +89,7 @@ impl Translation<'_> {
         Ok(point)
     }
 
-    /// Adds a delta up, if that is asked for. Returns whether there is a point to store.
+    /// Adds up a delta, if enabled. Returns whether there is a point to store.
     fn add_up(
         &mut self,
         stream: &Option<StreamId>,

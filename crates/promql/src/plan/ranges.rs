@@ -18,7 +18,7 @@ struct Steps {
     step_ms: i64,
 }
 
-/// What stands around a part of the query, as sources over the network are told.
+/// The surroundings of a part of the query, which sources over the network receive as hints.
 #[derive(Clone, Copy, Default)]
 struct Around<'a> {
     /// The innermost function or aggregation.

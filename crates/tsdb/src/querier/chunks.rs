@@ -1,7 +1,7 @@
-//! The chunks of a series as they are stored, for readers that pass them on.
+//! The chunks of a series as stored, for readers that pass them on.
 //!
-//! As in Prometheus: a chunk that lies in the range whole, without deleted samples, comes as it is; of others the samples that are left
-//! are written anew; so are those of chunks that overlap.
+//! As in Prometheus, a chunk that is entirely in the range and has no deleted samples is returned unchanged. The remaining samples of
+//! others, and those of overlapping chunks, are encoded again.
 
 use ferula_model::TimeRange;
 use ferula_storage::{StorageError, StoredChunk};

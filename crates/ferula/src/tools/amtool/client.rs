@@ -71,14 +71,14 @@ impl Client {
         self.json(Operation { method: Method::GET, path: what.into(), pattern, name }, query, None)
     }
 
-    /// A path of our own API.
+    /// A path of ferula's own API.
     pub fn get_own(&self, path: &str, query: &[(&str, &str)]) -> Result<Value> {
         let operation =
             Operation { method: Method::GET, path: path.into(), pattern: "/explain", name: "explain" };
         self.json(operation, query, None)
     }
 
-    /// Sends something to a path of our own API.
+    /// Sends a request to a path of ferula's own API.
     pub fn post_own(&self, path: &str, body: &Value) -> Result<Value> {
         let operation =
             Operation { method: Method::POST, path: path.into(), pattern: "/preview", name: "preview" };

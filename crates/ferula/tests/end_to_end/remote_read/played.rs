@@ -1,4 +1,4 @@
-//! Sources of remote read that answer what they are told to, and note what they were asked.
+//! Sources of remote read with prescribed answers, which record their requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
