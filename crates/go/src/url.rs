@@ -17,7 +17,7 @@ pub use self::escape::{
 use self::escape::{Part, escape, is_valid_encoded, lossy, unescape};
 pub use self::parse::{ParseError, Reason};
 
-/// A URL taken apart. Texts that were escaped are kept as bytes, since `%ff` may be in them.
+/// The parts of a URL. Texts that were escaped are kept as bytes, since `%ff` may be in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Url {
     /// In lower case, or empty.

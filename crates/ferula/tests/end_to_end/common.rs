@@ -314,7 +314,7 @@ impl Random {
 /// Ways in which a file comes to have another content; the last ones are Kubernetes'.
 pub const REPLACEMENTS: [&str; 5] = ["in place", "renamed", "version-1", "version-2", "version-3"];
 
-/// Puts a file with this content in the place of another, in one of these ways. Its time of change is always the same.
+/// Replaces a file by one with this content, in one of these ways. Its time of change is always the same.
 pub fn replace_file(directory: &Path, name: &str, way: &str, content: &str) {
     let path = |name: &str| directory.join(name);
     let write = |name: &str| {
