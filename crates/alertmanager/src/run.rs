@@ -161,7 +161,7 @@ impl Alertmanager {
         registry
             .gauge(
                 "ferula_alertmanager_journal_damages",
-                "Damaged places of the journal that were found at the start. Alert on more than 0.",
+                "Damaged places in the journal that were found at the start. Alert on more than 0.",
             )
             .set(stored.damages.len() as f64);
         let records = stored.records.len();

@@ -127,7 +127,7 @@ impl Receiver {
             ),
             out_of_order_exemplars: registry.counter(
                 "prometheus_api_otlp_out_of_order_exemplars_total",
-                "Exemplars of OTLP requests that were left out because newer ones are stored.",
+                "Exemplars of OTLP requests that were dropped because newer ones are stored.",
             ),
             warnings: registry.counter_vec(
                 "prometheus_api_otlp_translation_warnings_total",

@@ -24,35 +24,35 @@ impl QueryMetrics {
     pub fn new(registry: &Registry) -> Self {
         // Counters of failures that cannot occur here exist for the sake of rules and dashboards.
         for (name, help) in [
-            ("alertmanager_silences_query_errors_total", "Queries of silences that failed; none can."),
+            ("alertmanager_silences_query_errors_total", "Failed queries of silences. Always 0."),
             (
                 "alertmanager_nflog_query_errors_total",
-                "Queries of the notification log that failed; none can.",
+                "Failed queries of the notification log. Always 0.",
             ),
-            ("alertmanager_silences_gc_errors_total", "Removals of old silences that failed; none can."),
+            ("alertmanager_silences_gc_errors_total", "Failed removals of old silences. Always 0."),
             (
                 "alertmanager_silences_query_silences_skipped_total",
-                "Silences that queries passed over thanks to a cache; there is an index instead, so none.",
+                "Silences that queries skipped because of a cache. Always 0: there is an index instead.",
             ),
             (
                 "alertmanager_silences_gossip_messages_propagated_total",
-                "Silences that were passed on to further members; a pair has none.",
+                "Silences that were passed on to further members. Always 0: a pair has none.",
             ),
             (
                 "alertmanager_nflog_gossip_messages_propagated_total",
-                "Entries of the notification log that were passed on to further members; a pair has none.",
+                "Entries of the notification log that were passed on to further members. Always 0: a pair has none.",
             ),
             (
                 "alertmanager_dispatcher_aggregation_group_creation_retries_total",
-                "Groups that were created again after a conflict; there are no conflicts.",
+                "Groups that were created again after a conflict. Always 0: there are no conflicts.",
             ),
             (
                 "alertmanager_dispatcher_aggregation_group_creation_given_up_total",
-                "Alerts that were dropped because their group could not be created; none are.",
+                "Alerts that were dropped because their group could not be created. Always 0.",
             ),
             (
                 "alertmanager_dispatcher_aggregation_group_limit_reached_total",
-                "Groups that were not created because of a limit; there is none.",
+                "Groups that were not created because of a limit. Always 0: there is no limit.",
             ),
         ] {
             registry.counter(name, help);
@@ -65,33 +65,33 @@ impl QueryMetrics {
         ["index", "load_snapshot"].iter().for_each(|stage| drop(compile_errors.with(&[stage])));
         let alerts_handed_on = registry.counter_vec(
             "alertmanager_alerts_subscriber_channel_writes_total",
-            "Alerts that were handed to the parts that need them.",
+            "Alerts that were passed to the parts that process them.",
             &["subscriber"],
         );
         ["dispatcher", "inhibitor"].iter().for_each(|part| drop(alerts_handed_on.with(&[part])));
         QueryMetrics {
             silence_queries: registry
-                .counter("alertmanager_silences_queries_total", "How often silences were asked for."),
+                .counter("alertmanager_silences_queries_total", "Queries of silences."),
             silence_seconds: registry.histogram(
                 "alertmanager_silences_query_duration_seconds",
-                "How long it took to find silences.",
+                "Seconds to query silences.",
                 &SECONDS,
             ),
             silences_scanned: registry.counter(
                 "alertmanager_silences_query_silences_scanned_total",
-                "Silences that were looked at to answer queries.",
+                "Silences that were checked to answer queries.",
             ),
             log_queries: registry
-                .counter("alertmanager_nflog_queries_total", "How often the notification log was asked."),
+                .counter("alertmanager_nflog_queries_total", "Queries of the notification log."),
             log_seconds: registry.histogram(
                 "alertmanager_nflog_query_duration_seconds",
-                "How long it took to look into the notification log.",
+                "Seconds to query the notification log.",
                 &SECONDS,
             ),
             alerts_handed_on,
             alert_seconds: registry.summary(
                 "alertmanager_dispatcher_alert_processing_duration_seconds",
-                "How long it took to put an alert into its groups.",
+                "Seconds to add an alert to its groups.",
                 &[],
             ),
         }

@@ -34,7 +34,7 @@ impl NotificationMetrics {
         // A follower compares what it has sent with the current state, so there is no queue that could be full.
         registry.counter(
             "prometheus_api_notification_updates_dropped_total",
-            "Notifications that a client did not receive because its queue was full. It has no queue here, so none is.",
+            "Notifications that a client did not receive because its queue was full. Always 0: there is no queue.",
         );
         NotificationMetrics {
             followers: registry.gauge(

@@ -109,7 +109,7 @@ fn in_words(args: &Args, explained: &Value) -> String {
                     last["firing"],
                     last["resolved"]
                 ),
-                None => "never told".to_owned(),
+                None => "not notified yet".to_owned(),
             };
             let next = match integration.get("next").filter(|next| !next.is_null()) {
                 Some(next) => format!(
