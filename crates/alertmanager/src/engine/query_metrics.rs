@@ -25,10 +25,7 @@ impl QueryMetrics {
         // Counters of failures that cannot occur here exist for the sake of rules and dashboards.
         for (name, help) in [
             ("alertmanager_silences_query_errors_total", "Failed queries of silences. Always 0."),
-            (
-                "alertmanager_nflog_query_errors_total",
-                "Failed queries of the notification log. Always 0.",
-            ),
+            ("alertmanager_nflog_query_errors_total", "Failed queries of the notification log. Always 0."),
             ("alertmanager_silences_gc_errors_total", "Failed removals of old silences. Always 0."),
             (
                 "alertmanager_silences_query_silences_skipped_total",
@@ -70,8 +67,7 @@ impl QueryMetrics {
         );
         ["dispatcher", "inhibitor"].iter().for_each(|part| drop(alerts_handed_on.with(&[part])));
         QueryMetrics {
-            silence_queries: registry
-                .counter("alertmanager_silences_queries_total", "Queries of silences."),
+            silence_queries: registry.counter("alertmanager_silences_queries_total", "Queries of silences."),
             silence_seconds: registry.histogram(
                 "alertmanager_silences_query_duration_seconds",
                 "Seconds to query silences.",
