@@ -56,6 +56,7 @@ const GROUPS: [(&str, bool, &[&str]); 6] = [
         false,
         &[
             "alertmanager",
+            "alertmanager/load",
             "alertmanager/global",
             "alertmanager/route",
             "alertmanager/time_interval",
@@ -149,7 +150,7 @@ fn kind_text(kind: &str, linked: &BTreeMap<String, String>) -> String {
         "bool" => "boolean",
         "String" | "AnyText" | "Positioned" | "ActionName" => "text",
         "Secret" | "SecretUrl" => "secret",
-        "Duration" | "std::time::Duration" => "duration",
+        "Duration" | "std::time::Duration" | "TextDuration" | "GoDuration" => "duration",
         "i64" | "u64" | "u16" | "i32" | "f64" => "number",
         "ByteSize" => "size",
         "Url" | "HttpUrl" => "URL",
