@@ -11,6 +11,7 @@ use crate::stories::Site;
 pub const TESTS: &[Test] = &[
     ("alertmanager_alerts_are_grouped_filtered_and_stay_text", alerts),
     ("alertmanager_silences_are_created_edited_expired_and_recreated", silences),
+    ("alertmanager_says_where_alerts_go_and_what_a_silence_would_cover", answers),
     ("alertmanager_links_of_its_own_pages_work", links),
     ("alertmanager_status_and_narrow_windows", status),
     ("alertmanager_pages_work_inside_the_server", inside),
@@ -151,6 +152,28 @@ fn silences(browser: &Browser, _: &Site) {
     page.wait("document.querySelector('textarea[aria-label=Comment]')?.value.startsWith('work <b>')");
     let (_, all) = alone.server.get("/api/v2/silences");
     assert!(all.contains("\"createdBy\":\"me\"") && all.contains("expired"), "{all}");
+}
+
+fn answers(browser: &Browser, _: &Site) {
+    let alone = Alone::start();
+    let page = Page::open(browser, &alone.base, "/?a#/routes");
+    page.wait("document.querySelector('.routes')?.innerText.includes('severity') && document.querySelector('.routes').innerText.includes('page')");
+    page.eval("(() => { const f = document.querySelector('main input[type=search]'); f.value = 'alertname=\"X\", severity=\"page\"'; f.dispatchEvent(new Event('change')); })()");
+    page.wait("document.querySelector('.note')?.innerText.startsWith('It goes to page')");
+    page.wait("document.querySelectorAll('.routes .state[data-s=ok]').length >= 1");
+    page.eval("(() => { const f = document.querySelector('main input[type=search]'); f.value = 'alertname=\"X\"'; f.dispatchEvent(new Event('change')); })()");
+    page.wait("document.querySelector('.note')?.innerText.startsWith('It goes to team')");
+    page.wait("document.querySelector('.routes')?.innerText.includes('failed')");
+    page.go("/?b#/silences/new?filter=%7Balertname%3D%22Many%22%7D");
+    page.wait(
+        "document.querySelector('form .note')?.innerText.startsWith('300 alerts would be silenced now')",
+    );
+    page.go("/?c#/alerts?inhibited=true&filter=%7Balertname%3D%22Leaf%22%7D");
+    page.press("why");
+    page.wait("document.querySelector('dialog')?.innerText.includes('Inhibited by')");
+    page.wait("document.querySelector('dialog .routes') !== null && document.querySelector('dialog').innerText.includes('To team')");
+    page.go("/?d#/notifications");
+    page.wait("document.querySelector('main')?.innerText.includes('Nothing was sent yet')");
 }
 
 fn links(browser: &Browser, _: &Site) {

@@ -14,9 +14,10 @@ export async function openExplain(alert, signal) {
   dialog.classList.add("wide");
   try {
     const found = await ask(`alerts/${encodeURIComponent(alert.fingerprint)}/explain`, {}, { signal });
+    /** @type {string[]} */ const inhibited = found.inhibitedBy ?? found.alert?.status?.inhibitedBy ?? [];
     fill(place,
       (found.silences ?? []).map((/** @type {any} */ one) => note("warn", "Silenced by ", h("a", { href: `#/silences/${encodeURIComponent(one.id)}`, on: { click: () => dialog.close() } }, one.comment || one.id), ` of ${one.createdBy}, ends `, moment(one.endsAt))),
-      (found.inhibitedBy ?? []).length > 0 && note("warn", `Inhibited by ${found.inhibitedBy.join(", ")}`),
+      inhibited.length > 0 && note("warn", `Inhibited by ${inhibited.join(", ")}`),
       ...(found.routes ?? []).map(routeSection),
       found.tree && h("section", null, h("div", { class: "section" }, h("h2", null, "Way through the routes")), routeTree(found.tree)));
   } catch (error) {

@@ -7,7 +7,8 @@ import { zone } from "../settings.js";
 import { formatTime, humanSeconds } from "../time.js";
 import { ask } from "./api.js";
 
-const STATES = /** @type {Record<string, string>} */ ({ sent: "ok", failed: "err", suppressed: "unknown" });
+/** Outcomes as the server names them, and how they are marked. */
+const STATES = /** @type {Record<string, string>} */ ({ sent: "ok", failed: "err", "nothing to send": "unknown", inhibited: "unknown", silenced: "unknown", muted: "unknown" });
 
 /** @param {import("./app.js").Context} context */
 export default async function notifications(context) {

@@ -67,9 +67,9 @@ export default async function rules(context) {
 
   const load = async () => {
     try {
-      const [answer, counts] = await Promise.all([ask("rules", {}, { signal }), ask("query", { query: "prometheus_rule_group_last_evaluation_samples" }, { signal, quiet: true }).then((found) => found.data.result, () => [])]);
+      const [answer, counts] = await Promise.all([ask("rules", {}, { signal }), ask("status/self_metrics", { metric_name_pattern: "prometheus_rule_group_last_evaluation_samples" }, { signal, quiet: true }).then((found) => found.data[0]?.metric ?? [], () => [])]);
       groups = answer.data.groups;
-      samples = new Map(counts.map((/** @type {any} */ one) => [one.metric.rule_group, Number(one.value[1])]));
+      samples = new Map(counts.map((/** @type {any} */ one) => [one.label.find((/** @type {any} */ label) => label.name === "rule_group")?.value, one.gauge.value]));
       drawControls();
       draw();
     } catch (error) {
