@@ -130,7 +130,7 @@ fn export(browser: &Browser, site: &Site) {
             && command.contains("--data-urlencode 'query=shop_orders_total offset 10m'"),
         "{command}"
     );
-    let ran = std::process::Command::new("sh").args(["-c", &command]).output();
+    let ran = std::process::Command::new("/bin/sh").args(["-c", &command]).output();
     if let Ok(ran) = ran
         && ran.status.success()
     {
