@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::error::{BodyError, Cause, TlsError};
+use crate::tls::signer::UnknownAuthority;
 use crate::wire::{HEADER_BYTES_MAX, Wire};
 
 /// Finds a cause of type `T`. Also looks into I/O errors: their cause is the wrapped error, which `source`
@@ -90,9 +91,7 @@ pub(crate) fn certificate_text(error: &rustls::Error) -> String {
         InvalidPurpose | InvalidPurposeContext { .. } => {
             "x509: certificate specifies an incompatible key usage".to_owned()
         }
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "x509: certificate signed by unknown authority".to_owned()
-        }
+        CertificateError::Other(cause) if cause.0.is::<UnknownAuthority>() => cause.0.to_string(),
         CertificateError::BadEncoding => "x509: malformed certificate".to_owned(),
         other => format!("x509: {other}"),
     }

@@ -4,6 +4,7 @@
 //! file takes effect for new connections however it was replaced. Reading three small files takes some tens
 //! of microseconds on a blocking thread; sections without files skip it.
 
+pub(crate) mod signer;
 mod verify;
 
 use std::sync::{Arc, Mutex};

@@ -260,7 +260,10 @@ impl Lab {
                 "no ca",
                 "{}".into(),
                 "tls",
-                fails("tls: failed to verify certificate: x509: certificate signed by unknown authority"),
+                fails(
+                    "tls: failed to verify certificate: x509: certificate signed by unknown authority \
+                     (its signer is \"CN=the lab's authority\")",
+                ),
             ),
             tls(
                 "insecure_skip_verify",
@@ -473,7 +476,9 @@ impl Lab {
             oauth2(
                 "oauth2 without its own ca",
                 format!("client_secret: s, token_url: 'https://{tokens}/t'"),
-                Expected::Fails("x509: certificate signed by unknown authority".into()),
+                Expected::Fails(
+                    "x509: certificate signed by unknown authority (its signer is \"CN=the lab's authority\")".into(),
+                ),
             ),
             oauth2(
                 "oauth2 that is refused",

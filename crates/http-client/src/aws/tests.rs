@@ -193,7 +193,7 @@ async fn credentials_are_found_in_the_order_of_the_sdk() {
             plain(),
             &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://example.com/x")],
             &[],
-            "example.com is neither",
+            "example.com must be https, a loopback address",
         ),
         (plain(), &[container], &[], "failed to refresh cached credentials, http://127.0.0.1"),
     ] {

@@ -13,9 +13,11 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, OtherError, RootCertStore,
     SignatureScheme, SupportedProtocolVersion,
 };
+
+use super::signer::UnknownAuthority;
 
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
@@ -87,6 +89,12 @@ fn is_authority_itself(error: &Error) -> bool {
     }
 }
 
+/// Whether no authority that is trusted has signed it.
+fn is_about_the_signer(error: &Error) -> bool {
+    let Error::InvalidCertificate(reason) = error else { return false };
+    matches!(reason, CertificateError::UnknownIssuer | CertificateError::BadSignature)
+}
+
 /// Whether the dates are the reason, which Go reports before a wrong name.
 fn is_about_dates(error: &Error) -> bool {
     use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
@@ -114,13 +122,15 @@ impl ServerCertVerifier for Verifier {
             Err(error) if is_about_dates(&error) => Err(error),
             Err(error) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                if !is_authority_itself(&error) {
-                    return Err(error);
-                }
-                if self.authorities.iter().any(|authority| authority == end_entity) {
+                let is_authority_itself = is_authority_itself(&error);
+                if is_authority_itself && self.authorities.iter().any(|authority| authority == end_entity) {
                     return Ok(ServerCertVerified::assertion());
                 }
-                Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
+                if is_authority_itself || is_about_the_signer(&error) {
+                    let cause = OtherError(Arc::new(UnknownAuthority::of(end_entity, intermediates)));
+                    return Err(Error::InvalidCertificate(CertificateError::Other(cause)));
+                }
+                Err(error)
             }
         }
     }
