@@ -3,7 +3,7 @@
 use crate::error::Problem;
 use crate::yaml::decode::{Decoder, Value};
 use crate::yaml::emit::Out;
-use crate::yaml::tree::NodeId;
+use crate::yaml::tree::{Kind, NodeId};
 
 /// The name of an exposition format. Names are checked with the job, not when they are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +47,9 @@ impl Value for ScrapeProtocol {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        if !matches!(d.node(id).kind, Kind::Scalar(_)) {
+            return d.wrong_type(id, &Self::go_type());
+        }
         let before = d.errors();
         let mut text = String::new();
         text.decode(id, d)?;
