@@ -22,6 +22,8 @@ pub enum Play {
     Live(tokio::sync::broadcast::Receiver<String>),
     /// The same bytes again and again.
     Endless(&'static [u8]),
+    /// A body that is as long as its header says: the same byte, so many times.
+    Long(u8, u64),
     /// Closes the connection without an answer.
     Close,
 }
@@ -180,6 +182,19 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: Script, 
                 let block = piece.repeat(65_536 / piece.len().max(1));
                 while written.is_ok() {
                     written = stream.write_all(&block).await;
+                }
+                written
+            }
+            Play::Long(byte, length) => {
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+                );
+                let mut written = stream.write_all(head.as_bytes()).await;
+                let (block, mut left) = ([byte; 65_536], length);
+                while written.is_ok() && left > 0 {
+                    let piece = usize::try_from(left).map_or(block.len(), |left| left.min(block.len()));
+                    written = stream.write_all(&block[..piece]).await;
+                    left -= piece as u64;
                 }
                 written
             }

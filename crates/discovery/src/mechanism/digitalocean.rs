@@ -128,7 +128,7 @@ impl Refresh for DigitalOcean {
 
     fn new(section: DigitalOceanSdConfig, context: &Context) -> Result<Self, ProviderError> {
         let api = ApiClient::new(&section.http, context, section.refresh_interval)?;
-        Ok(DigitalOcean { section, api, base: API.to_owned() })
+        Ok(DigitalOcean { section, api, base: context.service_url(API) })
     }
 
     async fn refresh(&mut self) -> Result<Vec<TargetGroup>, RefreshError> {

@@ -173,7 +173,7 @@ impl Refresh for Hetzner {
     fn new(section: HetznerSdConfig, context: &Context) -> Result<Self, ProviderError> {
         let api = ApiClient::new(&section.http, context, section.refresh_interval)?;
         let base = if section.role.as_str() == "robot" { ROBOT_API } else { CLOUD_API };
-        Ok(Hetzner { section, api, base: base.to_owned() })
+        Ok(Hetzner { section, api, base: context.service_url(base) })
     }
 
     async fn refresh(&mut self) -> Result<Vec<TargetGroup>, RefreshError> {

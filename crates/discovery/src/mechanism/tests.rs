@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ferula_config::discovery::DiscoveryConfigs;
 
+pub(crate) use super::kubernetes::tests as cluster;
 use super::{
     aws, azure, consul, docker, dockerswarm, eureka, gce, ionos, kubernetes, kuma, linode, marathon, nomad,
     oci, openstack, outscale, ovhcloud, puppetdb, scaleway, stackit, table, triton, uyuni, zookeeper,
@@ -18,7 +19,7 @@ pub(crate) async fn played() -> Vec<Played> {
     let mut add = |name: &str, server: PlayedServer, count: usize, section: String| {
         all.push((name.to_owned(), (server, count), section));
     };
-    let list = r#"[{"Targets":["a:1","[::1]:2"],"LABELS":{"x":"\ud83d","y":"é"}},{"targets":["c:3"]}]"#;
+    let list = r#"[{"Targets":["a:1","[::1]:2"],"LABELS":{"x":"\ud83d","y":"é","z":"a\u0000b"}},{"targets":["c:3"]}]"#;
     let server = PlayedServer::start(move |_| Play::Json(list.to_owned())).await;
     let section = format!("http_sd_configs: [{{url: 'http://{}/t?a=b'}}]", server.address);
     add("http", server, 3, section);
@@ -140,7 +141,7 @@ struct OverHttp {
 const ADDRESS: &str = "ADDRESS";
 const REFRESHES: &str = "prometheus_sd_refresh_failures_total";
 
-/// Every mechanism that uses HTTP, except those that watch.
+/// Every mechanism that uses HTTP, except Kubernetes, which lists and watches, and Triton, which is by TLS.
 fn over_http(key_file: &str) -> Vec<OverHttp> {
     fn one(
         name: &'static str,
@@ -172,7 +173,62 @@ fn over_http(key_file: &str) -> Vec<OverHttp> {
         Some(_) => aws::tests::json(request),
         None => aws::tests::query(request),
     };
+    let consul = one("consul", 2, consul::tests::section(ADDRESS), |request| {
+        // Nothing is held, so that each answer is followed by a request.
+        let mut request = request.clone();
+        request.target = request.target.replace("index=", "");
+        consul::tests::agent(&request)
+    });
+    let nomad = one("nomad", 1, nomad::tests::section(ADDRESS), |request| {
+        let path = request.target.split('?').next().unwrap_or_default();
+        let found = nomad::tests::PATHS.iter().find(|(known, _)| *known == path);
+        found.map_or(Play::Close, |(_, json)| Play::Json((*json).to_owned()))
+    });
+    let json = |text: &'static str| move |_: &ReceivedRequest| Play::Json(text.to_owned());
+    let swarm = |name, targets, role| {
+        one(name, targets, dockerswarm::tests::section(ADDRESS, role), dockerswarm::tests::daemon)
+    };
     vec![
+        OverHttp { failures: "prometheus_sd_consul_rpc_failures_total", ..consul },
+        OverHttp { failures: "prometheus_sd_nomad_failures_total", ..nomad },
+        one("docker", 5, docker::tests::section(ADDRESS), docker::tests::daemon),
+        swarm("swarm nodes", 1, "nodes"),
+        swarm("swarm services", 2, "services"),
+        swarm("swarm tasks", 2, "tasks"),
+        one("marathon", 8, marathon::tests::section(ADDRESS), marathon::tests::play),
+        one("puppetdb", 1, puppetdb::tests::section(ADDRESS), puppetdb::tests::play),
+        fixed(
+            "digitalocean",
+            1,
+            "digitalocean_sd_configs: [{authorization: {credentials: T}}]",
+            &["https://api.digitalocean.com"],
+            json(
+                r#"{"droplets": [{"id": 1, "networks": {"v4": [{"ip_address": "1.2.3.4", "type": "public"}]}}], "links": {}}"#,
+            ),
+        ),
+        fixed(
+            "hetzner robot",
+            1,
+            "hetzner_sd_configs: [{role: robot}]",
+            &["https://robot-ws.your-server.de"],
+            json(r#"[{"server": {"server_ip": "1.2.3.4"}}]"#),
+        ),
+        fixed(
+            "hetzner cloud",
+            1,
+            "hetzner_sd_configs: [{role: hcloud}]",
+            &["https://api.hetzner.cloud/v1"],
+            json(
+                r#"{"servers": [{"id": 1, "public_net": {"ipv4": {"ip": "1.2.3.4"}}}], "networks": [], "meta": {"pagination": {"next_page": null}}}"#,
+            ),
+        ),
+        fixed(
+            "vultr",
+            1,
+            "vultr_sd_configs: [{}]",
+            &["https://api.vultr.com"],
+            json(r#"{"instances": [{"id": "i", "main_ip": "1.2.3.4"}], "meta": {"links": {"next": ""}}}"#),
+        ),
         one(
             "http",
             1,
@@ -253,6 +309,9 @@ fn bad_answers() -> Vec<(&'static str, fn(&ReceivedRequest) -> Play)> {
         ("redirects", |request| {
             Play::Raw("302 Found", format!("Location: {}\r\n", request.target), Vec::new())
         }),
+        ("silent", |_| Play::Stream(Vec::new())),
+        ("endless", |_| Play::Endless(b"[{\"a\":1},")),
+        ("a gigabyte", |_| Play::Long(b' ', 1 << 30)),
     ]
 }
 
@@ -285,8 +344,11 @@ async fn bad_answers_are_counted_and_the_last_good_targets_stay() {
             assert_eq!(bed.shown(), good, "{}: {answer}", mechanism.name);
         }
         turn.store(0, Ordering::SeqCst);
-        let updates = bed.metric("prometheus_sd_received_updates_total");
-        bed.wait_for_metric("prometheus_sd_received_updates_total", updates + 1.0).await;
+        // Consul's watches tell of changes only.
+        if mechanism.name != "consul" {
+            let updates = bed.metric("prometheus_sd_received_updates_total");
+            bed.wait_for_metric("prometheus_sd_received_updates_total", updates + 1.0).await;
+        }
         assert_eq!(bed.shown(), good, "{}: good again", mechanism.name);
     }
 }

@@ -79,7 +79,7 @@ impl Refresh for Vultr {
 
     fn new(section: VultrSdConfig, context: &Context) -> Result<Self, ProviderError> {
         let api = ApiClient::new(&section.http, context, section.refresh_interval)?;
-        Ok(Vultr { section, api, base: API.to_owned() })
+        Ok(Vultr { section, api, base: context.service_url(API) })
     }
 
     async fn refresh(&mut self) -> Result<Vec<TargetGroup>, RefreshError> {

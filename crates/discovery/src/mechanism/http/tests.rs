@@ -1,7 +1,8 @@
 //! `http` against a simulated server: its labels, and its behaviour on errors of the server.
 
+use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::played::{Bed, Play, PlayedServer};
 
@@ -106,4 +107,23 @@ fn accepted_content_types_are_those_of_prometheus() {
     {
         assert!(!super::is_json(bad), "{bad}");
     }
+}
+
+#[tokio::test]
+async fn a_million_targets_are_taken_and_an_answer_over_its_bound_changes_nothing() {
+    let is_too_long = Arc::new(AtomicBool::new(false));
+    let longer = is_too_long.clone();
+    let server = PlayedServer::start(move |_| {
+        let count = if longer.load(Ordering::SeqCst) { 6_000_000 } else { 1_000_000 };
+        let mut body = String::from("[{\"targets\":[\"t\"");
+        (1..count).for_each(|number| write!(body, ",\"t{number}:9100\"").expect("written"));
+        Play::Json(body + "]}]")
+    })
+    .await;
+    let bed =
+        Bed::new(&format!("http_sd_configs: [{{url: 'http://{}/', refresh_interval: 60s}}]", server.address));
+    bed.wait_for_metric("prometheus_sd_discovered_targets", 1e6).await;
+    is_too_long.store(true, Ordering::SeqCst);
+    bed.wait_for_metric("prometheus_sd_http_failures_total", 1.0).await;
+    assert_eq!(bed.metric("prometheus_sd_discovered_targets"), 1e6);
 }

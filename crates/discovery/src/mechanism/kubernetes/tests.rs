@@ -17,6 +17,8 @@ struct State {
     /// Objects by collection and key.
     objects: BTreeMap<String, BTreeMap<String, Json>>,
     watches: Vec<(String, broadcast::Sender<String>)>,
+    /// All events: their collections, versions and texts.
+    history: Vec<(String, u64, String)>,
     /// Watches cannot start at versions before this one.
     oldest: u64,
     is_down: bool,
@@ -29,6 +31,7 @@ impl Cluster {
             version: 10,
             objects: BTreeMap::new(),
             watches: Vec::new(),
+            history: Vec::new(),
             oldest: 0,
             is_down: false,
             lists: 0,
@@ -65,6 +68,53 @@ impl Cluster {
         self.state().watches.clear();
     }
 
+    /// The server is down from now on, or up again; then its history is lost.
+    pub(crate) fn set_down(&self, is_down: bool) {
+        let mut state = self.state();
+        state.is_down = is_down;
+        state.watches.clear();
+        state.version += 100;
+        state.oldest = state.version;
+    }
+
+    /// One of the changes that a busy cluster sees; the same number makes the same change.
+    pub(crate) fn change(&self, number: u64) {
+        let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        let (place, kind) = (random % 60, random / 60 % 10);
+        let name = format!("p{place}");
+        let has_pod = self.state().objects["/api/v1/pods"].contains_key(&format!("\"ns\"/\"{name}\""));
+        match kind {
+            0..=3 => self.put("/api/v1/pods", pod(&name, &format!("10.{}.{place}.1", number % 250))),
+            4..=6 if has_pod => self.delete("/api/v1/pods", "ns", &name),
+            4 => self.put("/api/v1/pods", pod(&name, "")),
+            5 => self.put(
+                "/api/v1/nodes",
+                json!({"metadata": {"name": format!("n{}", place % 7), "labels": {"turn": number.to_string()}},
+                    "status": {"addresses": [{"type": "InternalIP", "address": format!("10.0.0.{place}")}],
+                        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}}}}),
+            ),
+            6 => self.put(
+                "/api/v1/services",
+                json!({"metadata": {"name": format!("s{}", place % 9), "namespace": "ns", "labels": {"turn": number.to_string()}},
+                    "spec": {"type": "ClusterIP", "clusterIP": "10.2.0.9", "ports": [{"port": number % 1000 + 1, "protocol": "TCP"}]}}),
+            ),
+            7 | 8 => {
+                let addresses: Vec<Json> =
+                    (0..place % 8).map(|at| json!({"ip": format!("10.1.{at}.{place}"), "nodeName": "n1"})).collect();
+                self.put(
+                    "/api/v1/endpoints",
+                    json!({"metadata": {"name": format!("s{}", place % 9), "namespace": "ns"},
+                        "subsets": [{"ports": [{"name": "http", "port": 80, "protocol": "TCP"}], "addresses": addresses}]}),
+                );
+            }
+            _ => self.put(
+                "/apis/networking.k8s.io/v1/ingresses",
+                json!({"metadata": {"name": format!("i{}", place % 5), "namespace": "ns"},
+                    "spec": {"rules": [{"host": format!("h{number}.example.com")}]}}),
+            ),
+        }
+    }
+
     pub(crate) fn play(&self, request: &ReceivedRequest) -> Play {
         let mut state = self.state();
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
@@ -86,12 +136,9 @@ impl Cluster {
             }
             let (sender, receiver) = broadcast::channel(10_000);
             // Past events come first.
-            for object in state.objects.get(path).into_iter().flat_map(BTreeMap::values) {
-                let version = object["metadata"]["resourceVersion"].as_str().unwrap_or("0");
-                if version.parse::<u64>().is_ok_and(|version| version > from) {
-                    let event = json!({"type": "MODIFIED", "object": object});
-                    sender.send(format!("{event}\n")).expect("a receiver");
-                }
+            for (_, _, event) in state.history.iter().filter(|(of, version, _)| of == path && *version > from)
+            {
+                sender.send(event.clone()).expect("a receiver");
             }
             state.watches.push((path.to_owned(), sender));
             return Play::Live(receiver);
@@ -138,6 +185,7 @@ impl State {
         object["apiVersion"] = json!(group);
         object["kind"] = json!(name);
         let event = format!("{}\n", json!({"type": kind, "object": object}));
+        self.history.push((collection.to_owned(), self.version, event.clone()));
         self.watches.retain(|(path, sender)| path != collection || sender.send(event.clone()).is_ok());
     }
 }
@@ -231,6 +279,15 @@ pub(crate) const ROLES: [(&str, usize); 6] =
 
 pub(crate) fn section(address: &str, role: &str, more: &str) -> String {
     format!("kubernetes_sd_configs: [{{api_server: 'http://{address}', role: {role}{more}}}]")
+}
+
+/// The same request, but a list comes in one page, which no change can come between.
+pub(crate) fn whole_list(request: &ReceivedRequest) -> ReceivedRequest {
+    let mut request = request.clone();
+    if !request.target.contains("watch=true") && !request.target.contains("sendInitialEvents") {
+        request.target = request.target.split('?').next().unwrap_or_default().to_owned();
+    }
+    request
 }
 
 async fn serve(cluster: &Cluster) -> PlayedServer {
@@ -449,15 +506,7 @@ async fn many_pods_coming_and_going_are_right_soon() {
         );
     }
     let played = cluster.clone();
-    let server = PlayedServer::start(move |request| {
-        // Pages have the requested size.
-        let mut request = request.clone();
-        if !request.target.contains("watch=true") {
-            request.target = request.target.split('?').next().unwrap_or_default().to_owned();
-        }
-        played.play(&request)
-    })
-    .await;
+    let server = PlayedServer::start(move |request| played.play(&whole_list(request))).await;
     let bed = Bed::new(&section(&server.address, "pod", ""));
     bed.targets(15_000).await;
     for number in 0..1_000 {
