@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{Matcher, MetricValue, TimeRange};
 use ferula_runtime::SharedClock;
+use ferula_scraper::growth::GrowthGuard;
 use ferula_storage::{Appendable, Queryable, StorageError};
 use ferula_telemetry::{Registry, error};
 use ferula_tsdb::{AgentDb, Db};
@@ -21,6 +22,8 @@ pub struct Store {
     pub appendable: Arc<dyn Appendable>,
     /// For status and maintenance.
     pub admin: Arc<dyn StoreAdmin>,
+    /// What grows, while limits on series are set.
+    pub growth: Option<Arc<GrowthGuard>>,
 }
 
 /// Statistics and maintenance of the store.

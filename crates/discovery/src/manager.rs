@@ -38,6 +38,8 @@ struct Inner {
     /// A provider sent groups.
     changed: Notify,
     sets: watch::Sender<TargetSets>,
+    /// The longest delay between two updates while changes keep coming.
+    delay_max: Duration,
 }
 
 #[derive(Default)]
@@ -78,7 +80,16 @@ impl Manager {
             state: Mutex::default(),
             changed: Notify::new(),
             sets: watch::Sender::new(TargetSets::default()),
+            delay_max: DELAY_MAX,
         }))
+    }
+
+    /// The same manager, of which no clone exists yet, with another longest delay between two updates.
+    pub fn with_delay_max(mut self, delay_max: Option<Duration>) -> Self {
+        if let (Some(delay_max), Some(inner)) = (delay_max, Arc::get_mut(&mut self.0)) {
+            inner.delay_max = delay_max;
+        }
+        self
     }
 
     /// Switches to exactly these jobs. Providers that are still needed keep running; new ones are started. A
@@ -194,7 +205,7 @@ impl Manager {
     /// Distributes the groups that providers report, throttled, until shutdown.
     pub async fn run(&self) {
         let inner = &self.0;
-        let mut delay = DELAY_MIN;
+        let mut delay = DELAY_MIN.min(inner.delay_max);
         let mut last_sent: Option<Duration> = None;
         loop {
             tokio::select! {
@@ -211,7 +222,8 @@ impl Manager {
             }
             inner.publish();
             last_sent = Some(inner.clock.elapsed());
-            delay = if idle > DELAY_MAX { DELAY_MIN } else { (delay * 3 / 2).min(DELAY_MAX) };
+            let delay_max = inner.delay_max;
+            delay = if idle > delay_max { DELAY_MIN.min(delay_max) } else { (delay * 3 / 2).min(delay_max) };
         }
     }
 }

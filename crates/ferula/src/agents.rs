@@ -30,7 +30,7 @@ impl Agents {
         random.write_u8(0);
         let (site, features) = (foundation.site, &flags.features);
         let scraper = Scraper::new(ScraperSetup {
-            store: foundation.store.appendable(),
+            store: foundation.intake.clone(),
             clock: site.clock.clone(),
             registry: site.registry.clone(),
             shutdown: foundation.shutdown.clone(),
@@ -43,6 +43,8 @@ impl Agents {
                 start_timestamps: features.reads_start_timestamps(),
                 metadata: features.metadata,
                 first_scrape_now: ConfigSource::of(flags) == ConfigSource::Embedded,
+                timestamp_tolerance_max: Some(flags.timestamp_tolerance_max),
+                discovery_delay_max: Some(flags.discovery_delay_max),
             },
         });
         let alerting = match foundation.store {

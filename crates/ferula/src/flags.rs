@@ -23,6 +23,7 @@ use ferula_api::ExternalUrl;
 use ferula_go::quote::go_quote;
 use ferula_model::regex::LabelRegex;
 use ferula_remote::write::headers::AcceptedMessages;
+use ferula_scraper::growth::{Bound, SeriesLimits};
 use ferula_telemetry::logging::{Format, Level};
 use ferula_tsdb::Compression;
 
@@ -72,10 +73,16 @@ pub struct Flags {
     pub remote_read: ferula_remote::read::Limits,
     pub search_limit_max: usize,
     pub storage: StorageFlags,
+    /// `--storage.ferula.max-…series…`
+    pub series_limits: SeriesLimits,
     /// `None` for a server.
     pub agent: Option<AgentFlags>,
     pub remote_flush_deadline: Duration,
     pub alerting: AlertingFlags,
+    /// `--scrape.timestamp-tolerance`; zero without `--scrape.adjust-timestamps`.
+    pub timestamp_tolerance_max: Duration,
+    /// `--scrape.discovery-reload-interval`
+    pub discovery_delay_max: Duration,
     pub lookback_delta: Duration,
     pub query_timeout: Duration,
     pub query_concurrency: usize,
@@ -200,8 +207,14 @@ impl Flags {
             )?,
             agent: agent_flags(&values)?,
             storage: storage_flags(&values),
+            series_limits: series_limits(&values),
             remote_flush_deadline: values.get(table::REMOTE_FLUSH_DEADLINE),
             alerting: alerting_flags(&values, features.concurrent_rules),
+            timestamp_tolerance_max: match values.get(table::ADJUST_TIMESTAMPS) {
+                true => values.get(table::TIMESTAMP_TOLERANCE),
+                false => Duration::ZERO,
+            },
+            discovery_delay_max: values.get(table::DISCOVERY_RELOAD_INTERVAL),
             lookback_delta: values.get(table::LOOKBACK_DELTA),
             query_timeout: values.get(table::QUERY_TIMEOUT),
             query_concurrency: values.get(table::QUERY_CONCURRENCY),
@@ -259,6 +272,19 @@ fn remote_read_limits(values: &Values) -> ferula_remote::read::Limits {
         samples_max: positive(values.get(table::REMOTE_READ_SAMPLES)) as u64,
         frame_bytes_max: positive(values.get(table::REMOTE_READ_FRAME_BYTES)),
         concurrent_max: positive(values.get(table::REMOTE_READ_CONCURRENCY)),
+    }
+}
+
+fn series_limits(values: &Values) -> SeriesLimits {
+    let bound = |series_max, new_per_minute_max| Bound {
+        series_max: values.get(series_max) as u64,
+        new_per_minute_max: values.get(new_per_minute_max) as u64,
+    };
+    SeriesLimits {
+        head: bound(table::HEAD_SERIES_MAX, table::HEAD_NEW_SERIES_MAX),
+        job: bound(table::JOB_SERIES_MAX, table::JOB_NEW_SERIES_MAX),
+        target: bound(table::TARGET_SERIES_MAX, table::TARGET_NEW_SERIES_MAX),
+        metric: bound(table::METRIC_SERIES_MAX, table::METRIC_NEW_SERIES_MAX),
     }
 }
 

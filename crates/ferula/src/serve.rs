@@ -146,8 +146,16 @@ impl Start {
         let fanout = Arc::new(Fanout::new(local.queryable()));
         let queries = Arc::new(query_service(&self.flags, self.active_file, fanout.clone(), &site));
         let local_alerts = self.embedded.as_ref().map(Embedded::sink);
-        let foundation =
-            Foundation { store: local, queries: &queries, site: &site, local_alerts, shutdown: &shutdown };
+        let guard = local.guard(self.flags.series_limits, &site);
+        let intake = guard.clone().map_or_else(|| local.appendable(), |guard| guard);
+        let foundation = Foundation {
+            store: local,
+            intake,
+            queries: &queries,
+            site: &site,
+            local_alerts,
+            shutdown: &shutdown,
+        };
         let agents = Arc::new(Agents::new(&foundation, &self.flags));
         let times =
             Times { flush_deadline: self.flags.remote_flush_deadline, block: self.flags.storage.min_block };
@@ -164,7 +172,7 @@ impl Start {
         let started = Reloader::start(self.source, self.address.clone(), parts, self.reload_metrics);
         let (reloader, loaded) = started.context("error loading config")?;
         let reloader = Arc::new(reloader);
-        let store = local.for_api(fanout, &site);
+        let store = local.for_api(fanout, &site, guard);
         let (targets, alerting) = (agents.targets(), agents.alerting());
         let api = Api::new(site.clone(), queries, store, targets, alerting, loaded);
         web.service.send_replace(Service::Running(Arc::new(api)));

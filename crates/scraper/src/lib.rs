@@ -18,6 +18,7 @@ pub mod bad_pages;
 pub mod error;
 pub mod failure_log;
 pub mod fetch;
+pub mod growth;
 mod gzip;
 pub mod http;
 mod intake;

@@ -38,6 +38,10 @@ pub struct Features {
     pub metadata: bool,
     /// The first scrape happens at once: a server that scrapes only itself has data immediately.
     pub first_scrape_now: bool,
+    /// How late a scrape may begin and still get the time at which it was due; `None` for 2 ms, zero for not at all.
+    pub timestamp_tolerance_max: Option<Duration>,
+    /// The longest time between a discovered change and its targets; `None` for 5 s.
+    pub discovery_delay_max: Option<Duration>,
 }
 
 /// Options shared by all loops of a job.

@@ -18,6 +18,11 @@ pub const REPORTS: [&str; 8] = [
     "scrape_sample_limit",
     "scrape_body_size_bytes",
 ];
+/// Whether a series of this name is about a scrape, and not of its page.
+pub fn is_report(name: &str) -> bool {
+    REPORTS.contains(&name)
+}
+
 /// The number of report series that always exist.
 const PLAIN_REPORTS: usize = 5;
 

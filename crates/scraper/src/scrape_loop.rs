@@ -110,7 +110,8 @@ impl ScrapeLoop {
             observe_interval(&observed, last, start);
             last = Some(start);
             let now = UnixNanos(clock.unix_nanos());
-            let at = aligned(now, UnixNanos(moment), self.target.interval);
+            let tolerance_max = self.job.features.timestamp_tolerance_max.unwrap_or(TOLERANCE_MAX);
+            let at = aligned(now, UnixNanos(moment), self.target.interval, tolerance_max);
             tokio::select! {
                 () = self.scrape(at, start) => {}
                 () = server_shutdown.requested() => break,
@@ -186,8 +187,8 @@ fn observe_interval(observed: &IntervalLength, last: Option<Duration>, now: Dura
 }
 
 /// The time of a scrape that starts now and was due at `moment`.
-fn aligned(now: UnixNanos, moment: UnixNanos, interval: Duration) -> UnixNanos {
-    let tolerance = TOLERANCE_MAX.min(interval / 100).as_nanos();
+fn aligned(now: UnixNanos, moment: UnixNanos, interval: Duration, tolerance_max: Duration) -> UnixNanos {
+    let tolerance = tolerance_max.min(interval / 100).as_nanos();
     let late = i128::from(now.0) - i128::from(moment.0);
     if late.unsigned_abs() <= tolerance { moment } else { now }
 }

@@ -115,7 +115,8 @@ impl Scraper {
         let pools = Pools::default();
         collect_metadata_sizes(&setup.registry, &pools);
         Scraper(Arc::new(Inner {
-            discovery: Manager::new("scrape", setup.clock, &setup.registry, setup.shutdown),
+            discovery: Manager::new("scrape", setup.clock, &setup.registry, setup.shutdown)
+                .with_delay_max(setup.features.discovery_delay_max),
             shared,
             reading: PageReading::new(PageMemory::default()),
             clients: HttpClients::default(),

@@ -21,6 +21,12 @@ pub trait Appender {
     /// [`AppendError::EmptyLabelSet`], or a [limit](AppendError::is_limit) when the store takes no new series.
     fn resolve(&mut self, labels: &LabelSet) -> Result<SeriesRef, AppendError>;
 
+    /// The series with exactly these labels, if there is one. The default knows none.
+    fn find(&mut self, labels: &LabelSet) -> Option<SeriesRef> {
+        let _ = labels;
+        None
+    }
+
     /// Checks every sample of the batch against the store and accepts those that pass. Returns for each
     /// refused sample the reason. Samples of one commit that clash with each other are found when they are
     /// applied, as in Prometheus: the first stays. The batch is emptied but keeps its buffers, so that it can be
@@ -191,6 +197,9 @@ pub enum AppendError {
     /// The store is at its limit of series; known series are still accepted.
     #[error("series limit of {0} reached: new series are refused")]
     SeriesLimit(u64),
+    /// A part of the store grows too fast, or is at its limit; its known series are still accepted.
+    #[error("{0}: new series are refused")]
+    GrowthLimit(String),
     /// The store is at its limit of memory; known series are still accepted.
     #[error("memory limit of {0} bytes for the head reached: new series are refused")]
     MemoryLimit(u64),
@@ -199,7 +208,10 @@ pub enum AppendError {
 impl AppendError {
     /// Whether the store is at a limit. New series are refused then, through no fault of the sender.
     pub fn is_limit(&self) -> bool {
-        matches!(self, AppendError::SeriesLimit(_) | AppendError::MemoryLimit(_))
+        matches!(
+            self,
+            AppendError::SeriesLimit(_) | AppendError::MemoryLimit(_) | AppendError::GrowthLimit(_)
+        )
     }
 }
 

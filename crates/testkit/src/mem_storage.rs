@@ -202,6 +202,10 @@ impl Appender for MemAppender<'_> {
         Ok(made)
     }
 
+    fn find(&mut self, labels: &LabelSet) -> Option<SeriesRef> {
+        self.storage.state().by_labels.get(labels).copied()
+    }
+
     fn append(&mut self, batch: &mut SampleBatch) -> AppendOutcome {
         let state = self.storage.state().clone();
         let mut outcome = AppendOutcome::default();

@@ -157,6 +157,11 @@ impl AgentDb {
         self.series.read().count()
     }
 
+    /// How many series each value of a label has.
+    pub fn series_by_value(&self, label: &str) -> Vec<(String, u64)> {
+        self.series.read().by_value(label)
+    }
+
     /// Why ingestion has stopped, if it has.
     pub fn ingestion_failure(&self) -> Option<CommitError> {
         self.log.failure().map(CommitError::Log)

@@ -208,24 +208,28 @@ impl Head {
     /// Slot and generation of the series with these labels, which is created if necessary, and whether it has
     /// no data yet. Adds a pending use.
     fn get_or_create(&self, labels: &LabelSet) -> Result<(SlotId, u32, bool), HeadFull> {
-        let pin = |slot| {
-            let mut series = self.slots.lock(slot);
-            series.pending += 1;
-            (slot, series.generation, series.unused)
-        };
-        if let (Some(found), _index) = {
-            let index = self.index();
-            // The index stays locked while the series is marked, so that it is not removed in between.
-            (index.find(labels).map(&pin), index)
-        } {
+        if let Some(found) = self.get(labels) {
             return Ok(found);
         }
         let mut index = self.index_mut();
         if let Some(slot) = index.find(labels) {
-            return Ok(pin(slot));
+            return Ok(self.pin_slot(slot));
         }
         let slot = self.create(&mut index, labels)?;
-        Ok(pin(slot))
+        Ok(self.pin_slot(slot))
+    }
+
+    /// As `get_or_create`, but makes none.
+    fn get(&self, labels: &LabelSet) -> Option<(SlotId, u32, bool)> {
+        let index = self.index();
+        // The index stays locked while the series is marked, so that it is not removed in between.
+        index.find(labels).map(|slot| self.pin_slot(slot))
+    }
+
+    fn pin_slot(&self, slot: SlotId) -> (SlotId, u32, bool) {
+        let mut series = self.slots.lock(slot);
+        series.pending += 1;
+        (slot, series.generation, series.unused)
     }
 
     /// Creates a series. Its record enters the queue of the log before anything else can refer to it.
@@ -272,6 +276,11 @@ impl Head {
     /// Statistics of the largest labels.
     pub fn cardinality(&self, label: &str, limit: usize) -> Cardinality {
         self.index().cardinality(label, limit)
+    }
+
+    /// How many series each value of a label has.
+    pub fn series_by_value(&self, label: &str) -> Vec<(String, u64)> {
+        self.index().series_by_value(label)
     }
 
     /// Metadata of the series with these labels.

@@ -7,6 +7,7 @@ pub mod cardinality;
 pub mod editor;
 pub mod explain;
 pub mod graph;
+pub mod growth;
 pub mod metrics;
 pub mod queries;
 pub mod raw;

@@ -181,6 +181,7 @@ pub fn served_with(change: impl FnOnce(&mut Settings)) -> Served {
         local: queryable.clone(),
         appendable: queryable,
         admin: Arc::new(NoChores),
+        growth: None,
     };
     let config = Config::parse("").expect("an empty configuration is valid");
     let (loaded, receiver) = watch::channel(Arc::new(LoadedConfig::new(config, String::new())));

@@ -93,8 +93,6 @@ impl<T: ValueType> Key<T> {
 
 const GO_ONLY: &str = "it tunes the Go runtime, and ferula has none";
 const NO_CONSOLES: &str = "console templates are not served yet";
-const FIXED_SCRAPE_TIMES: &str =
-    "scrapes that are only slightly late always get the time at which they were due";
 
 /// Turns rows `KEY: type = "name", "default", "help", changes…;` into one typed key each, and a table of all flags.
 macro_rules! flags {
@@ -204,6 +202,21 @@ flags! {
         "How often to look for blocks that other programs added or removed.", server, hidden;
     HEAD_SERIES_MAX: Count = "storage.ferula.max-head-series", "0",
         "The maximum number of series in the head. New series beyond it are refused; known ones continue. 0 means no limit.", server;
+    HEAD_NEW_SERIES_MAX: Count = "storage.ferula.max-new-series", "0",
+        "The maximum number of new series a minute, shared fairly by jobs. Those beyond it are refused; known ones continue. 0 \
+         means no limit.";
+    JOB_SERIES_MAX: Count = "storage.ferula.max-series-per-job", "0",
+        "The maximum number of series in the head with the same label job. 0 means no limit.";
+    JOB_NEW_SERIES_MAX: Count = "storage.ferula.max-new-series-per-job", "0",
+        "The maximum number of new series a minute with the same label job. 0 means no limit.";
+    TARGET_SERIES_MAX: Count = "storage.ferula.max-series-per-target", "0",
+        "The maximum number of series in the head with the same label instance. 0 means no limit.";
+    TARGET_NEW_SERIES_MAX: Count = "storage.ferula.max-new-series-per-target", "0",
+        "The maximum number of new series a minute with the same label instance. 0 means no limit.";
+    METRIC_SERIES_MAX: Count = "storage.ferula.max-series-per-metric", "0",
+        "The maximum number of series in the head of one metric; what is left is shared fairly by jobs. 0 means no limit.";
+    METRIC_NEW_SERIES_MAX: Count = "storage.ferula.max-new-series-per-metric", "0",
+        "The maximum number of new series a minute of one metric, shared fairly by jobs. 0 means no limit.";
     HEAD_BYTES_MAX: Bytes = "storage.ferula.max-head-memory", "0B",
         "How much memory the head may take, estimated from its series and the length of their labels. New series beyond it \
          are refused; known ones continue. 0 means half of what the machine or container has.",
@@ -261,9 +274,9 @@ flags! {
         "How many independent rules may run at once, over all groups, with --enable-feature=concurrent-rule-eval.", server;
     ADJUST_TIMESTAMPS: Switch = "scrape.adjust-timestamps", "true",
         "Store a scrape under the time at which it was due when it came only slightly later, which makes chunks smaller.",
-        hidden, not_yet(FIXED_SCRAPE_TIMES);
+        hidden;
     TIMESTAMP_TOLERANCE: Span = "scrape.timestamp-tolerance", "2ms",
-        "What counts as slightly later for --scrape.adjust-timestamps.", hidden, not_yet(FIXED_SCRAPE_TIMES);
+        "What counts as slightly later for --scrape.adjust-timestamps.", hidden;
     NOTIFICATION_QUEUE: Count = "alertmanager.notification-queue-capacity", "10000",
         "How many alerts may wait for an Alertmanager. Beyond that, the oldest are dropped.", server;
     NOTIFICATION_BATCH: Count = "alertmanager.notification-batch-size", "256",
@@ -283,8 +296,7 @@ flags! {
     QUERY_SAMPLES_MAX: Count = "query.max-samples", "50000000",
         "How many samples one query may hold in memory before it ends with an error.", server;
     DISCOVERY_RELOAD_INTERVAL: Span = "scrape.discovery-reload-interval", "5s",
-        "The shortest time between two updates of the targets from service discovery.", hidden,
-        not_yet("targets are updated at most every 5s");
+        "The shortest time between two updates of the targets from service discovery.", hidden;
     FEATURES: List = "enable-feature", "",
         "Experimental features to enable, separated by commas. Prometheus' documentation lists them: \
          https://prometheus.io/docs/prometheus/latest/feature_flags/";

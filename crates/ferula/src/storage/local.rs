@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferula_api::{AgentAdmin, DbAdmin, Site, Store, StoreAdmin};
+use ferula_scraper::growth::{GrowthGuard, SeriesLimits};
 use ferula_storage::{Appendable, LogFeed, Queryable};
 use ferula_tsdb::{AgentDb, Db};
 
@@ -48,15 +49,41 @@ impl LocalStore {
         }
     }
 
+    /// How many series each value of a label has.
+    pub fn series_by_value(&self, label: &str) -> Vec<(String, u64)> {
+        match self {
+            LocalStore::Server(db) => db.head().series_by_value(label),
+            LocalStore::Agent(db) => db.series_by_value(label),
+        }
+    }
+
+    /// What bounds new series, if any limit is set.
+    pub fn guard(&self, limits: SeriesLimits, site: &Site) -> Option<Arc<GrowthGuard>> {
+        limits.is_set().then(|| {
+            let counted = self.clone();
+            let counts = Box::new(move |label: &str| counted.series_by_value(label));
+            Arc::new(GrowthGuard::new(self.appendable(), counts, limits, site.clock.clone(), &site.registry))
+        })
+    }
+
     /// For the API: `queryable` is the store with the sources that are read in addition to it.
-    pub fn for_api(&self, queryable: Arc<dyn Queryable>, site: &Site) -> Store {
+    pub fn for_api(
+        &self,
+        queryable: Arc<dyn Queryable>,
+        site: &Site,
+        growth: Option<Arc<GrowthGuard>>,
+    ) -> Store {
         let admin: Arc<dyn StoreAdmin> = match self {
             LocalStore::Server(db) => {
                 Arc::new(DbAdmin::new(db.clone(), site.registry.clone(), site.clock.clone()))
             }
             LocalStore::Agent(db) => Arc::new(AgentAdmin::new(db.clone())),
         };
-        Store { queryable, local: self.queryable(), appendable: self.appendable(), admin }
+        let appendable = match &growth {
+            Some(guard) => guard.clone(),
+            None => self.appendable(),
+        };
+        Store { queryable, local: self.queryable(), appendable, admin, growth }
     }
 
     /// Makes what was committed survive a power loss.

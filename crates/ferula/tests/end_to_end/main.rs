@@ -11,6 +11,7 @@ mod common;
 mod consistency;
 mod crash;
 mod formats;
+mod growth;
 mod hostile;
 mod limits;
 mod otlp;

@@ -545,13 +545,17 @@ async fn exemplars_are_stored_and_refusals_are_counted() {
 #[test]
 fn a_scrape_that_starts_nearly_on_time_gets_its_ticks_time() {
     let interval = Duration::from_secs(10);
-    let aligned = |now: i64, moment: i64, interval| aligned(UnixNanos(now), UnixNanos(moment), interval).0;
+    let aligned = |now: i64, moment: i64, interval| {
+        aligned(UnixNanos(now), UnixNanos(moment), interval, TOLERANCE_MAX).0
+    };
     let late = |nanos: i64| aligned(1_000_000_000 + nanos, 1_000_000_000, interval) - 1_000_000_000;
     assert_eq!(late(1_999_999), 0);
     assert_eq!(late(2_000_001), 2_000_001);
     // At most one part in a hundred of the interval.
     assert_eq!(aligned(1_500_000, 0, Duration::from_millis(100)), 1_500_000);
     assert_eq!(aligned(900_000, 0, Duration::from_millis(100)), 0);
+    let never = super::aligned(UnixNanos(1), UnixNanos(0), interval, Duration::ZERO);
+    assert_eq!(never.0, 1, "without a tolerance");
 }
 
 fn openmetrics(text: &str) -> Answer {

@@ -200,6 +200,13 @@ impl Appender for AgentAppender<'_> {
         Ok(all.handle(slot))
     }
 
+    fn find(&mut self, labels: &LabelSet) -> Option<SeriesRef> {
+        let all = self.db.series.read();
+        let found = all.find(labels)?;
+        self.pin(found);
+        Some(all.handle(found.0))
+    }
+
     fn append(&mut self, batch: &mut SampleBatch) -> AppendOutcome {
         let db = self.db;
         let all = db.series.read();

@@ -42,6 +42,11 @@ impl AllSeries {
         Some((slot, &self.slots[slot.index()]))
     }
 
+    /// How many series each value of a label has.
+    pub fn by_value(&self, label: &str) -> Vec<(String, u64)> {
+        self.index.series_by_value(label)
+    }
+
     /// The series of a handle; `None` when it is gone.
     pub fn resolve(&self, series: SeriesRef) -> Option<(SlotId, &Series)> {
         let (slot, generation) = split(series);

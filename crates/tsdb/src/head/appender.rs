@@ -278,6 +278,16 @@ impl<'a> HeadAppender<'a> {
         }
     }
 
+    /// Notes the pending use of a series that was looked up by its labels, and returns its handle.
+    fn take_pinned(&mut self, (slot, generation, unused): (SlotId, u32, bool)) -> SeriesRef {
+        if unused {
+            self.fresh.push(slot)
+        } else {
+            self.pinned.push(slot)
+        }
+        handle(slot, generation)
+    }
+
     fn pin(&mut self, series: SeriesRef) -> Result<(SlotId, LogRef), AppendError> {
         let (slot, mut found) = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?;
         found.pending += 1;
@@ -640,13 +650,13 @@ impl Appender for HeadAppender<'_> {
         if labels.is_empty() {
             return Err(AppendError::EmptyLabelSet);
         }
-        let (slot, generation, unused) = self.head.get_or_create(labels)?;
-        if unused {
-            self.fresh.push(slot)
-        } else {
-            self.pinned.push(slot)
-        }
-        Ok(handle(slot, generation))
+        let found = self.head.get_or_create(labels)?;
+        Ok(self.take_pinned(found))
+    }
+
+    fn find(&mut self, labels: &LabelSet) -> Option<SeriesRef> {
+        let found = self.head.get(labels)?;
+        Some(self.take_pinned(found))
     }
 
     fn append(&mut self, batch: &mut SampleBatch) -> AppendOutcome {

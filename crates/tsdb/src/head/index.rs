@@ -504,6 +504,14 @@ impl Index {
         }
     }
 
+    /// How many series each value of a label has.
+    pub fn series_by_value(&self, label: &str) -> Vec<(String, u64)> {
+        let Some(name) = self.find_name(label) else { return Vec::new() };
+        let pairs = self.names[name as usize].pairs.iter();
+        let counted = pairs.map(|id| (self.pair_text(*id), self.pairs[*id as usize].series.len() as u64));
+        counted.filter(|(_, series)| *series > 0).map(|(value, series)| (value.to_owned(), series)).collect()
+    }
+
     /// Memory used by labels and their postings, computed in constant time: postings are assumed to take 4
     /// bytes per label.
     pub fn label_bytes(&self) -> u64 {
