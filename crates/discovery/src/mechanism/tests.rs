@@ -200,7 +200,7 @@ fn over_http(key_file: &str) -> Vec<OverHttp> {
         fixed(
             "digitalocean",
             1,
-            "digitalocean_sd_configs: [{authorization: {credentials: T}}]",
+            "digitalocean_sd_configs: [{authorization: {credentials: T}, refresh_interval: 1s}]",
             &["https://api.digitalocean.com"],
             json(
                 r#"{"droplets": [{"id": 1, "networks": {"v4": [{"ip_address": "1.2.3.4", "type": "public"}]}}], "links": {}}"#,
@@ -209,14 +209,14 @@ fn over_http(key_file: &str) -> Vec<OverHttp> {
         fixed(
             "hetzner robot",
             1,
-            "hetzner_sd_configs: [{role: robot}]",
+            "hetzner_sd_configs: [{role: robot, refresh_interval: 1s}]",
             &["https://robot-ws.your-server.de"],
             json(r#"[{"server": {"server_ip": "1.2.3.4"}}]"#),
         ),
         fixed(
             "hetzner cloud",
             1,
-            "hetzner_sd_configs: [{role: hcloud}]",
+            "hetzner_sd_configs: [{role: hcloud, refresh_interval: 1s}]",
             &["https://api.hetzner.cloud/v1"],
             json(
                 r#"{"servers": [{"id": 1, "public_net": {"ipv4": {"ip": "1.2.3.4"}}}], "networks": [], "meta": {"pagination": {"next_page": null}}}"#,
@@ -225,7 +225,7 @@ fn over_http(key_file: &str) -> Vec<OverHttp> {
         fixed(
             "vultr",
             1,
-            "vultr_sd_configs: [{}]",
+            "vultr_sd_configs: [{refresh_interval: 1s}]",
             &["https://api.vultr.com"],
             json(r#"{"instances": [{"id": "i", "main_ip": "1.2.3.4"}], "meta": {"links": {"next": ""}}}"#),
         ),
