@@ -174,7 +174,7 @@ mod tests {
         for at in 0..whole.len().min(400) {
             let mut bytes = whole.to_vec();
             bytes[at] ^= 0x80;
-            UnknownAuthority::of(&CertificateDer::from(bytes), &[whole.clone()]);
+            UnknownAuthority::of(&CertificateDer::from(bytes), std::slice::from_ref(&whole));
         }
     }
 
