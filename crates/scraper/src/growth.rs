@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Here: a store in front of the store. Below: the limits of one minute and who may use them (`budget`), what grows (`tally`).
-//! Job, target and metric are the labels `job`, `instance` and `__name__` of the series, whoever sends it.
+//! Job, target and metric are the labels `job`, `instance` and `__name__` of the series, whatever its sender.
 //!
 //! Always true: a series that the store knows passes, and so do `up` and the other series about a scrape; no job takes
 //! more than half of what all share, beyond its own part of the other half.
@@ -25,7 +25,7 @@ use ferula_storage::{
 };
 use ferula_telemetry::{CounterVec, Registry};
 
-pub use budget::{Bound, SeriesLimits};
+pub use budget::{Bound, SeriesByValue, SeriesLimits};
 use budget::{Minute, Refused};
 use tally::Tally;
 pub use tally::{Growth, GrowthOf, LabelGrowth};
@@ -35,9 +35,6 @@ use crate::report::is_report;
 const MINUTE_MS: i64 = 60_000;
 /// So many jobs have counters of their own.
 const NAMED_JOBS_MAX: usize = 1000;
-
-/// How many series each value of a label has, in the store.
-pub type SeriesByValue = Box<dyn Fn(&str) -> Vec<(String, u64)> + Send + Sync>;
 
 /// A store that takes new series within limits.
 pub struct GrowthGuard {

@@ -2,14 +2,15 @@
 //!
 //! At the beginning of a minute there is room for as many new series as a limit allows in a minute, and for no more than are
 //! missing to the largest number of series. The room of a job or a target is its own. That of the head, or of one metric,
-//! is for all jobs: half of it goes to whoever comes first, the other half has an equal part for each job, and some parts
+//! is for all jobs: half of it goes to those that come first, the other half has an equal part for each job, and some parts
 //! for jobs that are not there yet. So a job that explodes takes half and its own part, and the others still get theirs.
 
 use std::collections::HashMap;
 
 use ferula_go::quote::go_quote;
 
-use super::SeriesByValue;
+/// How many series each value of a label has, in the store.
+pub type SeriesByValue = Box<dyn Fn(&str) -> Vec<(String, u64)> + Send + Sync>;
 
 /// Limits on one thing; 0 is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +77,7 @@ struct SharedRoom {
     room: Room,
     /// What each job gets whatever the others do.
     part: u64,
-    /// Left of what goes to whoever comes first.
+    /// Left of what goes to those that come first.
     common: u64,
     taken: HashMap<Box<str>, u64>,
 }

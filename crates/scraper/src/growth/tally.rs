@@ -8,7 +8,7 @@ use ferula_model::labels::METRIC_NAME;
 
 use super::budget::Minute;
 
-/// So many jobs, and so many metrics, are told apart in a minute.
+/// So many jobs, and so many metrics, are distinguished in a minute.
 const NAMES_MAX: usize = 1000;
 /// Of so many metrics the values of labels are counted,
 const METRICS_WITH_LABELS_MAX: usize = 256;

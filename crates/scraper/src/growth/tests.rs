@@ -85,7 +85,7 @@ fn known_series_always_pass() {
         bed.next_minute();
         assert_eq!(bed.send("a", "i", "m", 0..10), 0, "what is there continues");
         assert_eq!(bed.send("a", "i", "m", 10..15), 5);
-        assert_eq!(bed.send("a", "j", "up", 0..1), 0, "a scrape is always told of");
+        assert_eq!(bed.send("a", "j", "up", 0..1), 0, "a scrape is always reported");
     }
     assert_eq!(bed.refused("a", "job"), 20.0);
 }
