@@ -147,7 +147,7 @@ impl Start {
         let queries = Arc::new(query_service(&self.flags, self.active_file, fanout.clone(), &site));
         let local_alerts = self.embedded.as_ref().map(Embedded::sink);
         let guard = local.guard(self.flags.series_limits, &site);
-        let intake = guard.clone().map_or_else(|| local.appendable(), |guard| guard);
+        let intake = local.intake(guard.as_ref());
         let foundation = Foundation {
             store: local,
             intake,

@@ -66,6 +66,14 @@ impl LocalStore {
         })
     }
 
+    /// Where samples of others go: the guard, or else the store.
+    pub fn intake(&self, guard: Option<&Arc<GrowthGuard>>) -> Arc<dyn Appendable> {
+        match guard {
+            Some(guard) => guard.clone(),
+            None => self.appendable(),
+        }
+    }
+
     /// For the API: `queryable` is the store with the sources that are read in addition to it.
     pub fn for_api(
         &self,
@@ -79,10 +87,7 @@ impl LocalStore {
             }
             LocalStore::Agent(db) => Arc::new(AgentAdmin::new(db.clone())),
         };
-        let appendable = match &growth {
-            Some(guard) => guard.clone(),
-            None => self.appendable(),
-        };
+        let appendable = self.intake(growth.as_ref());
         Store { queryable, local: self.queryable(), appendable, admin, growth }
     }
 
