@@ -43,9 +43,9 @@ function set(element, name, value) {
   }
 }
 
-/** Longer texts are cut wherever they are shown; nobody reads on, and the page stays quick. */
+/** Longer texts are cut wherever they are shown, so that the page stays fast. */
 const TEXT_MAX = 10_000;
-/** The same for what the pointer or a screen reader is told. */
+/** The same for tooltips and screen readers. */
 const ATTRIBUTE_MAX = 2000;
 
 /** Whether an address may stand behind a link: relative, or http and https. @param {string} address */

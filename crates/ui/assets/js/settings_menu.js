@@ -1,4 +1,4 @@
-// What stands in the menus of the time zone and of the settings, loaded when one is opened.
+// The menus of the time zone and of the settings, loaded when one is opened.
 
 import { button, h } from "./dom.js";
 import { openKeys, openPalette } from "./keys.js";

@@ -1,4 +1,4 @@
-// What a page shows until the server answers: that it starts, how far it is, or that it stops.
+// What a page shows until the server is ready: that it is starting, its progress, or that it is stopping.
 
 import { ask, pause } from "./api.js";
 import { fill, h, note } from "./dom.js";
@@ -18,7 +18,7 @@ export async function waitUntilReady(main, name, show) {
   }
 }
 
-/** How far the server has read its log. @returns {Promise<{text: string, share?: number}>} */
+/** The server's progress in reading its log. @returns {Promise<{text: string, share?: number}>} */
 async function progress() {
   try {
     const { data } = await ask("status/walreplay", {}, { quiet: true });

@@ -27,9 +27,9 @@ export default async function alerts(context) {
   const drawControls = () => fill(controls, field,
     choice("Receiver", [["", "All receivers"], ...receivers.map((name) => /** @type {[string, string]} */ ([name, name]))], receiver, (value) => { receiver = value; setParams({ receiver }); void load(); }),
     ...Object.keys(shown).map((state) => h("label", { class: "check" }, h("input", { type: "checkbox", checked: shown[state], on: { change: (/** @type {any} */ e) => { shown[state] = e.target.checked; setParams({ [state]: String(shown[state]) }); void load(); } } }), state[0].toUpperCase() + state.slice(1))),
-    h("input", { value: grouping, placeholder: "by route", "aria-label": "Group by labels", title: "Labels to group by, with commas; empty is as the routes do", style: { width: "110px" }, on: { change: (/** @type {any} */ e) => { grouping = e.target.value.trim(); setParams({ group: grouping, customGrouping: grouping ? "true" : null }); draw(); } } }), count);
+    h("input", { value: grouping, placeholder: "by route", "aria-label": "Group by labels", title: "Labels to group by, separated by commas; empty: as the routes do", style: { width: "110px" }, on: { change: (/** @type {any} */ e) => { grouping = e.target.value.trim(); setParams({ group: grouping, customGrouping: grouping ? "true" : null }); draw(); } } }), count);
 
-  /** Groups by labels of the person's choice. */
+  /** Groups by chosen labels. */
   const regrouped = () => {
     if (!grouping) return groups;
     const names = grouping.split(",").map((name) => name.trim()).filter(Boolean);
@@ -50,7 +50,7 @@ export default async function alerts(context) {
     const all = regrouped();
     const number = new Set(groups.flatMap((group) => group.alerts.map((/** @type {any} */ alert) => alert.fingerprint))).size;
     count.textContent = `${number} alerts in ${all.length} groups`;
-    if (all.length === 0) return append(body, [h("div", { class: "empty" }, "No alert passes the filter. Silenced, inhibited and muted ones are shown when they are ticked.")]);
+    if (all.length === 0) return append(body, [h("div", { class: "empty" }, "No alert passes the filter. Silenced, inhibited and muted ones are shown if ticked.")]);
     stops.push(slices(body, all, section, 4));
   };
 

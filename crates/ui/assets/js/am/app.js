@@ -1,5 +1,5 @@
-// Alertmanager's pages: the frame, and which page the part of the address behind `#` means. The addresses are those of
-// Alertmanager's own pages, so that links in chats and mails go on working.
+// Alertmanager's pages: the frame, and the choice of page by the part of the address after `#`. The addresses are those of
+// Alertmanager's own pages, so that links in chats and mails keep working.
 
 import { button, fill, h, menu, note } from "../dom.js";
 import { applyTheme, localZone, onSetting, setSetting, setting, zone } from "../settings.js";
@@ -31,7 +31,7 @@ const zonePlace = h("span");
 let leave = new AbortController();
 /** @type {(() => unknown)[]} */ let refreshers = [];
 
-/** The address behind `#`, in pieces. */
+/** The parts of the address after `#`. */
 function address() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
   return { pieces: path.split("/").filter(Boolean).map((piece) => { try { return decodeURIComponent(piece); } catch { return piece; } }), params: new URLSearchParams(query) };

@@ -1,4 +1,4 @@
-// Why an alert goes where it goes: its way through the routes, what holds it back, what was sent and what comes next.
+// Why an alert is sent where it is: its path through the routes, what holds it back, and past and next notifications.
 
 import { chips, fill, h, note, openDialog, stateWord } from "../dom.js";
 import { zone } from "../settings.js";

@@ -1,4 +1,4 @@
-// The form that makes a silence or changes one, with a look at what it would cover.
+// The form to create or change a silence, with a preview of what it would cover.
 
 import { button, chips, fill, h, note } from "../dom.js";
 import { readStored, writeStored, zone } from "../settings.js";
@@ -52,7 +52,7 @@ export async function silenceForm(context, id) {
     const list = parseMatchers(matchers.value);
     const good = list !== null && list.length > 0;
     matchers.setAttribute("aria-invalid", String(!good));
-    if (!good) fill(out, note("err", "These are no matchers. Write them as alertname=\"Down\", instance=~\"web.*\", with commas between."));
+    if (!good) fill(out, note("err", "These are not matchers. Write them as alertname=\"Down\", instance=~\"web.*\", with commas between."));
     return good ? list : null;
   };
   const preview = async (byHand = true) => {

@@ -1,4 +1,4 @@
-// Silences: the list in three states, one of them, and the form that makes and changes them.
+// Silences: the list by state, a single one, and the form to create and change them.
 
 import { announce, append, button, clipped, fill, h, note, stateWord, toast } from "../dom.js";
 import { holds, searchField } from "../pages/lists.js";

@@ -1,4 +1,4 @@
-// Status: version, since when, the cluster, the configuration and what is odd in it.
+// Status: version, time of the start, the cluster, the configuration and its warnings.
 
 import { fill, h, note } from "../dom.js";
 import { zone } from "../settings.js";

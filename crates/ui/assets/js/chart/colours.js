@@ -1,5 +1,5 @@
-// Which colour and dash a series has. It depends on the series' labels, and stays the same as long as the page lives:
-// over refreshes, in all panels and themes.
+// The colour and dash of a series. They depend on its labels, and stay the same as long as the page is open:
+// across refreshes, in all panels and themes.
 
 /** Solid, dashed and dotted lines of eight colours. */
 const SLOTS = 24;
@@ -24,7 +24,7 @@ export function slotsOf(hashes) {
   hashes.forEach((hash, s) => {
     const before = known.get(hash);
     if (before === undefined) { fresh.push(s); return; }
-    // Two that got the same colour in different panels: the colour stays, the dash tells them apart.
+    // If two got the same colour in different panels, the colour stays, and the dash distinguishes them.
     let slot = before;
     while (taken[slot] && slot + HUES < SLOTS) slot += HUES;
     slots[s] = slot;

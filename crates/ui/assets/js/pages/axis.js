@@ -1,4 +1,4 @@
-// What stands in the menu of a graph's value axis.
+// The menu of a graph's value axis.
 
 import { h } from "../dom.js";
 

@@ -1,4 +1,4 @@
-// Why an answer is empty.
+// Finds out why an answer is empty.
 
 import { ask } from "../api.js";
 import { tokens } from "../editor/tokens.js";

@@ -1,4 +1,4 @@
-// Vector matching on real series: which meet, which are dropped, and why.
+// Vector matching on real series: which match, which are dropped, and why.
 
 import { ask } from "../api.js";
 import { fill, h, labelText, note, visible } from "../dom.js";

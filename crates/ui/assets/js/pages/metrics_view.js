@@ -1,4 +1,4 @@
-// Number of series and small graphs of metrics, asked only for those in view, many with one request.
+// Numbers of series and small graphs of metrics, requested only for those in view, many at once.
 
 import { ask } from "../api.js";
 import { h } from "../dom.js";
@@ -32,7 +32,7 @@ export function counted(signal, redraw) {
       const entry = known.get(one.metric.__name__);
       const rising = /counter|histogram|summary/.test(wanted.find((metric) => metric.name === one.metric.__name__)?.type ?? "");
       const values = /** @type {[number, number][]} */ ((one.values ?? []).map((/** @type {[number, string]} */ [at, text]) => [at, Number(text)]));
-      // Of what only rises, how fast it does.
+      // Counters are shown as rates.
       if (entry) entry.points = rising ? values.slice(1).map(([at, v], i) => [at, Math.max(0, v - values[i][1])]) : values;
     }
     redraw();
