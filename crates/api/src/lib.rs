@@ -19,6 +19,7 @@ pub mod error;
 mod global_url;
 mod http_metrics;
 pub mod json;
+mod notification_metrics;
 pub mod page_answer;
 pub mod params;
 mod raw_query;

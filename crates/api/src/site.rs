@@ -7,8 +7,8 @@ use ferula_telemetry::Registry;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::http_metrics::HttpMetrics;
+use crate::notification_metrics::NotificationMetrics;
 use crate::readiness::Readiness;
-use crate::routes::notifications::NotificationMetrics;
 use crate::settings::Settings;
 use crate::web_ui::WebUi;
 

@@ -1,5 +1,6 @@
 //! Relabel rules as written, which is how they are shown; what they do is `ferula_model::relabel`.
 
+use ferula_go::Regexp;
 use ferula_model::labels::NameScheme;
 use ferula_model::regex::LabelRegex;
 use ferula_model::relabel::{Action, RelabelError, Rule};
@@ -76,7 +77,8 @@ impl Value for RelabelRegex {
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
         from_text(self, id, d, |text| match LabelRegex::new(&text) {
             Ok(_) => Ok(RelabelRegex(Some(text))),
-            Err(error) => Err(error.to_string()),
+            // Prometheus compiles the pattern with its anchors, and its errors show them.
+            Err(error) => Err(Regexp::new(&format!("^(?s:{text})$")).err().unwrap_or(error).to_string()),
         })
     }
 

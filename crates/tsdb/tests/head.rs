@@ -459,7 +459,7 @@ fn samples_that_must_be_in_order_are_refused_even_in_the_window() {
     let histogram = || HistogramValue::Float(std::sync::Arc::default());
     commit(&db, &[(floats.clone(), 100_000, 1.0)]).expect("written");
     assert_eq!(commit_histogram(&db, &histograms, 100_000, histogram()), []);
-    let late = |at: i64, in_order_only: bool| {
+    let out_of_order = |at: i64, in_order_only: bool| {
         let mut appender = db.appender();
         let mut batch = SampleBatch { in_order_only, ..SampleBatch::default() };
         for labels in [&floats, &histograms] {
@@ -471,10 +471,10 @@ fn samples_that_must_be_in_order_are_refused_even_in_the_window() {
         appender.commit(Durability::Written).expect("written");
         outcome.refused.into_iter().map(|refusal| refusal.error).collect::<Vec<_>>()
     };
-    assert_eq!(late(95_000, true), [AppendError::OutOfOrder, AppendError::OutOfOrder]);
-    assert_eq!(late(80_000, true), [AppendError::TooOld, AppendError::TooOld]);
-    assert_eq!(late(95_000, false), []);
-    assert_eq!(late(105_000, true), []);
+    assert_eq!(out_of_order(95_000, true), [AppendError::OutOfOrder, AppendError::OutOfOrder]);
+    assert_eq!(out_of_order(80_000, true), [AppendError::TooOld, AppendError::TooOld]);
+    assert_eq!(out_of_order(95_000, false), []);
+    assert_eq!(out_of_order(105_000, true), []);
     let found = read(&db, &[], TimeRange::ALL);
     let times: Vec<usize> =
         found.iter().map(|(_, s)| s.floats.timestamps.len() + s.histograms.timestamps.len()).collect();

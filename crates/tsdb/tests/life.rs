@@ -94,9 +94,9 @@ fn a_deleted_out_of_order_sample_stays_deleted() {
         let db = open(&disk, options());
         let (mut model, mut now) = (Floats::new(), 1_000_000);
         now = ingest(&db, &mut model, now, 8);
-        let late = now - 75_000;
-        assert_eq!(commit(&db, &[(series(0), late, 1.0)]).expect("written"), []);
-        let at = ferula_model::Timestamp::from_millis(late);
+        let out_of_order = now - 75_000;
+        assert_eq!(commit(&db, &[(series(0), out_of_order, 1.0)]).expect("written"), []);
+        let at = ferula_model::Timestamp::from_millis(out_of_order);
         db.delete(TimeRange { start: at, end: at }, &[vec![]]).expect("deleted");
         assert_eq!(floats(&db), model);
         drop(db);
@@ -372,8 +372,8 @@ fn deleted_samples_are_gone_from_head_and_blocks_even_after_a_restart() {
     let now = ingest(&db, &mut model, 1_000_000, 35);
     maintain(&db, now);
     // An out-of-order sample of the deleted series, only in the head.
-    let late = now - 55_001;
-    commit(&db, &[(series(2), late, 1.0)]).expect("written");
+    let out_of_order = now - 55_001;
+    commit(&db, &[(series(2), out_of_order, 1.0)]).expect("written");
     let (min, max) = (1_050_000, now - 50_000);
     let only = [vec![Matcher::equal("n", "002")], vec![Matcher::equal("n", "004")]];
     db.delete(TimeRange::from_millis(min, max), &only).expect("deleted");
@@ -515,8 +515,8 @@ fn refs_that_only_the_out_of_order_log_names_are_not_reused() {
     let db = open(&disk, options());
     let mut model = Floats::new();
     let now = ingest(&db, &mut model, 1_000_000, 5);
-    let late = [(series(6), now + 1, 1.0), (series(5), now - 60_992, 2.0)];
-    commit(&db, &late).expect("written");
+    let out_of_order = [(series(6), now + 1, 1.0), (series(5), now - 60_992, 2.0)];
+    commit(&db, &out_of_order).expect("written");
     let now = ingest(&db, &mut model, now + 10_000, 15);
     maintain(&db, now);
     let now = ingest(&db, &mut model, now, 16);
@@ -528,7 +528,7 @@ fn refs_that_only_the_out_of_order_log_names_are_not_reused() {
     commit(&db, &new).expect("written");
     drop(db);
     let db = open(&disk.restart(Survives::Written), options());
-    for (labels, at, value) in late.into_iter().chain(new) {
+    for (labels, at, value) in out_of_order.into_iter().chain(new) {
         model.entry(labels).or_default().insert(at, value.to_bits());
     }
     assert_eq!(floats(&db), model);

@@ -133,7 +133,7 @@ fn histogram(count: u64) -> HistogramValue {
 }
 
 /// Floats, histograms, exemplars, metadata, stale series, and out-of-order samples if there is a window.
-fn ingest(db: &Db, start: i64, rounds: i64, late: bool) {
+fn ingest(db: &Db, start: i64, rounds: i64, out_of_order: bool) {
     for round in 0..rounds {
         let at = start + round * 15_000;
         let samples: Vec<_> = (0..20)
@@ -142,7 +142,7 @@ fn ingest(db: &Db, start: i64, rounds: i64, late: bool) {
         assert_eq!(commit(db, &samples).expect("written"), []);
         let of_histogram = LabelSet::from_pairs([("__name__", "h")]);
         assert_eq!(commit_histogram(db, &of_histogram, at, histogram(round as u64 + 1)), []);
-        if late && round % 7 == 3 {
+        if out_of_order && round % 7 == 3 {
             let samples: Vec<_> = (0..20).map(|n| (series(n), at - 40_001 - n as i64, 1.25)).collect();
             assert_eq!(commit(db, &samples).expect("written"), []);
         }
@@ -191,11 +191,11 @@ fn promtool_reads_what_we_wrote_with_every_compression() {
 }
 
 /// Six hours with maintenance in between; returns the database and its samples.
-fn six_hours(dir: &Path, options: &Options, late: bool) -> (Db, Dump) {
+fn six_hours(dir: &Path, options: &Options, out_of_order: bool) -> (Db, Dump) {
     let (db, _) = open(dir, options.clone());
     let mut written = 0;
     for hour in 0..6 {
-        ingest(&db, START + hour * 3_600_000, 238, late);
+        ingest(&db, START + hour * 3_600_000, 238, out_of_order);
         let done = db.maintain(Timestamp::from_millis(START + hour * 3_600_000));
         assert_eq!(done.errors, Vec::<String>::new());
         written += done.written.len();

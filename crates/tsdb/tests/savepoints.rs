@@ -328,12 +328,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_start_from_a_savepoint_equals_a_full_replay(steps in steps(), starts in any::<bool>(), late in any::<bool>()) {
-        let window = if late { 50_000 } else { 0 };
+    fn a_start_from_a_savepoint_equals_a_full_replay(steps in steps(), starts in any::<bool>(), out_of_order in any::<bool>()) {
+        let window = if out_of_order { 50_000 } else { 0 };
         let options = Options { out_of_order_window_ms: window, ..options() };
         let mut world = World::new(if starts { with_starts(options) } else { options });
         // A checkpoint drops a deletion of out-of-order samples before all of them are gone.
-        for step in steps.iter().filter(|step| !late || !matches!(step, Step::Delete { .. })) {
+        for step in steps.iter().filter(|step| !out_of_order || !matches!(step, Step::Delete { .. })) {
             world.step(step);
         }
         world.restart(Survives::Written, true);

@@ -1,6 +1,6 @@
 //! Mattermost.
 
-use ferula_config::alertmanager::receiver::chat::{
+use ferula_config::alertmanager::receiver::mattermost::{
     MattermostAttachment, MattermostConfig, MattermostField, MattermostPriority,
 };
 use ferula_go::quote::go_quote;

@@ -1,6 +1,6 @@
 //! Rocket.Chat.
 
-use ferula_config::alertmanager::receiver::chat::RocketchatConfig;
+use ferula_config::alertmanager::receiver::rocketchat::RocketchatConfig;
 use ferula_go::quote::go_quote;
 use ferula_http_client::HeaderName;
 

@@ -1,6 +1,6 @@
 //! Slack: incoming webhooks, and bot messages, which can be updated later.
 
-use ferula_config::alertmanager::receiver::chat::{SlackAction, SlackConfig};
+use ferula_config::alertmanager::receiver::slack::{SlackAction, SlackConfig};
 use ferula_go::quote::go_quote;
 
 use super::exchange::{Answer, Call, Service, inline_or_file};

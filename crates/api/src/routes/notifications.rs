@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Response, header};
-use ferula_telemetry::{Counter, Gauge, Registry};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, stream};
 use serde_json::json;
@@ -22,32 +21,6 @@ use crate::site::Site;
 
 /// How often the state of each client is compared with the server's.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Counts the followers, and what they receive.
-pub(crate) struct NotificationMetrics {
-    followers: Gauge,
-    sent: Counter,
-}
-
-impl NotificationMetrics {
-    pub(crate) fn new(registry: &Registry) -> Self {
-        // A follower compares what it has sent with the current state, so there is no queue that could be full.
-        registry.counter(
-            "prometheus_api_notification_updates_dropped_total",
-            "Notifications that a client did not receive because its queue was full. Always 0: there is no queue.",
-        );
-        NotificationMetrics {
-            followers: registry.gauge(
-                "prometheus_api_notification_active_subscribers",
-                "Clients that follow the live notifications.",
-            ),
-            sent: registry.counter(
-                "prometheus_api_notification_updates_sent_total",
-                "Beginnings and ends of notifications that were sent to clients, one for each client.",
-            ),
-        }
-    }
-}
 
 /// A notification; the texts are Prometheus'.
 #[derive(Clone, Debug, PartialEq)]

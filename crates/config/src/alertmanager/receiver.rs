@@ -2,20 +2,23 @@
 
 pub mod chat;
 pub mod mail;
+pub mod mattermost;
 pub mod on_call;
 pub mod other;
+pub mod rocketchat;
+pub mod slack;
 
 use std::collections::BTreeMap;
 
 use ferula_go::quote::go_quote;
 
-use self::chat::{
-    DiscordConfig, MattermostConfig, MsTeamsConfig, MsTeamsV2Config, RocketchatConfig, SlackConfig,
-    TelegramConfig, WebexConfig, WechatConfig,
-};
+use self::chat::{DiscordConfig, MsTeamsConfig, MsTeamsV2Config, TelegramConfig, WebexConfig, WechatConfig};
 use self::mail::EmailConfig;
+use self::mattermost::MattermostConfig;
 use self::on_call::{IncidentioConfig, OpsgenieConfig, PagerdutyConfig, PushoverConfig, VictoropsConfig};
 use self::other::{JiraConfig, SnsConfig, WebhookConfig};
+use self::rocketchat::RocketchatConfig;
+use self::slack::SlackConfig;
 use super::global::GlobalConfig;
 use super::inherit::Inherit;
 use crate::error::Problem;

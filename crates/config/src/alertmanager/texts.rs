@@ -2,12 +2,14 @@
 
 use super::receiver::Receiver;
 use super::receiver::chat::{
-    DiscordConfig, MattermostConfig, MsTeamsConfig, MsTeamsV2Config, RocketchatConfig, SlackConfig,
-    TelegramConfig, WebexConfig, WechatConfig,
+    DiscordConfig, MsTeamsConfig, MsTeamsV2Config, TelegramConfig, WebexConfig, WechatConfig,
 };
 use super::receiver::mail::EmailConfig;
+use super::receiver::mattermost::MattermostConfig;
 use super::receiver::on_call::{OpsgenieConfig, PagerdutyConfig, PushoverConfig, VictoropsConfig};
 use super::receiver::other::{JiraConfig, SnsConfig, WebhookConfig};
+use super::receiver::rocketchat::RocketchatConfig;
+use super::receiver::slack::SlackConfig;
 use crate::yaml::decode::Value;
 use crate::yaml::emit::Out;
 

@@ -74,13 +74,13 @@ fn a_cursor_in_the_middle_knows_earlier_series_even_after_a_restart() {
     commit(&db, "early", 1, 3000);
     let middle = db.end();
     commit(&db, "early", 10_000, 1);
-    commit(&db, "late", 10_001, 1);
+    commit(&db, "later", 10_001, 1);
     drop(db);
     let db = open(&disk, small_segments());
     commit(&db, "early", 10_002, 1);
     let mut cursor = LogFeed::open(&db, middle).expect("opened");
     let read = drain(&mut *cursor, &mut std::collections::HashMap::new());
-    assert_eq!(read, [("early".into(), 10_000), ("late".into(), 10_001), ("early".into(), 10_002)]);
+    assert_eq!(read, [("early".into(), 10_000), ("later".into(), 10_001), ("early".into(), 10_002)]);
 }
 
 /// Fills the head over several block ranges, so that maintenance cuts blocks and truncates the log.

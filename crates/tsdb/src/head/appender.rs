@@ -156,12 +156,12 @@ impl<'a> HeadAppender<'a> {
 
     /// Records how old an out-of-order sample was, whether it is stored or not.
     fn note_delta(&self, appended: &Result<Placement, AppendError>, at: i64, bounds: &Bounds) {
-        let late = matches!(
+        let is_out_of_order = matches!(
             appended,
             Ok(Placement::OutOfOrder) | Err(AppendError::OutOfOrder | AppendError::TooOld)
         );
         let delta_ms = bounds.head_max.saturating_sub(at);
-        if late && delta_ms > 0 {
+        if is_out_of_order && delta_ms > 0 {
             self.head.metrics.out_of_order_delta.observe(delta_ms as f64 / 1000.0);
         }
     }
@@ -358,25 +358,25 @@ impl<'a> HeadAppender<'a> {
     /// contain this: on replay, samples that are out of order there are skipped.
     fn log_out_of_order(&mut self) -> Result<(), DiskError> {
         let (Some(bounds), Some(log)) = (self.bounds, self.head.out_of_order_log()) else { return Ok(()) };
-        let mut late = OutOfOrderRecords::new(self.head);
+        let mut out_of_order = OutOfOrderRecords::new(self.head);
         for part in &self.parts {
             for (sample, slot) in part.samples.iter().zip(&part.slots) {
                 let mut series = self.head.slots.lock(*slot);
                 if series.check_float(sample.at, sample.value, &bounds) == Ok(Placement::OutOfOrder) {
-                    late.make_room(*slot, &mut series);
-                    late.samples.push(*sample);
+                    out_of_order.make_room(*slot, &mut series);
+                    out_of_order.samples.push(*sample);
                 }
             }
             for (sample, slot) in part.histograms.iter().zip(&part.histogram_slots) {
                 let mut series = self.head.slots.lock(*slot);
                 if series.check_histogram(sample.at, &sample.value, &bounds) == Ok(Placement::OutOfOrder) {
-                    late.make_room(*slot, &mut series);
-                    late.histograms.push(sample.clone());
+                    out_of_order.make_room(*slot, &mut series);
+                    out_of_order.histograms.push(sample.clone());
                 }
             }
         }
-        self.out_of_order_logged = late.keys().collect();
-        late.entry().map_or(Ok(()), |entry| log.commit(entry))
+        self.out_of_order_logged = out_of_order.keys().collect();
+        out_of_order.entry().map_or(Ok(()), |entry| log.commit(entry))
     }
 
     /// Adds the samples to their series.
@@ -398,8 +398,8 @@ impl<'a> HeadAppender<'a> {
         drop(room);
         // Each sample's pending use ended when it was applied.
         self.parts.clear();
-        if applied.late.keys().any(|key| !self.out_of_order_logged.contains(&key))
-            && let (Some(entry), Some(log)) = (applied.late.entry(), self.head.out_of_order_log())
+        if applied.out_of_order.keys().any(|key| !self.out_of_order_logged.contains(&key))
+            && let (Some(entry), Some(log)) = (applied.out_of_order.entry(), self.head.out_of_order_log())
         {
             // Samples of one commit that are out of order relative to each other, or to another commit to the
             // same series, are only known now. As in Prometheus, if this cannot be written, they may be
@@ -482,11 +482,11 @@ impl<'a> OutOfOrderRecords<'a> {
     /// the marker precedes all samples of this one.
     fn make_room(&mut self, slot: SlotId, series: &mut Series) {
         let log_ref = series.log_ref;
-        let Some(late) = &mut series.out_of_order else { return };
-        if !self.seen.insert(slot) || late.samples().len() < self.head.out_of_order_samples_max {
+        let Some(out_of_order) = &mut series.out_of_order else { return };
+        if !self.seen.insert(slot) || out_of_order.samples().len() < self.head.out_of_order_samples_max {
             return;
         }
-        let places = late.move_to(&self.head.rules.now(), log_ref, &self.head.chunks);
+        let places = out_of_order.move_to(&self.head.rules.now(), log_ref, &self.head.chunks);
         self.head.metrics.chunks.add(places.len() as f64);
         self.head.metrics.chunks_created.add(places.len() as u64);
         let markers = places.iter().map(|place| LoggedMarker { series: log_ref, chunk: place.number() });
@@ -524,7 +524,7 @@ struct Applied<'a> {
     histograms: HistogramCount,
     range: (i64, i64),
     out_of_order_span: (i64, i64),
-    late: OutOfOrderRecords<'a>,
+    out_of_order: OutOfOrderRecords<'a>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -547,7 +547,7 @@ impl<'a> Applied<'a> {
             histograms: HistogramCount::default(),
             range: (i64::MAX, i64::MIN),
             out_of_order_span: (i64::MAX, i64::MIN),
-            late: OutOfOrderRecords::new(head),
+            out_of_order: OutOfOrderRecords::new(head),
         }
     }
 
@@ -566,9 +566,9 @@ impl<'a> Applied<'a> {
             }
             Ok(Placement::OutOfOrder) => {
                 let value = OutOfOrderValue::Float(sample.value);
-                let late = OutOfOrderSample { at: sample.at, start: sample.start, value };
-                if self.out_of_order(FLOAT, &mut series, late) {
-                    self.late.samples.push(*sample);
+                let out_of_order = OutOfOrderSample { at: sample.at, start: sample.start, value };
+                if self.out_of_order(FLOAT, &mut series, out_of_order) {
+                    self.out_of_order.samples.push(*sample);
                 }
             }
             Ok(Placement::Repeated) => {}
@@ -591,9 +591,9 @@ impl<'a> Applied<'a> {
             }
             Ok(Placement::OutOfOrder) => {
                 let value = OutOfOrderValue::Histogram(sample.value.clone());
-                let late = OutOfOrderSample { at: sample.at, start: sample.start, value };
-                if self.out_of_order(HISTOGRAM, &mut series, late) {
-                    self.late.histograms.push(sample.clone());
+                let out_of_order = OutOfOrderSample { at: sample.at, start: sample.start, value };
+                if self.out_of_order(HISTOGRAM, &mut series, out_of_order) {
+                    self.out_of_order.histograms.push(sample.clone());
                 }
             }
             Ok(Placement::Repeated) => {}

@@ -64,10 +64,10 @@ impl HeadSelection {
 impl FrozenRow {
     /// Memory of its out-of-order samples, which are copies.
     fn out_of_order_bytes(&self) -> usize {
-        self.out_of_order.as_ref().map_or(0, |late| {
+        self.out_of_order.as_ref().map_or(0, |out_of_order| {
             size_of::<FrozenOutOfOrder>()
-                + late.samples.len() * size_of::<OutOfOrderSample>()
-                + late.full.len() * size_of::<FullChunk>()
+                + out_of_order.samples.len() * size_of::<OutOfOrderSample>()
+                + out_of_order.full.len() * size_of::<FullChunk>()
         })
     }
 }

@@ -264,8 +264,8 @@ impl Replay<'_> {
     /// included. A chunk whose samples are in blocks has none left in the log.
     fn adopt_unmarked_before(&mut self, log_ref: LogRef, marked: u64) {
         let Some(RefTarget { slot, .. }) = self.slots.get(log_ref) else { return };
-        let Some(late) = &self.head.slots.get_mut(slot).out_of_order else { return };
-        let samples = late.samples();
+        let Some(out_of_order) = &self.head.slots.get_mut(slot).out_of_order else { return };
+        let samples = out_of_order.samples();
         if samples.is_empty() || self.unmarked.is_empty() {
             return;
         }
@@ -380,9 +380,9 @@ impl Replay<'_> {
                     self.adopt_out_of_order(slot, full);
                 }
                 if let Some(RefTarget { slot, .. }) = self.slots.get(marker.series)
-                    && let Some(late) = &mut self.head.slots.get_mut(slot).out_of_order
+                    && let Some(out_of_order) = &mut self.head.slots.get_mut(slot).out_of_order
                 {
-                    forget_moved(late, marker.chunk);
+                    forget_moved(out_of_order, marker.chunk);
                 }
             }
             return;

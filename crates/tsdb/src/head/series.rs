@@ -102,7 +102,7 @@ impl Bounds {
     }
 
     /// The outcome for a sample that is not the newest: out of order, or refused.
-    fn late(&self, at: i64) -> Result<Placement, AppendError> {
+    fn out_of_order_placement(&self, at: i64) -> Result<Placement, AppendError> {
         if self.out_of_order_window > 0 {
             if at >= self.head_max.saturating_sub(self.out_of_order_window) {
                 return if self.in_order_only {
@@ -216,7 +216,7 @@ impl Series {
                 return if at > self.open_min || self.open_min == 0 {
                     Ok(Placement::InOrder)
                 } else {
-                    bounds.late(at)
+                    bounds.out_of_order_placement(at)
                 };
             };
             if at > last {
@@ -230,7 +230,7 @@ impl Series {
                 };
             }
         }
-        bounds.late(at)
+        bounds.out_of_order_placement(at)
     }
 
     /// Appends a float that `check_float` found to be in order. Returns whether it began a new chunk.
@@ -485,7 +485,8 @@ impl Series {
 
     /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
-        self.chunk_count() == 0 && self.out_of_order.as_ref().is_none_or(|late| late.is_empty())
+        self.chunk_count() == 0
+            && self.out_of_order.as_ref().is_none_or(|out_of_order| out_of_order.is_empty())
     }
 }
 

@@ -247,9 +247,12 @@ impl Head {
         let mut oldest = self.chunks.current_file();
         for slot in self.slots.all() {
             let series = self.slots.lock(slot);
-            let late = series.out_of_order.as_ref().map_or(&[][..], |late| late.full_chunks());
-            let places =
-                series.full_chunks().map(|(_, chunk)| chunk.place).chain(late.iter().map(|c| c.place));
+            let out_of_order =
+                series.out_of_order.as_ref().map_or(&[][..], |out_of_order| out_of_order.full_chunks());
+            let places = series
+                .full_chunks()
+                .map(|(_, chunk)| chunk.place)
+                .chain(out_of_order.iter().map(|c| c.place));
             oldest = places.map(|place| place.file()).fold(oldest, u32::min);
         }
         oldest

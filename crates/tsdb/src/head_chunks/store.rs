@@ -35,7 +35,7 @@ struct State {
     /// Number of chunks added since the start.
     taken: u64,
     /// Timestamp of the oldest out-of-order sample by file, including those already in blocks.
-    late: BTreeMap<u32, i64>,
+    out_of_order: BTreeMap<u32, i64>,
 }
 
 struct Sealed {
@@ -90,7 +90,7 @@ impl Store {
         Store {
             disk,
             dir,
-            state: Mutex::new(State { sealed, current: None, next, taken: 0, late: BTreeMap::new() }),
+            state: Mutex::new(State { sealed, current: None, next, taken: 0, out_of_order: BTreeMap::new() }),
         }
     }
 
@@ -116,7 +116,7 @@ impl Store {
         let place = ChunkPlace::new(current.file, current.end() as u32);
         put_chunk(&mut current.buffer, chunk);
         if chunk.out_of_order {
-            let oldest = state.late.entry(place.file()).or_insert(chunk.min);
+            let oldest = state.out_of_order.entry(place.file()).or_insert(chunk.min);
             *oldest = (*oldest).min(chunk.min);
         }
         let Some(current) = &mut state.current else { return place };
@@ -143,13 +143,13 @@ impl Store {
     /// Records an out-of-order chunk that was found at the start.
     pub fn note_out_of_order(&self, place: ChunkPlace, min: i64) {
         let mut state = self.state.lock();
-        let oldest = state.late.entry(place.file()).or_insert(min);
+        let oldest = state.out_of_order.entry(place.file()).or_insert(min);
         *oldest = (*oldest).min(min);
     }
 
     /// Timestamp of the oldest out-of-order sample in any file: a start would restore it.
     pub fn oldest_out_of_order(&self) -> Option<i64> {
-        self.state.lock().late.values().copied().min()
+        self.state.lock().out_of_order.values().copied().min()
     }
 
     /// Number of chunks added since the start.
@@ -245,7 +245,7 @@ impl Store {
                 Err(error) => return Err(error),
             }
             state.sealed.remove(number);
-            state.late.remove(number);
+            state.out_of_order.remove(number);
         }
         Ok(old.len())
     }
