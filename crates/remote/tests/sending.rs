@@ -5,13 +5,16 @@ mod recorder;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ferula_config::Config;
 use ferula_model::{LabelSet, MetricMetadata, Timestamp};
 use ferula_remote::send::{Foundation, MetadataSource, POSITIONS_DIR, WriteManager};
 use ferula_runtime::RealClock;
-use ferula_storage::{Appendable, Durability, SampleBatch};
+use ferula_storage::{
+    Appendable, DiskError, Durability, Hold, LogCursor, LogFeed, LogPosition, LogRecords, LogRef, SampleBatch,
+};
 use ferula_telemetry::Registry;
 use ferula_tsdb::disk::RealDisk;
 use ferula_tsdb::{Db, Options};
@@ -32,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Source {
     db: Arc<Db>,
     dir: tempfile::TempDir,
-    stored: std::sync::atomic::AtomicU64,
+    stored: AtomicU64,
 }
 
 impl Source {
@@ -45,7 +48,7 @@ impl Source {
     /// Stores this many scrapes, each with a sample of every series.
     fn store(&self, scrapes: u64) {
         for _ in 0..scrapes {
-            let number = self.stored.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let number = self.stored.fetch_add(1, Ordering::SeqCst);
             let mut appender = self.db.appender();
             let mut batch = SampleBatch::default();
             for series in 0..SERIES {
@@ -59,13 +62,17 @@ impl Source {
     }
 
     fn stored(&self) -> u64 {
-        self.stored.load(std::sync::atomic::Ordering::SeqCst)
+        self.stored.load(Ordering::SeqCst)
     }
 
     /// Must be called within a runtime.
     fn manager(&self, registry: &Registry) -> WriteManager {
+        self.manager_reading(self.db.clone(), registry)
+    }
+
+    fn manager_reading(&self, feed: Arc<dyn LogFeed>, registry: &Registry) -> WriteManager {
         WriteManager::new(Foundation {
-            feed: self.db.clone(),
+            feed,
             metadata: Arc::new(NoMetadata),
             clock: RealClock::shared(),
             registry: registry.clone(),
@@ -360,5 +367,76 @@ fn a_new_destination_begins_now_and_a_removed_one_leaves_no_position() {
         manager.apply_config(&config(&[], "")).await.expect("taken over");
         assert_eq!(positions(), 0);
         manager.stop().await;
+    });
+}
+
+/// A log whose readers panic at the fifth and at the eighteenth record that is read.
+struct Panicking {
+    db: Arc<Db>,
+    records: Arc<AtomicU64>,
+}
+
+struct PanickingCursor {
+    inner: Box<dyn LogCursor>,
+    records: Arc<AtomicU64>,
+}
+
+impl LogFeed for Panicking {
+    fn end(&self) -> LogPosition {
+        self.db.end()
+    }
+
+    fn newest(&self) -> Option<Timestamp> {
+        self.db.newest()
+    }
+
+    fn open(&self, from: LogPosition) -> Result<Box<dyn LogCursor>, DiskError> {
+        Ok(Box::new(PanickingCursor {
+            inner: LogFeed::open(&*self.db, from)?,
+            records: self.records.clone(),
+        }))
+    }
+
+    fn hold(&self, held: Option<Hold>) {
+        self.db.hold(held);
+    }
+
+    fn living_series(&self) -> Box<dyn Fn(LogRef) -> bool + Send> {
+        self.db.living_series()
+    }
+}
+
+impl LogCursor for PanickingCursor {
+    fn next(&mut self, records: &mut LogRecords) -> Result<bool, DiskError> {
+        let there = self.inner.next(records)?;
+        if there && !records.samples.is_empty() {
+            let number = self.records.fetch_add(1, Ordering::SeqCst);
+            assert!(![4, 17].contains(&number), "record {number}");
+        }
+        Ok(there)
+    }
+
+    fn first_segment(&self) -> Result<u32, DiskError> {
+        self.inner.first_segment()
+    }
+}
+
+#[test]
+fn a_reader_that_panics_is_replaced_and_nothing_is_lost_or_repeated() {
+    let (source, registry) = (Source::new(), Registry::new());
+    runtime().block_on(async {
+        let recorder = Recorder::start().await;
+        let records = Arc::new(AtomicU64::default());
+        let feed = Panicking { db: source.db.clone(), records: records.clone() };
+        let manager = source.manager_reading(Arc::new(feed), &registry);
+        let sections = config(&[&recorder.url()], ", min_shards: 3");
+        manager.apply_config(&sections).await.expect("taken over");
+        source.store(15);
+        recorder.wait_for(15 * SERIES).await;
+        source.store(5);
+        recorder.wait_for(20 * SERIES).await;
+        manager.stop().await;
+        assert!(records.load(Ordering::SeqCst) > 20);
+        assert_whole(&recorder, source.stored());
     });
 }

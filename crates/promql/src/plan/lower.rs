@@ -119,14 +119,12 @@ impl Lowering<'_> {
     }
 
     fn aggregate(&self, aggregate: &AggregateExpr, depth: usize) -> Result<AggregateNode, QueryError> {
-        let mut grouping = aggregate.grouping.clone();
-        grouping.sort();
         let param = aggregate.param.as_ref().map(|param| self.node(param, depth + 1)).transpose()?;
         Ok(AggregateNode {
             op: aggregate.op,
             inner: self.node(&aggregate.expr, depth + 1)?,
             param,
-            grouping,
+            grouping: aggregate.grouping.clone(),
             without: aggregate.without,
         })
     }

@@ -103,7 +103,7 @@ pub(crate) struct AggregateNode {
     pub op: AggregateOp,
     pub inner: Node,
     pub param: Option<Node>,
-    /// Labels of `by` or `without`, sorted.
+    /// Labels of `by` or `without`; sorted once the plan is whole.
     pub grouping: Vec<String>,
     pub without: bool,
 }

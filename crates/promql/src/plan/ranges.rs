@@ -93,6 +93,8 @@ impl Requests {
                     self.visit(param, steps, around);
                 }
                 self.visit(&mut aggregate.inner, steps, around);
+                // Sources are told the written order, the evaluation searches.
+                aggregate.grouping.sort();
             }
             NodeKind::Call(call) => {
                 let around = Around::function(call.function.name);
