@@ -3,100 +3,25 @@
 //! Resources and scopes are walked in the order in which they were sent. A metric that fails does not stop the others:
 //! all errors together are the answer.
 
+mod error;
 mod labels;
 mod layout;
+mod origin;
 mod points;
+mod settings;
 
 use std::collections::BTreeSet;
 
-use ferula_config::tracing::OtlpConfig;
 use ferula_go::protobuf::{ProtobufError, Reader};
-use ferula_go::quote::go_quote;
 use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata, MetricType};
-use ferula_storage::{AppendError, OutOfMemory};
+use ferula_storage::OutOfMemory;
 
-use self::labels::{ResourceLabels, ScopeLabels};
+pub use self::error::{Fatal, TranslateError};
+use self::origin::{ResourceLabels, ScopeLabels};
+pub use self::settings::Settings;
 use crate::delta::Deltas;
-use crate::name::{self, NameError, Naming};
+use crate::name;
 use crate::point::{Kind, Messages, Metric, Temporality, time_of};
-
-/// Why a metric was not stored. The texts are Prometheus'.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum TranslateError {
-    #[error("invalid temporality and type combination for metric {}", go_quote(.0))]
-    Temporality(String),
-    #[error("could not get aggregation temporality for {0} as it has unsupported metric type Empty")]
-    NoKind(String),
-    #[error(transparent)]
-    Name(#[from] NameError),
-    #[error("cannot convert exponential to native histogram. Scale must be >= -4, was {0}")]
-    Scale(i32),
-    #[error("unsupported exemplar value type: Empty")]
-    ExemplarValue,
-    /// The store refused a sample.
-    #[error(transparent)]
-    Refused(AppendError),
-    #[error("out of bounds: timestamp is too far in the future")]
-    TooFarAhead,
-    /// The points of a resource lie so far apart that it would get more samples of `target_info` than it may.
-    #[error("out of bounds: the points of a resource lie too far apart")]
-    TooFarApart,
-}
-
-/// What translation does not get over.
-#[derive(Debug, thiserror::Error)]
-pub enum Fatal {
-    #[error(transparent)]
-    Protobuf(#[from] ProtobufError),
-    #[error(transparent)]
-    NoRoom(#[from] OutOfMemory),
-}
-
-/// How metrics become series: the section `otlp`, and flags.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    pub naming: Naming,
-    promotes: Promotion,
-    keeps_identifying: bool,
-    custom_buckets: bool,
-    promotes_scope: bool,
-    pub stores_deltas: bool,
-    pub type_and_unit_labels: bool,
-    pub lookback_ms: i64,
-}
-
-/// Which attributes of a resource become labels of its series.
-#[derive(Clone, Debug)]
-enum Promotion {
-    These(BTreeSet<String>),
-    AllBut(BTreeSet<String>),
-}
-
-impl Settings {
-    /// Those of a section.
-    pub fn of(section: &OtlpConfig) -> Self {
-        let strategy = section.translation_strategy.as_str();
-        let set = |names: &[String]| names.iter().cloned().collect();
-        Settings {
-            naming: Naming {
-                suffixes: !matches!(strategy, "NoTranslation" | "UnderscoreEscapingWithoutSuffixes"),
-                escapes: !matches!(strategy, "NoTranslation" | "NoUTF8EscapingWithSuffixes"),
-                sanitizes_underscores: section.label_name_underscore_sanitization,
-                keeps_underscores: section.label_name_preserve_multiple_underscores,
-            },
-            promotes: match section.promote_all_resource_attributes {
-                true => Promotion::AllBut(set(&section.ignore_resource_attributes)),
-                false => Promotion::These(set(&section.promote_resource_attributes)),
-            },
-            keeps_identifying: section.keep_identifying_resource_attributes,
-            custom_buckets: section.convert_histograms_to_nhcb,
-            promotes_scope: section.promote_scope_metadata,
-            stores_deltas: false,
-            type_and_unit_labels: false,
-            lookback_ms: 0,
-        }
-    }
-}
 
 /// A sample on its way to the store.
 pub struct Translated<'a> {

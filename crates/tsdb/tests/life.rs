@@ -558,7 +558,7 @@ fn samples_out_of_order_within_their_commit_survive_a_restart() {
 #[derive(Clone, Debug)]
 enum Step {
     Ingest(i64),
-    Late(Vec<(u8, i64)>),
+    OutOfOrder(Vec<(u8, i64)>),
     Maintain,
     Restart,
     Check,
@@ -567,7 +567,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (1i64..12).prop_map(Step::Ingest),
-        4 => proptest::collection::vec((0u8..8, 0i64..300), 1..20).prop_map(Step::Late),
+        4 => proptest::collection::vec((0u8..8, 0i64..300), 1..20).prop_map(Step::OutOfOrder),
         4 => Just(Step::Maintain),
         1 => Just(Step::Restart),
         1 => Just(Step::Check),
@@ -592,7 +592,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Ingest(rounds) => now = ingest(&db, &mut model, now, rounds),
-                Step::Late(raw) => {
+                Step::OutOfOrder(raw) => {
                     // Timestamps of out-of-order samples end in 1 to 9, so they never equal those of
                     // `ingest`.
                     let samples: Vec<_> = raw
