@@ -93,7 +93,7 @@ impl Bench {
     fn shell(&self, script: &str) -> (bool, String) {
         let output = self.directory.path().join("output");
         let file = std::fs::File::create(&output).expect("created");
-        let mut child = Command::new("sh")
+        let mut child = Command::new("/bin/sh")
             .args(["-euc", script])
             .current_dir(self.work())
             .env("PATH", &self.path)
@@ -135,7 +135,7 @@ impl Bench {
         };
         let log = self.directory.path().join(format!("server{}.log", self.servers.len()));
         let file = std::fs::File::create(&log).expect("created");
-        let child = Command::new("sh")
+        let child = Command::new("/bin/sh")
             .args(["-euc", &format!("exec {command}{address}")])
             .current_dir(self.work())
             .env("PATH", &self.path)
@@ -305,13 +305,17 @@ fn run_document(path: &Path, counts: &mut Counts) {
         path.strip_prefix(ferula_testkit::shared::workspace_root()).unwrap_or(path).display().to_string();
     let text = std::fs::read_to_string(path).expect("the document can be read");
     let all = blocks(&name, &text);
+    // Later blocks depend on what earlier ones did, so the document is run as a whole or not at all.
+    let needs_curl = all.iter().any(|block| block.language == "sh" && block.text.contains("curl "));
+    if needs_curl && !has_program("curl") {
+        counts.left_out.push(format!("{name}: curl is not installed here"));
+        return;
+    }
     let mut bench = Bench::new(&name);
     for (at, block) in all.iter().enumerate() {
         let place = format!("{}:{}", bench.name, block.line);
         let is_run = matches!(block.language.as_str(), "sh" | "yaml");
-        let needs_curl = block.language == "sh" && block.text.contains("curl ") && !has_program("curl");
-        let reason = block.left_out.clone().or(needs_curl.then(|| "curl is not installed here".to_owned()));
-        if let Some(reason) = reason {
+        if let Some(reason) = &block.left_out {
             if is_run {
                 counts.left_out.push(format!("{place}: {reason}"));
             }
