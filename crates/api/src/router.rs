@@ -168,6 +168,7 @@ const ROOT_ROUTES: &[Route] = &[
     route("/favicon.svg", GET, Endpoint::Plain(pages::root_file)),
     route("/version", GET, Endpoint::Plain(management::version)),
     route("/metrics", GET, Endpoint::Plain(management::metrics)),
+    route("/metrics/machine", GET, Endpoint::Plain(management::machine_metrics)),
     route("/federate", GET, Endpoint::Gated(federate::federate)),
     route("/-/healthy", GET_HEAD, Endpoint::Plain(management::healthy)),
     route("/-/ready", GET_HEAD, Endpoint::Gated(management::ready)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ferula_model::regex::LabelRegex;
 use ferula_promql_syntax::ParserOptions;
 use ferula_storage::MemoryContract;
+use ferula_telemetry::Registry;
 use time::OffsetDateTime;
 
 /// What the program reports about itself. The version is that of the Prometheus release it matches, because clients
@@ -57,6 +58,8 @@ pub struct Settings {
     pub page_title: String,
     /// `--agent`: there are no samples to query, and no rules.
     pub agent: bool,
+    /// The machine's metrics, which `/metrics/machine` shows.
+    pub machine_metrics: Option<Registry>,
     /// `--web.enable-lifecycle`
     pub lifecycle: bool,
     /// `--web.enable-admin-api`

@@ -76,11 +76,18 @@ impl ConfigSource {
     }
 
     /// Loads the file, or else the embedded configuration, which scrapes this server at `own_address` below
-    /// `route_prefix`. Files with scrape jobs are read when they are applied: if one is invalid, only the scraper's part fails.
-    pub fn load(&self, own_address: &str, route_prefix: &str, agent: bool) -> Result<Config, LoadError> {
+    /// `route_prefix`, and with `machine` also its page of the machine's metrics. Files with scrape jobs are read when they are
+    /// applied: if one is invalid, only the scraper's part fails.
+    pub fn load(
+        &self,
+        own_address: &str,
+        route_prefix: &str,
+        agent: bool,
+        machine: bool,
+    ) -> Result<Config, LoadError> {
         match self.load_main_file(agent)? {
             Some(config) => Ok(config),
-            None => Ok(Config::parse(&embedded(own_address, route_prefix))?),
+            None => Ok(Config::parse(&embedded(own_address, route_prefix, machine))?),
         }
     }
 }
@@ -94,12 +101,21 @@ fn supported(config: Config) -> Result<Config, LoadError> {
     if unsupported.is_empty() { Ok(config) } else { Err(LoadError::Unsupported(unsupported.join("; "))) }
 }
 
-fn embedded(own_address: &str, route_prefix: &str) -> String {
+fn embedded(own_address: &str, route_prefix: &str, machine: bool) -> String {
     let path = format!("{}/metrics", route_prefix.trim_end_matches('/'));
-    format!(
-        "global:\n  scrape_interval: 15s\n  evaluation_interval: 15s\n\
-         scrape_configs:\n- job_name: prometheus\n  metrics_path: {path}\n  static_configs:\n  - targets: ['{own_address}']\n"
-    )
+    let mut text =
+        "global:\n  scrape_interval: 15s\n  evaluation_interval: 15s\nscrape_configs:\n".to_owned();
+    let mut scrape = |job: &str, path: &str| {
+        text.push_str(&format!(
+            "- job_name: {job}\n  metrics_path: {path}\n  static_configs:\n  - targets: ['{own_address}']\n"
+        ));
+    };
+    scrape("prometheus", &path);
+    if machine {
+        // The job that node_exporter has in everybody's configuration, so that rules and dashboards fit.
+        scrape("node", &format!("{path}/machine"));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -108,10 +124,16 @@ mod tests {
 
     #[test]
     fn the_embedded_configuration_scrapes_this_server() {
-        let config =
-            ConfigSource::Embedded.load("localhost:9090", "/p", false).expect("the configuration is valid");
+        let config = ConfigSource::Embedded
+            .load("localhost:9090", "/p", false, false)
+            .expect("the configuration is valid");
         assert_eq!(config.scrape_configs.len(), 1);
         assert_eq!(config.scrape_configs[0].metrics_path, "/p/metrics");
+        let config = ConfigSource::Embedded
+            .load("localhost:9090", "/p", false, true)
+            .expect("the configuration is valid");
+        let paths: Vec<&str> = config.scrape_configs.iter().map(|job| job.metrics_path.as_str()).collect();
+        assert_eq!(paths, ["/p/metrics", "/p/metrics/machine"]);
         assert_eq!(config.scrape_configs[0].scrape_interval.as_secs(), 15);
     }
 

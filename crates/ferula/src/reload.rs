@@ -198,8 +198,9 @@ fn load(
 ) -> Result<Arc<LoadedConfig>, ReloadError> {
     let file = source.name();
     info!("Loading configuration file", filename = file);
+    let settings = &parts.site.settings;
     let mut config = source
-        .load(own_address, &parts.site.settings.route_prefix, parts.site.settings.agent)
+        .load(own_address, &settings.route_prefix, settings.agent, settings.machine_metrics.is_some())
         .map_err(|error| ReloadError::Load { file, error })?;
     parts.store.fill(&mut config);
     let retention = retention_text(&config, &parts.store);

@@ -9,7 +9,7 @@ use ferula_model::duration;
 use ferula_promql::{Engine, EngineOptions, MemoryContract};
 use ferula_query::{ActiveFile, QueryService, ServiceOptions};
 use ferula_storage::Queryable;
-use ferula_telemetry::Registry;
+use ferula_telemetry::{Registry, register_machine_metrics};
 use time::OffsetDateTime;
 
 use crate::flags::{Flags, OtlpDeltas, table};
@@ -51,6 +51,7 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
         cors_origin: flags.cors_origin.clone(),
         page_title: flags.page_title.clone(),
         agent: flags.agent.is_some(),
+        machine_metrics: machine_metrics(flags),
         lifecycle: flags.lifecycle,
         admin: flags.admin,
         remote_write: flags.remote_write,
@@ -108,4 +109,13 @@ pub fn query_service(
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The registry of the machine's metrics, where the system has them and the flag allows it.
+fn machine_metrics(flags: &Flags) -> Option<Registry> {
+    (flags.machine_metrics && cfg!(target_os = "linux")).then(|| {
+        let registry = Registry::new();
+        register_machine_metrics(&registry);
+        registry
+    })
 }

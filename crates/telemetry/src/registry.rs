@@ -51,6 +51,12 @@ impl Default for Registry {
     }
 }
 
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Registry")
+    }
+}
+
 impl Registry {
     /// A registry without instruments. Its summaries age by the system's clock.
     pub fn new() -> Self {

@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, Method, Response, header};
 use ferula_exposition::Format;
 use ferula_exposition::negotiation::negotiate;
 use ferula_exposition::writer::write_page;
+use ferula_telemetry::Registry;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -117,12 +118,24 @@ pub fn version(service: Service, _: Request) -> Answered {
 /// `/metrics`, in the format that the client prefers: protobuf, which includes native histograms, OpenMetrics,
 /// or text.
 pub fn metrics(service: Service, request: Request) -> Answered {
+    gathered_page(service.site().registry.clone(), request)
+}
+
+/// `/metrics/machine`: processors, memory, disks and network under node_exporter's names.
+pub fn machine_metrics(service: Service, request: Request) -> Answered {
+    match &service.site().settings.machine_metrics {
+        Some(registry) => gathered_page(registry.clone(), request),
+        None => {
+            now(Refusal::bare(RefusalKind::NotFound, "The machine's metrics are not enabled.").into_answer())
+        }
+    }
+}
+
+fn gathered_page(registry: Registry, request: Request) -> Answered {
     async move {
-        let site = service.site().clone();
         let accepted = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let wanted = negotiate(accepted.unwrap_or_default(), &Format::ALL);
-        let gathered =
-            tokio::task::spawn_blocking(move || write_page(&site.registry.gather(), wanted.format));
+        let gathered = tokio::task::spawn_blocking(move || write_page(&registry.gather(), wanted.format));
         let Ok(page) = gathered.await else {
             let why = "an error has occurred while serving metrics";
             return Refusal::new(RefusalKind::Internal, why).into_answer();

@@ -230,6 +230,7 @@ fn settings() -> Settings {
         cors_origin: LabelRegex::new(".*").expect("a regex"),
         page_title: "Prometheus".to_owned(),
         agent: false,
+        machine_metrics: Some(Registry::new()),
         lifecycle: true,
         admin: false,
         remote_write: false,

@@ -129,6 +129,9 @@ flags! {
         "How long a client may take to send a request, and how long an idle connection stays open.";
     CONNECTIONS_MAX: Count = "web.max-connections", "512",
         "The maximum number of open connections, over all addresses. Further ones wait.";
+    MACHINE_METRICS: Switch = "web.ferula.machine-metrics", "true",
+        "Serve the machine's processors, memory, disks and network at /metrics/machine, under node_exporter's names. Without a \
+         configuration the server scrapes them. Linux only.";
     NOTIFICATION_SUBSCRIBERS_MAX: Count = "web.max-notifications-subscribers", "16",
         "The maximum number of clients that follow live notifications; others are answered 204.";
     EXTERNAL_URL: OptionalText = "web.external-url", "",

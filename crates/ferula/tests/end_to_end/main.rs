@@ -14,6 +14,7 @@ mod formats;
 mod growth;
 mod hostile;
 mod limits;
+mod machine;
 mod otlp;
 mod own_metrics;
 mod packaging;
