@@ -8,13 +8,14 @@ use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use ferula_query::QueryGuard;
 use ferula_telemetry::error;
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::compression::{Encoding, Packer};
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorKind};
 use crate::json::JsonWriter;
 
 /// What a handler returns.
@@ -141,6 +142,23 @@ pub async fn answer(
         }
     };
     response(head, encoding)
+}
+
+/// [`answer`] within the time that the guard watches over, whatever the work does.
+pub async fn answer_in_time(
+    guard: QueryGuard,
+    encoding: Encoding,
+    what: &str,
+    work: impl FnOnce() -> Handled + Send + 'static,
+) -> Response<Body> {
+    match guard.watch_strictly(answer(encoding, what, work)).await {
+        Ok(response) => response,
+        Err(overdue) => {
+            let error = ApiError::new(ErrorKind::Timeout, overdue.to_string());
+            let body = pack_whole(encoding, error_body(&error));
+            response(Head::Whole(error.kind.status(), JSON, body), encoding)
+        }
+    }
 }
 
 fn panic_text(error: tokio::task::JoinError) -> String {

@@ -28,4 +28,4 @@ pub use lookup::Lookup;
 pub use recent::{RecentQueries, TopQueries, TopQuery};
 pub use request::{EvaluationTime, Origin, QueryRequest};
 pub use running::RunningQuery;
-pub use service::{AdmissionError, AdmittedQuery, QueryGuard, QueryService, ServiceOptions};
+pub use service::{AdmissionError, AdmittedQuery, Overdue, QueryGuard, QueryService, ServiceOptions};

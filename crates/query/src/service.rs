@@ -226,7 +226,33 @@ pub struct QueryGuard {
     pub(crate) remaining: Duration,
 }
 
+/// The time was up, and the work did not end soon after it was stopped. It still ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("query timed out in query preparation")]
+pub struct Overdue;
+
+/// How long work may take to notice that its time is up.
+const NOTICE: Duration = Duration::from_millis(80);
+
 impl QueryGuard {
+    /// [`watch`](Self::watch) for an answer that must not wait for work which does not notice in time that it was
+    /// stopped.
+    ///
+    /// # Errors
+    /// It did not.
+    pub async fn watch_strictly<T>(self, work: impl Future<Output = T>) -> Result<T, Overdue> {
+        tokio::pin!(work);
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            () = self.clock.sleep(self.remaining) => self.control.stop(StopReason::Timeout),
+        }
+        tokio::select! {
+            biased;
+            done = &mut work => Ok(done),
+            () = self.clock.sleep(NOTICE) => Err(Overdue),
+        }
+    }
+
     /// Awaits `work`, which runs the query. When the time is up, the query is stopped and `work` is still awaited: it
     /// soon returns with the error to answer with.
     pub async fn watch<T>(self, work: impl Future<Output = T>) -> T {

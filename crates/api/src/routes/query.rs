@@ -91,7 +91,7 @@ pub(super) async fn run<S: Send + 'static>(
     };
     match admitted {
         Ok(((admitted, guard), shape)) => {
-            guard.watch(answer::answer(encoding, &what, move || execute(admitted, shape))).await
+            answer::answer_in_time(guard, encoding, &what, move || execute(admitted, shape)).await
         }
         Err(error) => answer::answer(encoding, &what, move || Err(error)).await,
     }

@@ -43,7 +43,7 @@ pub fn backtest(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<
         };
         match admitted {
             Ok((plan, (admitted, guard))) => {
-                guard.watch(answer::answer(encoding, &what, move || plan.run(&api, &admitted))).await
+                answer::answer_in_time(guard, encoding, &what, move || plan.run(&api, &admitted)).await
             }
             Err(error) => answer::answer(encoding, &what, move || Err(error)).await,
         }

@@ -49,6 +49,9 @@ impl<'q> Grouping<'q> {
 }
 
 /// Writes to `key` what distinguishes the group of a series from the others, in fewer bytes than the group's labels.
+/// A longer list is not walked for every series.
+const GROUPING_SHORT: usize = 16;
+
 fn put_key(labels: &LabelSet, grouping: &[String], without: bool, key: &mut Vec<u8>) {
     // No text in UTF-8 has it.
     const END: u8 = 0xff;
@@ -62,18 +65,28 @@ fn put_key(labels: &LabelSet, grouping: &[String], without: bool, key: &mut Vec<
             put(name);
             put(value);
         }
+    } else if grouping.len() > GROUPING_SHORT {
+        // Most of a long list is in no series. What a series lacks is as good as empty, so its own labels decide.
+        for (name, value) in labels.iter().filter(|(name, _)| is_listed(name, grouping)) {
+            put(name);
+            put(value);
+        }
     } else {
         grouping.iter().for_each(|name| put(labels.value(name)));
     }
 }
 
+fn is_listed(name: &str, grouping: &[String]) -> bool {
+    grouping.binary_search_by(|label| label.as_str().cmp(name)).is_ok()
+}
+
 fn is_left_out(name: &str, grouping: &[String]) -> bool {
-    name == METRIC_NAME || grouping.binary_search_by(|label| label.as_str().cmp(name)).is_ok()
+    name == METRIC_NAME || is_listed(name, grouping)
 }
 
 /// The labels that a series shares with its group. `grouping` is sorted.
 pub(super) fn group_labels(labels: &LabelSet, grouping: &[String], without: bool) -> LabelSet {
-    let listed = |name: &str| grouping.binary_search_by(|label| label.as_str().cmp(name)).is_ok();
+    let listed = |name: &str| is_listed(name, grouping);
     if without {
         labels.retain(|name| !is_left_out(name, grouping))
     } else if grouping.is_empty() {
