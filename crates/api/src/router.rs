@@ -105,6 +105,7 @@ const API_ROUTES: &[Route] = &[
     route("/ferula/bad_page", GET, Endpoint::Json(ferula::bad_page::bad_page)),
     route("/ferula/relabel", POST, Endpoint::Json(ferula::relabel::relabel)),
     route("/ferula/scrape_preview", POST, Endpoint::Query(ferula::relabel::scrape_preview)),
+    route("/ferula/damage", GET, Endpoint::Json(ferula::damage::damage)),
     route("/ferula/queries/stop", POST, Endpoint::Json(ferula::queries::stop)).server(),
     route("/query_exemplars", GET_POST, Endpoint::Json(exemplars::query_exemplars)).server(),
     route("/format_query", GET_POST, Endpoint::Json(parse::format_query)).server(),
@@ -452,7 +453,7 @@ async fn call(
         (Endpoint::Lookup(handle), Ok(api)) => match api.queries.admit_lookup().await {
             Ok((lookup, guard)) => {
                 let work = move || handle(&api, &request, lookup);
-                guard.watch(answer::answer(encoding, &what, work)).await
+                answer::answer_in_time(guard, encoding, &what, work).await
             }
             Err(error) => answer::answer(encoding, &what, move || Err(error.into())).await,
         },

@@ -9,7 +9,7 @@ use ferula_runtime::SharedClock;
 use ferula_scraper::growth::GrowthGuard;
 use ferula_storage::{Appendable, Queryable, StorageError};
 use ferula_telemetry::{Registry, error};
-use ferula_tsdb::{AgentDb, Db};
+use ferula_tsdb::{AgentDb, Damage, Db};
 
 /// The store as handlers use it.
 #[derive(Clone)]
@@ -33,6 +33,11 @@ pub trait StoreAdmin: Send + Sync {
 
     /// Why new samples are refused now, if they are; reading continues.
     fn ingestion_failure(&self) -> Option<String>;
+
+    /// Damaged places in the data directory that were found since the start.
+    fn damages(&self) -> Vec<Damage> {
+        Vec::new()
+    }
 
     /// The blocks on disk, oldest first, each as the JSON text of its `meta.json`.
     fn block_metas(&self) -> Vec<String>;
@@ -116,6 +121,10 @@ impl StoreAdmin for DbAdmin {
 
     fn ingestion_failure(&self) -> Option<String> {
         self.db.ingestion_failure().map(|error| error.to_string())
+    }
+
+    fn damages(&self) -> Vec<Damage> {
+        self.db.damages()
     }
 
     fn block_metas(&self) -> Vec<String> {

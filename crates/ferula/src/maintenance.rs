@@ -9,7 +9,7 @@ use ferula_tsdb::{AgentDb, Db, Doubt, Maintained};
 use tokio::sync::Notify;
 
 use crate::remote::RemoteStorage;
-use crate::storage::LocalStore;
+use crate::storage::{LocalStore, log_damage};
 
 /// The log is synced this long after the first write that a power loss would lose.
 const SYNC_DELAY: Duration = Duration::from_secs(1);
@@ -194,6 +194,7 @@ fn report(done: &Maintained, took: Duration) {
     if let Some((segment, _)) = &done.checkpoint {
         info!("WAL checkpoint complete", component = "tsdb", last = segment, duration = took);
     }
+    done.damages.iter().for_each(log_damage);
     for err in &done.errors {
         error!("Part of the storage maintenance failed", component = "tsdb", err = err);
     }

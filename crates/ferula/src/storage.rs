@@ -11,10 +11,10 @@ use ferula_config::storage::{ExemplarsConfig, RetentionConfig};
 use ferula_config::{ByteSize, Config};
 use ferula_model::duration;
 use ferula_runtime::SharedClock;
-use ferula_telemetry::{Registry, error, info, warn};
+use ferula_telemetry::{Registry, info, warn};
 use ferula_tsdb::disk::RealDisk;
 use ferula_tsdb::{
-    AgentDb, AgentOptions, BlockOptions, Db, FloatEncoding, OpenError, Options, Progress, Recovered,
+    AgentDb, AgentOptions, BlockOptions, Damage, Db, FloatEncoding, OpenError, Options, Progress, Recovered,
     ReplayHelper, Retention, Stopwatch, UnsyncedHook,
 };
 use tokio::sync::Notify;
@@ -225,8 +225,24 @@ fn log_progress(progress: &Progress) {
                 file = path.display()
             );
         }
-        Progress::Damaged(what) => error!("Damage found at start", component = "tsdb", err = what),
+        Progress::Damaged(damage) => log_damage(damage),
     }
+}
+
+/// Logs one damaged place: the file, the range, what is wrong, and what it costs.
+pub fn log_damage(damage: &Damage) {
+    let bytes = damage.bytes.as_ref().map(|bytes| format!("{}-{}", bytes.start, bytes.end));
+    let kept = damage.kept.as_ref().map(|kept| kept.display().to_string());
+    warn!(
+        "Damage found in the data directory",
+        component = "tsdb",
+        kind = damage.kind.name(),
+        file = damage.path.display(),
+        bytes = bytes.as_deref().unwrap_or("all"),
+        what = damage.what,
+        cost = damage.cost,
+        kept_as = kept.as_deref().unwrap_or("-")
+    );
 }
 
 /// The number of exemplars to keep if the feature is on.

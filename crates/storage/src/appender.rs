@@ -203,6 +203,12 @@ pub enum AppendError {
     /// The store is at its limit of memory; known series are still accepted.
     #[error("memory limit of {0} bytes for the head reached: new series are refused")]
     MemoryLimit(u64),
+    /// The store is near its limits, and this target has more of it than others may; its known series are still
+    /// accepted.
+    #[error(
+        "the head is almost full, and this target has {0} series in it, more than its share: new ones are refused"
+    )]
+    TargetShare(u64),
 }
 
 impl AppendError {
@@ -210,7 +216,10 @@ impl AppendError {
     pub fn is_limit(&self) -> bool {
         matches!(
             self,
-            AppendError::SeriesLimit(_) | AppendError::MemoryLimit(_) | AppendError::GrowthLimit(_)
+            AppendError::SeriesLimit(_)
+                | AppendError::MemoryLimit(_)
+                | AppendError::GrowthLimit(_)
+                | AppendError::TargetShare(_)
         )
     }
 }

@@ -10,6 +10,7 @@ use crate::compact::{Compactor, SeriesSource, write_block};
 use crate::db::Db;
 use crate::head::DeleteError;
 use crate::head::block_source::{HeadSource, Samples};
+use crate::head::range_end;
 use crate::ids::TimeSpan;
 use crate::maintain::Maintained;
 
@@ -107,5 +108,30 @@ impl Db {
             sources.push(Box::new(HeadSource::new(&self.head, samples, span)));
         }
         self.compaction(1, |watch| write_block(&self.disk, dir, meta, sources, &self.block_options(), watch))
+    }
+
+    /// Writes blocks of all that the head holds up to `until_ms`, one for each range of a block, and publishes none of them:
+    /// the head is to be forgotten.
+    pub(crate) fn write_head_until(&self, until_ms: i64) -> Result<Vec<BlockMeta>, BlockError> {
+        let _maintenance = self.pending.lock();
+        let all = self.head.in_order_span().cover(self.head.out_of_order_span());
+        self.head.move_out_of_order_samples();
+        let range = self.options.min_block_duration_ms;
+        let end = all.end().min(until_ms.saturating_add(1));
+        let (mut start, mut written) = (all.start(), Vec::new());
+        while start < end {
+            let next = range_end(start, range).min(end);
+            let span = TimeSpan::new(start, next);
+            let meta = BlockMeta::level_1(self.new_ulid(until_ms), start, next);
+            let mut sources: Vec<Box<dyn SeriesSource + '_>> = Vec::new();
+            for samples in [Samples::OutOfOrder, Samples::InOrder] {
+                sources.push(Box::new(HeadSource::new(&self.head, samples, span)));
+            }
+            written.extend(self.compaction(1, |watch| {
+                write_block(&self.disk, &self.dir, meta, sources, &self.block_options(), watch)
+            })?);
+            start = next;
+        }
+        Ok(written)
     }
 }

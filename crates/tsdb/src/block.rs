@@ -19,6 +19,7 @@ pub mod chunks;
 pub mod index;
 mod meta;
 mod reader;
+mod rebuild;
 mod repair;
 mod select;
 mod tombstones;
@@ -33,10 +34,12 @@ pub use meta::{
 };
 pub use reader::{Block, BlockChunk};
 pub use repair::repair_index_versions;
-pub use tombstones::{Interval, Intervals, TOMBSTONES_FILE, Tombstones};
+pub(crate) use tombstones::read_tombstones;
+pub use tombstones::{Interval, Intervals, TOMBSTONES_COPY_FILE, TOMBSTONES_FILE, Tombstones};
 pub use ulid::Ulid;
 pub use writer::{BlockOptions, BlockWriter};
 
+use crate::damage::{Damage, DamageKind};
 use crate::disk::Disk;
 
 /// The index in the block's directory.
@@ -90,7 +93,14 @@ impl BlockError {
     }
 }
 
-/// The directories of blocks in a data directory, recognized by their ULIDs and sorted by name.
+/// A block that cannot be opened, as damage.
+pub(crate) fn block_damage(block_dir: &Path, error: &BlockError) -> Damage {
+    let kind = if error.is_not_found() { DamageKind::Missing } else { DamageKind::Unreadable };
+    Damage::new(kind, block_dir, error.to_string())
+        .cost("the block's samples are not shown; it is left as it is")
+}
+
+/// Directories of blocks in a data directory, sorted by name: those named by a ULID.
 pub fn block_dirs(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<PathBuf>, BlockError> {
     let entries = disk.list(data_dir).map_err(|error| BlockError::io(data_dir, error))?;
     let blocks = entries.into_iter().filter(|entry| entry.stat.is_dir && entry.name.parse::<Ulid>().is_ok());

@@ -29,8 +29,8 @@ pub(crate) struct Snapshot {
     pub exemplars: Vec<(LabelSet, Exemplar)>,
     /// The largest series ref.
     pub newest_ref: u64,
-    /// Errors in parts that could not be read.
-    pub damages: Vec<String>,
+    /// Places that could not be read: the directory, and what is wrong.
+    pub damages: Vec<(PathBuf, String)>,
 }
 
 /// Reads the newest snapshot in `dir`. `None` if there is none, or if it is newer than the end of the log,
@@ -51,7 +51,7 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path, last_segment: u32) -> io::Result
                 Err(damage) => Err(damage.to_string()),
             };
             if let Err(why) = done {
-                snapshot.damages.push(format!("{}: {why}", directory.display()));
+                snapshot.damages.push((directory.clone(), why));
             }
         }
     }

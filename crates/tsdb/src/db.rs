@@ -17,6 +17,7 @@ use ferula_model::{Exemplar, LabelSet, Matcher, MetricMetadata, TimeRange, Times
 use ferula_storage::{Appendable, Appender, CommitError, Queryable, Snapshot, StorageError};
 
 use crate::block::{Block, BlockOptions};
+use crate::damage::{Damage, DamageList};
 use crate::disk::{Disk, FileLock};
 use crate::head::{Cardinality, Head, HeadAppender};
 use crate::held::Held;
@@ -26,6 +27,7 @@ use crate::options::{OpenError, Options, WBL_DIR, check_float_encoding};
 use crate::querier::snapshot::DbSnapshot;
 use crate::recovery::Recovered;
 use crate::retention::Retention;
+use crate::savepoint::segments::{SharedSegments, note_beginnings};
 use crate::sync::{Mutex, rank};
 use crate::view::Views;
 use crate::wal::Writer;
@@ -44,7 +46,11 @@ pub struct Db {
     /// The bits of a float: the share of ended series at which they are removed from the head.
     pub(crate) stale_threshold: AtomicU64,
     pub(crate) recovered: Recovered,
-    /// The part of the log that readers still need.
+    /// The damage that was found since the start.
+    pub(crate) damages: Arc<DamageList>,
+    /// What is known of the segments of the out-of-order log.
+    pub(crate) out_of_order_segments: SharedSegments,
+    /// What readers of the log still need.
     pub(crate) held: Held,
     /// Held for the whole life of the database.
     pub(crate) lock: Mutex<Option<FileLock>, rank::LockFile>,
@@ -59,6 +65,11 @@ impl Db {
     /// Findings of the start.
     pub fn recovered(&self) -> &Recovered {
         &self.recovered
+    }
+
+    /// The damage that was found since the start, oldest first: up to the newest thousand places.
+    pub fn damages(&self) -> Vec<Damage> {
+        self.damages.list()
     }
 
     /// The data directory.
@@ -80,7 +91,12 @@ impl Db {
     /// Sets how old out-of-order samples and exemplars may be, in milliseconds; 0 disables them.
     pub fn set_out_of_order_window(&self, window_ms: i64) -> io::Result<()> {
         self.head.set_out_of_order_window(window_ms, || {
-            let writer = Writer::open(self.disk.clone(), self.dir.join(WBL_DIR), self.options.wal())?;
+            let (disk, dir) = (self.disk.clone(), self.dir.join(WBL_DIR));
+            let next = self.out_of_order_segments.lock().next();
+            let mut writer = Writer::open_from(disk, dir, self.options.wal(), next)?;
+            if self.options.savepoints {
+                note_beginnings(&mut writer, &self.out_of_order_segments);
+            }
             Ok(GroupLog::new(writer, self.options.start_timestamps, self.options.on_unsynced.clone()))
         })
     }

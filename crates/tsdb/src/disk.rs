@@ -32,7 +32,8 @@ pub trait Disk: Send + Sync {
     /// `NotFound` if the directory does not exist.
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
 
-    /// Creates an empty file, or truncates an existing one.
+    /// Makes a file that holds nothing yet; one that was there is emptied. No call here waits for anything but the disk: what is
+    /// no file, such as a pipe, is not opened.
     fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>>;
 
     /// Opens a file for appending.
@@ -84,11 +85,14 @@ pub struct DirEntry {
     pub stat: Stat,
 }
 
-/// What a path names.
+/// What a name stands for, links followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     pub is_dir: bool,
-    /// Length of a file in bytes; 0 for a directory.
+    /// Whether it is a file with bytes in it. What is neither is a pipe, a socket, a device, or a link that leads nowhere: its
+    /// name is taken, and it cannot be opened.
+    pub is_file: bool,
+    /// Length of a file in bytes, 0 for a directory.
     pub bytes: u64,
 }
 

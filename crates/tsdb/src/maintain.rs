@@ -26,6 +26,7 @@ use std::sync::Arc;
 use ferula_model::Timestamp;
 
 use crate::block::{BlockMeta, Ulid};
+use crate::damage::Damage;
 use crate::db::Db;
 use crate::head::{Moment, StaleSeries};
 use crate::retention::Reason;
@@ -54,7 +55,9 @@ pub struct Maintained {
     pub clock_jump_ms: Option<i64>,
     /// Suspicious observations, on which nothing is done. They are repeated at every call while they last.
     pub doubts: Vec<Doubt>,
-    /// Errors. Everything else was done, and the failed steps are retried next time.
+    /// Damage that was not known before.
+    pub damages: Vec<Damage>,
+    /// What failed; all else was done, and it is tried again next time.
     pub errors: Vec<String>,
 }
 

@@ -9,27 +9,32 @@ use ferula_telemetry::Registry;
 
 use crate::block::{
     Block, BlockError, CREATION_SUFFIX, DELETION_SUFFIX, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES,
-    HINT_STALE_SERIES, Ulid, block_dirs, repair_index_versions,
+    HINT_STALE_SERIES, Ulid, block_damage, block_dirs, repair_index_versions,
 };
 use crate::chunk_snapshot;
 use crate::close::LOCK_FILE;
+use crate::damage::{Damage, DamageKind, DamageList, set_aside};
 use crate::db::Db;
 use crate::disk::{Disk, FaultDisk, FileLock, create_dir_durable};
 use crate::head::{ChunkRules, Head, HeadParts, Limits, Metrics};
 use crate::head_chunks;
 use crate::metrics::{MaintenanceMetrics, register_gauges};
 use crate::options::{CHUNKS_HEAD_DIR, OpenError, Options, WAL_DIR, WBL_DIR};
-use crate::recovery::{Progress, Recovered, Recovery, SavepointFiles};
+use crate::recovery::{LogFiles, Progress, Recovered, Recovery, SavepointFiles, rebuild_checkpoint};
 use crate::savepoint::SAVEPOINT_DIR;
-use crate::savepoint::segments::Segments;
+use crate::savepoint::segments::{
+    LOG_LIST, Lost, OUT_OF_ORDER_LIST, Segments, SegmentsError, SharedSegments, note_beginnings,
+};
 use crate::series_state;
-use crate::sync::{Mutex, rank};
+use crate::strange::clear_the_way;
+use crate::sync::Mutex;
 use crate::view::Views;
-use crate::wal::format::{CHECKPOINT_PREFIX, REPAIR_SUFFIX, TEMPORARY_SUFFIX};
-use crate::wal::group::GroupLog;
+use crate::wal::format::{
+    CHECKPOINT_PREFIX, REPAIR_SUFFIX, TEMPORARY_SUFFIX, list_checkpoints, list_segments,
+};
+use crate::wal::group::{Entry, GroupLog};
+use crate::wal::record::{LoggedMarker, put_markers};
 use crate::wal::{SyncTimer, Writer};
-
-type SharedSegments = Arc<Mutex<Segments, rank::Segments>>;
 
 impl Db {
     /// Opens the database in `dir`, which is created if missing, and restores the content of its log.
@@ -45,18 +50,29 @@ impl Db {
         let maintenance = MaintenanceMetrics::new(registry);
         maintenance.limits(&options.retention);
         create_dir_durable(&*disk, dir).map_err(at(dir))?;
+        let damages = Arc::new(DamageList::new(registry));
+        let noted = damages.clone();
+        let mut told = |progress: Progress| {
+            if let Progress::Damaged(damage) = &progress {
+                noted.note(damage);
+            }
+            report(progress);
+        };
+        let report: &mut dyn FnMut(Progress) = &mut told;
         let lock = options.lock_file.then(|| take_lock(&*disk, dir, report)).transpose()?;
+        clear_the_way(&*disk, dir, &mut |damage| report(Progress::Damaged(damage)))?;
         maintenance.clean_start.set(clean_start(lock.as_ref()));
-        remove_leftovers(&*disk, dir).map_err(at(dir))?;
-        for block in repair_index_versions(&*disk, dir)? {
-            report(Progress::Damaged(format!(
-                "block {block} had wrong versions, as Prometheus 2.1 wrote them; repaired"
-            )));
+        remove_leftovers(&*disk, dir, report).map_err(at(dir))?;
+        let repaired = repair_index_versions(&*disk, dir);
+        for block in repaired.unwrap_or_default() {
+            let what = "wrong versions, as Prometheus 2.1 wrote them";
+            let damage = Damage::new(DamageKind::Contradictory, dir.join(block.to_string()), what);
+            report(Progress::Damaged(damage.cost("nothing: repaired")));
         }
         let (blocks, floor) = open_blocks(&disk, dir, &options, report)?;
         let begun = options.stopwatch.elapsed();
         let start = HeadStart { disk: &disk, dir, options: &options, maintenance: &maintenance, floor };
-        let (head, recovered) = start.head(registry, report)?;
+        let StartedHead { head, recovered, to_mark, out_of_order_segments } = start.head(registry, report)?;
         let took = options.stopwatch.elapsed().saturating_sub(begun);
         maintenance.replay_duration.set(took.as_secs_f64());
         maintenance.wal_corruptions.add(recovered.corruptions);
@@ -72,12 +88,29 @@ impl Db {
             maintenance,
             stale_threshold: AtomicU64::default(),
             recovered,
+            damages,
+            out_of_order_segments,
             held: Default::default(),
             lock: Mutex::new(lock),
             options,
         };
         db.set_out_of_order_window(db.options.out_of_order_window_ms).map_err(at(&dir.join(WBL_DIR)))?;
-        series_state::update(&*db.disk, dir, &db.head).map_err(at(&dir.join(WAL_DIR)))?;
+        if let Some(log) = db.head.out_of_order_log().filter(|_| !to_mark.is_empty()) {
+            let (mut entry, mut record) = (Entry::default(), Vec::new());
+            put_markers(&mut record, &to_mark);
+            entry.record(record);
+            // Without room nothing else is logged either. At the next start these chunks would be passed over.
+            let logged = log.commit(entry).map_err(|error| io::Error::other(error.to_string()));
+            logged.and_then(|()| log.sync().map(|_| ())).map_err(at(&dir.join(WBL_DIR)))?;
+        }
+        // Only Prometheus needs the file.
+        if let Err(error) = series_state::update(&*db.disk, dir, &db.head) {
+            ferula_telemetry::warn!(
+                "wal/series_state.json cannot be written",
+                component = "tsdb",
+                err = error
+            );
+        }
         Ok(db)
     }
 
@@ -104,22 +137,18 @@ struct HeadStart<'a> {
 }
 
 impl HeadStart<'_> {
-    /// Loads `chunks_head`, opens the log, and replays both.
-    fn head(
-        &self,
-        registry: &Registry,
-        report: &mut dyn FnMut(Progress),
-    ) -> Result<(Head, Recovered), OpenError> {
+    /// Loads `chunks_head`, opens the log, and replays what both hold.
+    fn head(&self, registry: &Registry, report: &mut dyn FnMut(Progress)) -> Result<StartedHead, OpenError> {
         let (wal, chunks_dir) = (self.dir.join(WAL_DIR), self.dir.join(CHUNKS_HEAD_DIR));
-        let segments = Segments::new(self.disk.clone(), self.dir.join(SAVEPOINT_DIR));
-        let segments = Arc::new(Mutex::new(segments));
+        let lists = self.segment_lists(&wal, report).map_err(at(&wal))?;
         let loaded = head_chunks::load(&**self.disk, &chunks_dir).map_err(at(&chunks_dir))?;
-        let chunks_damaged = loaded.damage.is_some();
-        if let Some(damage) = loaded.damage {
+        // A torn end is no reason against a savepoint: it names no chunk that was not synced.
+        let chunks_damaged = loaded.damages.iter().any(|damage| damage.kind != DamageKind::Torn);
+        for damage in loaded.damages {
             self.maintenance.chunk_corruptions.inc();
             report(Progress::Damaged(damage));
         }
-        let log = self.open_log(&wal, &segments).map_err(at(&wal))?;
+        let log = self.open_log(&wal, &lists.log).map_err(at(&wal))?;
         let chunks = head_chunks::Store::new(self.disk.clone(), chunks_dir.clone(), &loaded.files);
         let mut head = Head::new(self.parts(log, chunks, registry));
         let mut recovery = Recovery::new(head.replay(loaded.chunks), self.options.replay_helper.clone());
@@ -141,13 +170,79 @@ impl HeadStart<'_> {
                 }
                 report(progress);
             };
-            start = recovery.savepoint(&files, &mut segments.lock(), &mut told).map_err(at(self.dir))?;
+            let segments = lists.log.lock();
+            start = recovery.savepoint(&files, &segments, lists.read, &mut told).map_err(at(self.dir))?;
         }
-        recovery.log(&**self.disk, &wal, start, report).map_err(at(&wal))?;
+        let log = LogFiles { disk: &**self.disk, dir: &wal, chunks_dir: &chunks_dir, lost: &lists.log_lost };
+        recovery.log(&log, start.as_ref(), report).map_err(at(&wal))?;
         let wbl = self.dir.join(WBL_DIR);
-        recovery.out_of_order_log(&**self.disk, &wbl, report).map_err(at(&wbl))?;
-        let recovered = recovery.finish().map_err(at(self.dir))?;
-        Ok((head, recovered))
+        let lost = &lists.out_of_order_lost;
+        recovery.out_of_order_log(&**self.disk, &wbl, lost, report).map_err(at(&wbl))?;
+        recovery.refused_savepoint(&**self.disk, report);
+        let (recovered, to_mark) = recovery.finish().map_err(at(self.dir))?;
+        lists.log.lock().forget_lost(&lists.log_lost);
+        lists.out_of_order.lock().forget_lost(&lists.out_of_order_lost);
+        if start.is_some_and(|start| !start.lost.is_empty()) {
+            self.rebuild_log(&wal, &head);
+        }
+        Ok(StartedHead { head, recovered, to_mark, out_of_order_segments: lists.out_of_order })
+    }
+
+    /// Writes down again what only the savepoint had. If that fails, the next savepoint still has it.
+    fn rebuild_log(&self, wal: &Path, head: &Head) {
+        let Some(last) = head.log_segment().checked_sub(1) else { return };
+        match rebuild_checkpoint(self.disk, wal, head, last, self.options.wal()) {
+            Ok(()) => ferula_telemetry::info!(
+                "What the log had lost was written again, from the savepoint",
+                component = "tsdb",
+                checkpoint = last
+            ),
+            Err(error) => ferula_telemetry::warn!(
+                "What the log has lost is in the savepoint only",
+                component = "tsdb",
+                err = error
+            ),
+        }
+    }
+
+    /// What is known of the segments that there must be.
+    fn segment_lists(&self, wal: &Path, report: &mut dyn FnMut(Progress)) -> io::Result<KnownSegments> {
+        let list = |name| Segments::new(self.disk.clone(), self.dir.join(SAVEPOINT_DIR), name);
+        let (mut log, mut out_of_order) = (list(LOG_LIST), list(OUT_OF_ORDER_LIST));
+        let mut read = Ok(());
+        if self.options.savepoints {
+            read = log.load();
+            let lists = [
+                (LOG_LIST, read.as_ref().err().map(ToString::to_string), "time: the whole log is read"),
+                (
+                    OUT_OF_ORDER_LIST,
+                    out_of_order.load().err().map(|error| error.to_string()),
+                    "missing segments of the out-of-order log are not noticed",
+                ),
+            ];
+            for (name, error, cost) in lists {
+                let Some(error) = error else { continue };
+                let path = self.dir.join(SAVEPOINT_DIR).join(name);
+                let kept = set_aside(&**self.disk, &path).ok();
+                let damage = Damage::new(DamageKind::Unreadable, path, error);
+                report(Progress::Damaged(damage.cost(cost).kept(kept)));
+            }
+        }
+        let present = list_segments(&**self.disk, wal)?;
+        let checkpoint = list_checkpoints(&**self.disk, wal)?.last().copied();
+        let log_lost = log.lost(&present, checkpoint);
+        // Prometheus removes segments of the out-of-order log too.
+        let out_of_order_lost = match log.continued_by_another(&present) {
+            true => Vec::new(),
+            false => out_of_order.lost(&list_segments(&**self.disk, &self.dir.join(WBL_DIR))?, None),
+        };
+        Ok(KnownSegments {
+            log: Arc::new(Mutex::new(log)),
+            out_of_order: Arc::new(Mutex::new(out_of_order)),
+            read,
+            log_lost,
+            out_of_order_lost,
+        })
     }
 
     fn parts(&self, log: Arc<GroupLog>, chunks: head_chunks::Store, registry: &Registry) -> HeadParts {
@@ -175,14 +270,45 @@ impl HeadStart<'_> {
     /// Opens the log of all samples. Its syncs are measured, and savepoints depend on its segments.
     fn open_log(&self, dir: &Path, segments: &SharedSegments) -> io::Result<Arc<GroupLog>> {
         let options = self.options;
-        let mut writer = Writer::open(self.disk.clone(), dir.to_path_buf(), options.wal())?;
+        let next = segments.lock().next();
+        let mut writer = Writer::open_from(self.disk.clone(), dir.to_path_buf(), options.wal(), next)?;
         if options.savepoints {
-            let segments = segments.clone();
-            writer.on_begin(move |segment, first| segments.lock().add(segment, first));
+            note_beginnings(&mut writer, segments);
         }
         let (stopwatch, durations) = (options.stopwatch.clone(), self.maintenance.log.syncs.clone());
         writer.time_syncs(SyncTimer { stopwatch, durations });
         Ok(Arc::new(GroupLog::new(writer, options.start_timestamps, options.on_unsynced.clone())))
+    }
+}
+
+/// What a start makes of the directory.
+struct StartedHead {
+    head: Head,
+    recovered: Recovered,
+    /// Chunks that the out-of-order log must name.
+    to_mark: Vec<LoggedMarker>,
+    out_of_order_segments: SharedSegments,
+}
+
+/// The lists of segments, and which of them are gone or emptied.
+struct KnownSegments {
+    log: SharedSegments,
+    out_of_order: SharedSegments,
+    /// Whether the list of the log's segments could be read.
+    read: Result<(), SegmentsError>,
+    log_lost: Vec<Lost>,
+    out_of_order_lost: Vec<Lost>,
+}
+
+/// Sets aside what is in the place of the lock file and is none.
+fn clear_lock(disk: &dyn Disk, dir: &Path, report: &mut dyn FnMut(Progress)) {
+    let path = dir.join(LOCK_FILE);
+    if let Ok(Some(stat)) = disk.stat(&path)
+        && !stat.is_file
+    {
+        let kept = set_aside(disk, &path).ok();
+        let damage = Damage::new(DamageKind::Foreign, path, "it is in the place of the lock file");
+        report(Progress::Damaged(damage.kept(kept)));
     }
 }
 
@@ -192,6 +318,8 @@ pub(crate) fn take_lock(
     dir: &Path,
     report: &mut dyn FnMut(Progress),
 ) -> Result<FileLock, OpenError> {
+    // Whoever has the directory may be using what else looks to be in the way.
+    clear_lock(disk, dir, report);
     let path = dir.join(LOCK_FILE);
     match disk.lock(&path) {
         Ok(lock) => {
@@ -214,9 +342,13 @@ pub(crate) fn clean_start(lock: Option<&FileLock>) -> f64 {
     }
 }
 
-/// Removes what a process left unfinished: directories of blocks, checkpoints and snapshots with certain
-/// suffixes, and partially repaired segments. Everything else with such a name belongs to another program.
-pub(crate) fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+/// Removes what a process left unfinished: directories of blocks, checkpoints and snapshots whose names say so, and our
+/// own half-repaired segments. Everything else with such a name is somebody else's.
+pub(crate) fn remove_leftovers(
+    disk: &dyn Disk,
+    dir: &Path,
+    report: &mut dyn FnMut(Progress),
+) -> io::Result<()> {
     const SUFFIXES: [&str; 3] = [CREATION_SUFFIX, DELETION_SUFFIX, TEMPORARY_SUFFIX];
     let stem =
         |name: &'_ str| SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)).map(str::to_owned);
@@ -232,10 +364,16 @@ pub(crate) fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
             let of_directory = stem.parse::<Ulid>().is_ok()
                 || stem.starts_with(CHECKPOINT_PREFIX)
                 || stem.starts_with(chunk_snapshot::PREFIX);
-            if entry.stat.is_dir && of_directory {
-                disk.remove_dir_all(&path)?;
+            let removed = if entry.stat.is_dir && of_directory {
+                disk.remove_dir_all(&path)
             } else if !entry.stat.is_dir && stem.ends_with(REPAIR_SUFFIX) {
-                disk.remove_file(&path)?;
+                disk.remove_file(&path)
+            } else {
+                Ok(())
+            };
+            if let Err(error) = removed {
+                let damage = Damage::new(DamageKind::Foreign, path, format!("it cannot be removed: {error}"));
+                report(Progress::Damaged(damage.cost("nothing: it was never finished")));
             }
         }
     }
@@ -253,9 +391,19 @@ fn open_blocks(
     let mut blocks = Vec::new();
     for dir in block_dirs(&**disk, dir)? {
         match Block::open(disk, &dir, options.access) {
-            Ok(block) => blocks.push(Arc::new(block)),
-            // Left alone: nothing is deleted in doubt.
-            Err(error) => report(Progress::Damaged(error.to_string())),
+            Ok(block) => {
+                for damage in block.damages() {
+                    report(Progress::Damaged(damage.clone()));
+                }
+                if !block.damages().is_empty()
+                    && let Err(error) = block.mend()
+                {
+                    report(Progress::Damaged(block_damage(&dir, &error)));
+                }
+                blocks.push(Arc::new(block));
+            }
+            // Left alone: nothing is deleted on doubt.
+            Err(error) => report(Progress::Damaged(block_damage(&dir, &error))),
         }
     }
     let of_part_of_head = |block: &Block| {

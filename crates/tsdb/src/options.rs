@@ -136,7 +136,13 @@ pub enum OpenError {
     /// Another process uses the directory.
     #[error("lock DB directory: resource temporarily unavailable: {} is in use by another process", .0.display())]
     Locked(PathBuf),
-    /// An option has an invalid value.
+    /// What stands in the place of a log cannot be reached now, and may be there again later.
+    #[error(
+        "{} is a link that leads nowhere, or a pipe, socket or device: make the directory that it stands for reachable, or \
+         remove it to begin with an empty log", .0.display()
+    )]
+    LogUnreachable(PathBuf),
+    /// An option has a value that it cannot have.
     #[error("{0}")]
     Options(String),
     /// The disk returned an error.

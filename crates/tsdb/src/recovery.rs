@@ -8,20 +8,27 @@
 //! are counted and reported; the damaged segment is repaired, so that Prometheus could read it too.
 
 mod from_savepoint;
+mod rebuild;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::chunk_snapshot;
+use crate::damage::{Damage, DamageKind, KEPT_SUFFIX};
 use crate::disk::Disk;
 use crate::head::Replay;
+use crate::head_chunks::load;
 use crate::ids::LogRef;
 use crate::savepoint::Start;
+use crate::savepoint::segments::Lost;
 use crate::wal::ahead::{ReplayHelper, SegmentItem, read_ahead};
-use crate::wal::format::{Segment, checkpoint_path, list_checkpoints, list_segments, list_strangers};
-use crate::wal::reader::{Damage, Repair, SegmentReader, repair};
-use crate::wal::record::{RecordKind, Records};
+use crate::wal::format::{
+    Segment, checkpoint_path, list_checkpoints, list_if_there, list_segments, segment_path,
+};
+use crate::wal::reader::{Damage as SegmentDamage, Repair, SegmentReader, repair};
+use crate::wal::record::{LoggedMarker, RecordKind, Records};
 pub(crate) use from_savepoint::SavepointFiles;
+pub(crate) use rebuild::rebuild_checkpoint;
 
 /// Progress of a start, for log lines.
 #[derive(Clone, Debug)]
@@ -52,8 +59,8 @@ pub enum Progress {
     },
     /// There was a lock file: the last process did not close the database cleanly.
     LockReplaced(PathBuf),
-    /// Damage was found; the start continues.
-    Damaged(String),
+    /// Something was damaged; the start continues.
+    Damaged(Damage),
 }
 
 /// Findings of a start.
@@ -104,6 +111,8 @@ pub(crate) struct Recovery<S> {
     replay: S,
     helper: ReplayHelper,
     recovered: Recovered,
+    /// A savepoint that was refused, set aside.
+    refused: Option<PathBuf>,
 }
 
 impl Recovery<Replay<'_>> {
@@ -120,54 +129,103 @@ impl Recovery<Replay<'_>> {
             return Ok(false);
         }
         let last = list_segments(disk, wal)?.last().map_or(0, |segment| segment.number);
-        let Some(snapshot) = chunk_snapshot::load(disk, data_dir, last)? else { return Ok(false) };
+        let snapshot = match chunk_snapshot::load(disk, data_dir, last) {
+            Ok(None) => return Ok(false),
+            Ok(Some(snapshot)) => snapshot,
+            Err(error) => {
+                let damage =
+                    Damage::new(DamageKind::Unreadable, data_dir, format!("chunk snapshot: {error}"));
+                report(Progress::Damaged(damage.cost("exemplars that only the snapshot has")));
+                return Ok(true);
+            }
+        };
         let damaged = !snapshot.damages.is_empty();
-        snapshot.damages.into_iter().for_each(|damage| report(Progress::Damaged(damage)));
+        for (path, what) in snapshot.damages {
+            let damage = Damage::new(DamageKind::Unreadable, path, what);
+            report(Progress::Damaged(damage.cost("exemplars that only the snapshot has")));
+        }
         self.replay.note_ref(LogRef::new(snapshot.newest_ref));
         self.replay.exemplars(snapshot.exemplars);
         Ok(damaged)
     }
 
-    /// Reads the out-of-order log in `dir`.
+    /// Reads checkpoint and segments of the log, or what follows `start`.
+    pub(crate) fn log(
+        &mut self,
+        log: &LogFiles<'_>,
+        start: Option<&Start>,
+        report: &mut dyn FnMut(Progress),
+    ) -> io::Result<()> {
+        self.read_log(log.disk, log.dir, start, log.lost, report)?;
+        if start.is_none() && self.replay.uncovered() > 0 {
+            // The log has samples that stand before all chunks of their series, and after all blocks: what chunks held them is
+            // gone. Read without chunks, the log has everything.
+            let damage = Damage::new(
+                DamageKind::Missing,
+                log.chunks_dir,
+                "files are missing before those that are there",
+            );
+            report(Progress::Damaged(damage.cost("time: the log is read again without them")));
+            self.recovered.corruptions += 1;
+            (self.recovered.records, self.recovered.unknown_schemas) = (0, 0);
+            let mut chunks = load(log.disk, log.chunks_dir)?.chunks;
+            chunks.retain(|chunk| chunk.out_of_order);
+            self.replay.start_over(chunks);
+            self.read_log(log.disk, log.dir, None, log.lost, report)?;
+        }
+        let unknown = self.replay.unknown_series();
+        if unknown > 0 {
+            let what = format!(
+                "{unknown} samples or deletions name series that are in no segment and no checkpoint"
+            );
+            report(Progress::Damaged(Damage::new(DamageKind::Missing, log.dir, what).cost("those samples")));
+        }
+        Ok(())
+    }
+
+    /// Reads the out-of-order log.
     pub(crate) fn out_of_order_log(
         &mut self,
         disk: &dyn Disk,
         dir: &Path,
+        lost: &[Lost],
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
         let corruptions_before = self.recovered.corruptions;
-        self.strangers(disk, dir, report)?;
         let segments = list_segments(disk, dir)?;
         let last = segments.last().map_or(0, |segment| segment.number);
-        self.holes(dir, &segments, None, report);
+        self.holes(dir, &segments, None, lost, report);
         for segment in &segments {
             self.segment(disk, dir, segment.number, 0, true, report)?;
             report(Progress::OutOfOrderSegment { segment: segment.number, last });
         }
-        let whole = !segments.is_empty() && self.recovered.corruptions == corruptions_before;
+        // A log that was repaired reads well at later starts, and has lost what it had all the same.
+        let repaired = list_if_there(disk, dir)?.iter().any(|entry| entry.name.contains(KEPT_SUFFIX));
+        let whole = !segments.is_empty() && !repaired && self.recovered.corruptions == corruptions_before;
         self.replay.out_of_order_log_ends(whole);
         Ok(())
     }
 
-    /// Sets the head's times and returns the findings.
+    /// Sets the head's times, and returns what was found, and which chunks the out-of-order log must name.
     ///
     /// # Errors
-    /// The disk failed.
-    pub(crate) fn finish(self) -> io::Result<Recovered> {
+    /// When the disk refuses.
+    pub(crate) fn finish(self) -> io::Result<(Recovered, Vec<LoggedMarker>)> {
         let replayed = self.replay.finish()?;
-        Ok(Recovered {
+        let recovered = Recovered {
             unknown_series: replayed.unknown_series,
             samples: replayed.samples,
             savepoint_series: replayed.saved_series,
             ..self.recovered
-        })
+        };
+        Ok((recovered, replayed.to_mark))
     }
 }
 
 impl<S: LogSink> Recovery<S> {
     /// Creates a start at which no log has been read yet.
     pub(crate) fn new(replay: S, helper: ReplayHelper) -> Self {
-        Recovery { replay, helper, recovered: Recovered::default() }
+        Recovery { replay, helper, recovered: Recovered::default(), refused: None }
     }
 
     /// Returns the receiver of the records, and the findings.
@@ -175,26 +233,30 @@ impl<S: LogSink> Recovery<S> {
         (self.replay, self.recovered)
     }
 
-    /// Reads the checkpoint and the segments of the log in `dir`, or what follows `start`.
-    pub(crate) fn log(
+    /// Reads checkpoint and segments of a log, or what follows `start`, once.
+    pub(crate) fn read_log(
         &mut self,
         disk: &dyn Disk,
         dir: &Path,
-        start: Option<Start>,
+        start: Option<&Start>,
+        lost: &[Lost],
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
         report(Progress::Replaying);
-        self.strangers(disk, dir, report)?;
         let segments = list_segments(disk, dir)?;
         let first = match start {
-            Some(start) => start.segment,
-            None => self.checkpoint(disk, dir, &segments, report)?,
+            Some(start) => {
+                // What is before it, the savepoint has.
+                self.holes(dir, &segments, Some(start.segment), lost, report);
+                start.segment
+            }
+            None => self.checkpoint(disk, dir, &segments, lost, report)?,
         };
         let last = segments.last().map_or(0, |segment| segment.number);
         for segment in segments.iter().filter(|segment| segment.number >= first) {
+            self.replay.begin_segment(segment.number);
             let offset =
                 start.filter(|start| start.segment == segment.number).map_or(0, |start| start.offset);
-            self.replay.begin_segment(segment.number);
             self.segment(disk, dir, segment.number, offset, false, report)?;
             report(Progress::Segment { segment: segment.number, last });
         }
@@ -212,18 +274,30 @@ impl<S: LogSink> Recovery<S> {
         disk: &dyn Disk,
         dir: &Path,
         segments: &[Segment],
+        lost: &[Lost],
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<u32> {
         let Some(number) = list_checkpoints(disk, dir)?.last().copied() else {
-            self.holes(dir, segments, None, report);
+            let first = segments.first().map_or(0, |segment| segment.number);
+            let told = lost.first().is_some_and(|lost| lost.segment < first);
+            if let Some(before) = first.checked_sub(1).filter(|_| !told) {
+                self.recovered.corruptions += 1;
+                let what = "there is no checkpoint, and the log does not begin at its beginning";
+                let damage = Damage::new(DamageKind::Missing, checkpoint_path(dir, before), what);
+                let cost = "series that were only there, with their samples behind it";
+                report(Progress::Damaged(damage.cost(cost)));
+            }
+            self.holes(dir, segments, None, lost, report);
             return Ok(0);
         };
         report(Progress::Checkpoint { number });
         let checkpoint = checkpoint_path(dir, number);
         let records_before = self.recovered.records;
         self.replay.begin_segment(number);
-        for segment in list_segments(disk, &checkpoint)? {
-            self.segment(disk, &checkpoint, segment.number, 0, false, report)?;
+        let parts = list_segments(disk, &checkpoint)?;
+        self.holes(&checkpoint, &parts, None, &[], report);
+        for part in parts {
+            self.segment(disk, &checkpoint, part.number, 0, false, report)?;
         }
         let is_empty = self.recovered.records == records_before;
         let has = |wanted: u32| segments.iter().any(|segment| segment.number == wanted);
@@ -236,52 +310,62 @@ impl<S: LogSink> Recovery<S> {
             _ => None,
         };
         let Some(doubt) = doubt else {
-            self.holes(dir, segments, Some(number), report);
+            self.holes(dir, segments, Some(number), lost, report);
             return Ok(number + 1);
         };
         self.recovered.corruptions += 1;
-        report(Progress::Damaged(format!(
-            "{}: the checkpoint is doubtful because {doubt}; the segments that it replaces are read too",
-            checkpoint.display()
-        )));
-        self.holes(dir, segments, None, report);
+        let damage = Damage::new(DamageKind::Contradictory, checkpoint, format!("in doubt, because {doubt}"));
+        report(Progress::Damaged(damage.cost("time: the segments that it stands for are read too")));
+        self.holes(dir, segments, None, lost, report);
         Ok(0)
     }
 
-    /// Reports missing segments between others, or after the checkpoint.
+    /// Reports segments that are missing between others or behind the checkpoint, and those that were written and are gone or
+    /// emptied.
     fn holes(
         &mut self,
         dir: &Path,
         segments: &[Segment],
         checkpoint: Option<u32>,
+        lost: &[Lost],
         report: &mut dyn FnMut(Progress),
     ) {
-        let numbers = segments
+        const COST: &str = "the samples that were only there";
+        let missing = |first: u32, last: u32| {
+            let what = format!("segments {first} to {last} are missing");
+            Damage::new(DamageKind::Missing, dir, what).cost(COST)
+        };
+        let mut damages = Vec::new();
+        let behind: Vec<u32> = segments
             .iter()
             .map(|segment| segment.number)
-            .filter(|number| checkpoint.is_none_or(|c| *number > c));
+            .filter(|number| checkpoint.is_none_or(|c| *number > c))
+            .collect();
         let mut before = checkpoint;
-        for number in numbers {
-            if let Some(expected) = before.map(|before| before + 1).filter(|expected| *expected < number) {
-                self.recovered.corruptions += 1;
-                let last = number - 1;
-                report(Progress::Damaged(format!(
-                    "{}: segments {expected} to {last} are missing",
-                    dir.display()
-                )));
+        for number in &behind {
+            if let Some(expected) = before.map(|before| before + 1).filter(|expected| expected < number) {
+                damages.push(missing(expected, number - 1));
             }
-            before = Some(number);
+            before = Some(*number);
         }
-    }
-
-    /// Reports names that look like those of segments but are not.
-    fn strangers(&mut self, disk: &dyn Disk, dir: &Path, report: &mut dyn FnMut(Progress)) -> io::Result<()> {
-        for name in list_strangers(disk, dir)? {
-            self.recovered.corruptions += 1;
-            let path = dir.join(name);
-            report(Progress::Damaged(format!("{}: not a segment of the log; ignored", path.display())));
+        // Those in between were reported.
+        let between = |number: u32| {
+            let begin = checkpoint.map(|c| c + 1).or(behind.first().copied());
+            begin.is_some_and(|begin| begin <= number) && behind.last().is_some_and(|last| number < *last)
+        };
+        for lost in lost.iter().filter(|lost| checkpoint.is_none_or(|c| lost.segment > c)) {
+            match lost.bytes {
+                None if between(lost.segment) => {}
+                None => damages.push(missing(lost.segment, lost.segment)),
+                Some(bytes) => {
+                    let path = segment_path(dir, lost.segment);
+                    let damage = Damage::new(DamageKind::Torn, path, format!("only {bytes} bytes are left"));
+                    damages.push(damage.cost(COST));
+                }
+            }
         }
-        Ok(())
+        self.recovered.corruptions += damages.len() as u64;
+        damages.into_iter().for_each(|damage| report(Progress::Damaged(damage)));
     }
 
     /// Reads a segment from `offset` on.
@@ -296,7 +380,7 @@ impl<S: LogSink> Recovery<S> {
     ) -> io::Result<()> {
         let mut reader = SegmentReader::open(disk, dir, segment)?;
         reader.seek(offset);
-        let mut damages: Vec<Damage> = Vec::new();
+        let mut damages: Vec<SegmentDamage> = Vec::new();
         let helper = self.helper.clone();
         read_ahead(reader, &helper, &mut |found| match found {
             SegmentItem::Record(kind, records) => {
@@ -314,20 +398,35 @@ impl<S: LogSink> Recovery<S> {
             return Ok(());
         }
         self.recovered.corruptions += damages.len() as u64;
-        for damage in &damages {
-            report(Progress::Damaged(format!("{}: {damage}", dir.display())));
+        let path = segment_path(dir, segment);
+        // Where the segment cannot be changed it stays as it is: what can be read was read.
+        let repaired = repair(disk, dir, segment);
+        let kept = match &repaired {
+            Ok(Repair::Truncated { kept, .. } | Repair::Rewritten { kept }) => Some(kept.clone()),
+            Err(_) => None,
+        };
+        for damage in damages {
+            let cost = match damage.kind {
+                DamageKind::Torn => "what was being written there when the process or the machine stopped",
+                _ => "the records that began there",
+            };
+            let of_segment = Damage::new(damage.kind, &path, damage.reason).at(damage.offset..damage.end);
+            report(Progress::Damaged(of_segment.cost(cost).kept(kept.clone())));
         }
-        match repair(disk, dir, segment)? {
-            Repair::Truncated { bytes } => {
-                report(Progress::Damaged(format!(
-                    "segment {segment}: removed {bytes} bytes of a torn write at its end"
-                )));
-            }
-            Repair::Rewritten { kept } => report(Progress::Damaged(format!(
-                "segment {segment}: kept its readable records, the damaged file is {}",
-                kept.display()
-            ))),
+        if let Err(error) = repaired {
+            let what = format!("the segment cannot be repaired: {error}");
+            let damage = Damage::new(DamageKind::Unreadable, path, what);
+            report(Progress::Damaged(damage.cost("Prometheus would stop reading there")));
         }
         Ok(())
     }
+}
+
+/// What belongs to the log.
+pub(crate) struct LogFiles<'a> {
+    pub disk: &'a dyn Disk,
+    pub dir: &'a Path,
+    pub chunks_dir: &'a Path,
+    /// Segments that were written and are gone or emptied.
+    pub lost: &'a [Lost],
 }

@@ -81,7 +81,9 @@ ranks! {
     Chunks,
     Pins,
     Watermarks,
-    /// In-memory disks: the overlay, then the file system, then one file.
+    /// The damage that was found; a report may come from anywhere.
+    Damages,
+    /// Disks in memory: the overlay, then the file system, then one file.
     Overlay,
     Disk,
     File,

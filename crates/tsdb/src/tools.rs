@@ -5,19 +5,25 @@
 
 mod analyze;
 mod backfill;
+mod drop_future;
 mod dump;
 mod list;
+mod repair;
 mod sources;
 mod verify;
+mod verify_directory;
 
 pub use crate::block::block_dirs;
 pub use crate::retention::replaced;
 pub use analyze::{AnalyzeOptions, analyze};
 pub use backfill::{Backfill, backfill_block_duration, backfill_windows};
+pub use drop_future::{DroppedFuture, drop_future};
 pub use dump::{DumpFormat, DumpOptions, dump};
 pub use list::{ListedBlock, list};
+pub use repair::repair_directory;
 pub use sources::{block_sources, head_sources};
 pub use verify::{Verified, verify, verify_savepoint};
+pub use verify_directory::{VerifiedPart, verify_directory};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +31,9 @@ pub enum ToolError {
     /// A block cannot be read or written.
     #[error(transparent)]
     Block(#[from] crate::block::BlockError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] crate::options::OpenError),
     /// The output cannot be written.
     #[error(transparent)]
     Output(#[from] std::io::Error),

@@ -253,8 +253,9 @@ fn missing_or_exchanged_chunk_files_lose_nothing_and_are_reported() {
             let copy = disk.restart(Survives::Written);
             change(&copy);
             let (db, reports) = open_reporting(&copy, Options { savepoints, ..Options::default() });
-            let told =
-                reports.iter().any(|r| matches!(r, Progress::Damaged(text) if text.contains("chunks_head")));
+            let told = reports.iter().any(
+                |r| matches!(r, Progress::Damaged(damage) if damage.to_string().contains("chunks_head")),
+            );
             assert_eq!((floats(&db) == before, told), (true, true), "{what}");
         }
     }
@@ -300,7 +301,9 @@ fn damage_in_the_middle_of_the_log_loses_only_its_content_and_never_prevents_the
         let twin = disk.restart(Survives::Written);
         let (db, reports) = open_reporting(&disk, options());
         assert!(
-            reports.iter().any(|r| matches!(r, Progress::Damaged(text) if text.contains("checksum"))),
+            reports
+                .iter()
+                .any(|r| matches!(r, Progress::Damaged(damage) if damage.what.contains("checksum"))),
             "{reports:?}"
         );
         assert_eq!(db.recovered().corruptions, 1);

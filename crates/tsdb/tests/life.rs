@@ -356,7 +356,9 @@ fn a_block_that_cannot_be_read_is_reported_and_left_alone() {
     disk.damage(&dir.join("index"), |bytes| bytes.truncate(20)).expect("damaged");
     let (db, reports) = common::open_reporting(&disk, options());
     assert!(
-        reports.iter().any(|r| matches!(r, ferula_tsdb::Progress::Damaged(text) if text.contains("index"))),
+        reports.iter().any(
+            |r| matches!(r, ferula_tsdb::Progress::Damaged(damage) if damage.to_string().contains("index"))
+        ),
         "{reports:?}"
     );
     assert!(disk.stat(&dir).expect("asked").is_some());

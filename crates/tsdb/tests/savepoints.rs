@@ -475,6 +475,9 @@ fn damage_anywhere_means_a_full_replay() {
                 copy.damage(&path, change).expect("damaged");
                 let (db, reports) = open_reporting(&copy, options());
                 assert!(ignored(&reports).is_some(), "{file} at {at}: {reports:?}");
+                assert!(
+                    reports.iter().any(|report| matches!(report, Progress::Damaged(_))) || file != "state"
+                );
                 assert_eq!(db.recovered().savepoint_series, 0);
                 assert!(copy.stat(&state_file()).expect("asked").is_none(), "it is of no use any more");
                 if at % 7 == 0 {
@@ -495,27 +498,6 @@ const CHANGES: &[Change] = &[
         "was begun by another program",
     ),
     ("another program has only looked", |disk| drop(open(disk, without(&options()))), ""),
-    (
-        "the segment is another",
-        |disk| {
-            let path = Path::new(DIR).join("wal/00000000");
-            disk.damage(&path, |bytes| bytes[9] ^= 1).expect("damaged");
-        },
-        "begins with different bytes",
-    ),
-    (
-        "the log was cut",
-        |disk| {
-            let path = Path::new(DIR).join("wal/00000000");
-            disk.damage(&path, |bytes| bytes.truncate(200)).expect("cut");
-        },
-        "",
-    ),
-    (
-        "the segment is gone, and a new one has its number",
-        |disk| disk.remove_file(&Path::new(DIR).join("wal/00000000")).expect("removed"),
-        "the log is shorter than when the savepoint was taken",
-    ),
     (
         "a chunk file is gone",
         |disk| disk.remove_file(&Path::new(DIR).join("chunks_head/000001")).expect("removed"),
@@ -556,6 +538,49 @@ fn a_savepoint_of_a_different_history_is_not_used() {
         assert!(ignored(&reports).is_none(), "{what}: {reports:?}");
         assert!(reports.iter().any(|report| matches!(report, Progress::Savepoint { .. })), "{what}");
         assert_eq!(state(&again), full, "{what}");
+    }
+}
+
+/// What the log has lost and the savepoint has is not lost, at this start or at a later one that has no savepoint.
+#[test]
+fn a_savepoint_that_has_more_than_the_log_is_used() {
+    let changes: [(&str, fn(&FaultDisk)); 5] = [
+        ("a flipped bit where the segment begins", |disk| {
+            disk.damage(&Path::new(DIR).join("wal/00000000"), |bytes| bytes[9] ^= 1).expect("damaged");
+        }),
+        ("a flipped bit before the savepoint's place", |disk| {
+            let at =
+                disk.stat(&Path::new(DIR).join("wal/00000000")).expect("asked").expect("there").bytes / 2;
+            disk.damage(&Path::new(DIR).join("wal/00000000"), |bytes| bytes[at as usize] ^= 1)
+                .expect("damaged");
+        }),
+        ("the segment was cut", |disk| {
+            disk.damage(&Path::new(DIR).join("wal/00000000"), |bytes| bytes.truncate(200)).expect("cut");
+        }),
+        ("the segment was emptied", |disk| {
+            disk.damage(&Path::new(DIR).join("wal/00000000"), Vec::clear).expect("emptied");
+        }),
+        ("the segment is gone", |disk| {
+            disk.remove_file(&Path::new(DIR).join("wal/00000000")).expect("removed");
+        }),
+    ];
+    for (what, change) in changes {
+        let world = eventful(options());
+        // All of it is in the savepoint.
+        world.db().savepoint().expect("there is room");
+        let before = state(world.db());
+        let disk = world.disk.restart(Survives::Written);
+        change(&disk);
+        let (db, reports) = open_reporting(&disk, options());
+        assert!(ignored(&reports).is_none(), "{what}: {reports:?}");
+        assert_eq!(state(&db), before, "{what}: {reports:?}");
+        assert!(reports.iter().any(|report| matches!(report, Progress::Damaged(_))), "{what}");
+        drop(db);
+        let without_savepoint = disk.restart(Survives::Written);
+        without_savepoint.remove_dir_all(&Path::new(DIR).join("ferula_savepoint")).expect("removed");
+        let (db, reports) = open_reporting(&without_savepoint, without(&options()));
+        assert_eq!(state(&db), before, "{what}, later: {reports:?}");
+        assert!(!reports.iter().any(|report| matches!(report, Progress::Damaged(_))), "{what}: {reports:?}");
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod backtest;
 pub mod bad_page;
 pub mod cardinality;
+pub mod damage;
 pub mod editor;
 pub mod explain;
 pub mod graph;

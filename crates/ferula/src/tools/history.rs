@@ -46,7 +46,7 @@ impl History {
         let mut damage = Vec::new();
         let mut report = |progress: Progress| {
             if let Progress::Damaged(what) = progress {
-                damage.push(what);
+                damage.push(what.to_string());
             }
         };
         let options = Options {

@@ -3,6 +3,7 @@
 mod bench;
 mod create_blocks;
 mod create_rules;
+mod mend;
 
 pub use create_blocks::new_ulid;
 
@@ -20,7 +21,6 @@ use ferula_tsdb::tools::block_dirs;
 use ferula_tsdb::tools::replaced;
 use ferula_tsdb::tools::{
     AnalyzeOptions, DumpFormat, DumpOptions, ListedBlock, analyze, block_sources, dump, head_sources, list,
-    verify, verify_savepoint,
 };
 use ferula_tsdb::{Block, BlockMeta, Ulid};
 use ferula_tsdb::{Db, Options};
@@ -33,6 +33,10 @@ const DB_PATH: Argument = argument("db path", Kind::Text, "The data directory; b
 const BLOCK_TO_ANALYZE: Argument =
     argument("block id", Kind::Text, "The block to analyze; the newest by default.");
 const BLOCK_TO_VERIFY: Argument = argument("block id", Kind::Text, "The block to read; all by default.");
+const DRY_RUN: Flag = flag("dry-run", Kind::Switch, "Print what would be done, and change nothing.");
+const UNTIL: Flag =
+    flag("until", Kind::Int64, "The last time to keep, in milliseconds since 1970; by default, now.")
+        .default("0");
 const LIMIT: Flag = flag("limit", Kind::Number, "The maximum number of lines in each list.").default("20");
 const EXTENDED: Flag = flag("extended", Kind::Switch, "Also read the chunks to report how full they are.");
 const ANALYZED: Flag = flag("match", Kind::Text, "A selector; only series that match it are analyzed.");
@@ -87,10 +91,22 @@ pub const COMMAND: Command = group(
         .flags(&[SANDBOX, MIN_TIME, MAX_TIME, MATCH])
         .arguments(&[DB_PATH]),
         create_blocks::COMMAND,
-        Command::new("verify", "Read everything in one block, or in all and the savepoint, and print what is damaged.", |args| {
-            finish(with_stdout(|out| run_verify(args, out)))
+        Command::new("verify", "Read everything in a data directory: logs, head chunks, savepoint, blocks, and how they fit together. Or one block. Changes nothing.", |args| {
+            finish(with_stdout(|out| mend::run_verify(args, out)))
         })
         .arguments(&[DB_PATH, BLOCK_TO_VERIFY])
+        .ours(),
+        Command::new("repair", "Set damage in a data directory aside, restore what other files still have, and print what is lost. Deletes nothing. The server must not run.", |args| {
+            finish(with_stdout(|out| mend::run_repair(args, out)))
+        })
+        .flags(&[DRY_RUN])
+        .arguments(&[DB_PATH])
+        .ours(),
+        Command::new("drop-future", "Take the samples of a clock that was ahead out of a data directory, so that current ones are stored again. Keeps what it takes out. The server must not run.", |args| {
+            finish(with_stdout(|out| mend::run_drop_future(args, out)))
+        })
+        .flags(&[DRY_RUN, UNTIL])
+        .arguments(&[DB_PATH])
         .ours(),
     ],
 );
@@ -204,39 +220,4 @@ fn run_dump(args: &Args, format: DumpFormat, out: &mut dyn Write) -> Result<()> 
     let mut sources = block_sources(blocks.iter().map(|block| &**block), options.range)?;
     sources.extend(head_sources(&db, options.range)?);
     Ok(dump(sources, &options, out)?)
-}
-
-fn run_verify(args: &Args, out: &mut dyn Write) -> Result<()> {
-    let (disk, dir) = (disk(), data_dir(args));
-    let blocks = match args.argument(BLOCK_TO_VERIFY) {
-        Some(name) => vec![open_block(&disk, dir, Some(name))?],
-        None => open_blocks(&disk, dir)?,
-    };
-    let mut all = Vec::new();
-    for block in &blocks {
-        all.push((block.meta().ulid.to_string(), verify(block)?));
-    }
-    if args.argument(BLOCK_TO_VERIFY).is_none() {
-        let savepoint = verify_savepoint(&*disk, dir)?;
-        all.extend(savepoint.map(|verified| ("savepoint".to_owned(), verified)));
-    }
-    let mut bad = 0;
-    for (name, verified) in &all {
-        let stats = verified.stats;
-        let counts = format!(
-            "{} series, {} chunks, {} samples",
-            stats.num_series, stats.num_chunks, stats.num_samples
-        );
-        if verified.problems.is_empty() {
-            writeln!(out, "{name} ok: {counts}")?;
-            continue;
-        }
-        bad += 1;
-        writeln!(out, "{name} BAD: {counts}")?;
-        for problem in &verified.problems {
-            writeln!(out, "  {problem}")?;
-        }
-    }
-    out.flush()?;
-    if bad > 0 { bail!("{bad} of {} are bad", all.len()) } else { Ok(()) }
 }

@@ -17,6 +17,7 @@ use crate::metrics::of_log;
 use crate::open::{at, clean_start, remove_leftovers, take_lock};
 use crate::options::{OpenError, WAL_DIR, check_segment_bytes};
 use crate::recovery::{LogSink, Progress, Recovery};
+use crate::strange::clear_the_way;
 use crate::sync::{Mutex, RwLock};
 use crate::wal::group::GroupLog;
 use crate::wal::record::{RecordKind, Records};
@@ -40,7 +41,8 @@ impl AgentDb {
         create_dir_durable(&*disk, dir).map_err(at(dir))?;
         let lock = options.lock_file.then(|| take_lock(&*disk, dir, report)).transpose()?;
         metrics.clean_start.set(clean_start(lock.as_ref()));
-        remove_leftovers(&*disk, dir).map_err(at(dir))?;
+        clear_the_way(&*disk, dir, &mut |damage| report(Progress::Damaged(damage)))?;
+        remove_leftovers(&*disk, dir, report).map_err(at(dir))?;
         let wal = dir.join(WAL_DIR);
         let mut writer = Writer::open(disk.clone(), wal.clone(), options.wal()).map_err(at(&wal))?;
         writer.time_syncs(SyncTimer {
@@ -51,7 +53,7 @@ impl AgentDb {
         of_log(registry, &log, &disk, dir);
         let replay = Replay::new(options.checkpoint_from_memory);
         let mut recovery = Recovery::new(replay, options.replay_helper.clone());
-        let (read, took) = options.stopwatch.time(|| recovery.log(&*disk, &wal, None, report));
+        let (read, took) = options.stopwatch.time(|| recovery.read_log(&*disk, &wal, None, &[], report));
         read.map_err(at(&wal))?;
         let (replay, mut recovered) = recovery.into_sink();
         (recovered.samples, recovered.unknown_series) = (replay.samples, replay.unknown_series);

@@ -14,8 +14,8 @@ use crate::ids::TimeSpan;
 /// Name of the file in the block's directory.
 pub const META_FILE: &str = "meta.json";
 const VERSION: u32 = 1;
-/// Larger than any real one.
-const META_BYTES_MAX: u64 = 64 << 20;
+/// Far more than any block has; a file of this size is something else.
+pub(super) const META_BYTES_MAX: u64 = 64 << 20;
 
 /// The block consists only of out-of-order samples.
 pub const HINT_OUT_OF_ORDER: &str = "from-out-of-order";

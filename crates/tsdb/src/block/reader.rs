@@ -10,11 +10,13 @@ use ferula_model::{LabelSet, Matcher};
 
 use super::chunks::{ChunkReader, ChunkScanner};
 use super::index::{ChunkMeta, IndexReader, SeriesEntry};
+use super::rebuild::{ReadMeta, read_meta, rebuild_meta};
 use super::{
-    BlockError, BlockMeta, CHUNKS_DIR, INDEX_FILE, Interval, Intervals, META_FILE, TOMBSTONES_FILE,
-    Tombstones,
+    BlockError, BlockMeta, CHUNKS_DIR, INDEX_FILE, Interval, Intervals, META_FILE, TOMBSTONES_COPY_FILE,
+    TOMBSTONES_FILE, Tombstones, read_tombstones,
 };
 use crate::blob::{Access, Piece};
+use crate::damage::{Damage, set_aside};
 use crate::disk::Disk;
 use crate::ids::TimeSpan;
 use crate::postings::{self, Compare};
@@ -69,23 +71,104 @@ pub struct Block {
     chunks: ChunkReader,
     /// Readers use the tombstones as they are at that moment.
     state: Mutex<State, rank::BlockState>,
+    /// What was wrong when it was opened.
+    damages: Vec<Damage>,
 }
 
 #[derive(Clone)]
 struct State {
     meta: Arc<BlockMeta>,
     tombstones: Arc<Tombstones>,
+    /// `meta.json` is not this one, and is to be kept when one is written.
+    keep_meta_file: bool,
+    /// The same of the tombstones.
+    keep_tombstones_file: bool,
 }
 
 impl Block {
-    /// Opens the block in the directory `dir`.
+    /// Opens the block in the directory `dir`. Damage that costs no sample is no reason not to; see
+    /// [`damages`](Self::damages).
+    ///
+    /// # Errors
+    /// It cannot be read.
     pub fn open(disk: &Arc<dyn Disk>, dir: &Path, access: Access) -> Result<Self, BlockError> {
-        let meta = BlockMeta::read(&**disk, dir)?;
+        let meta = read_meta(&**disk, dir)?;
         let chunks = ChunkReader::open(&**disk, &dir.join(CHUNKS_DIR), access)?;
         let index = IndexReader::open(&**disk, &dir.join(INDEX_FILE), access)?;
-        let tombstones = Tombstones::read(&**disk, dir)?;
-        let state = State { meta: Arc::new(meta), tombstones: Arc::new(tombstones) };
-        Ok(Block { disk: disk.clone(), dir: dir.to_path_buf(), index, chunks, state: Mutex::new(state) })
+        let mut damages = Vec::new();
+        let mut keep_meta_file = false;
+        let meta = match meta {
+            ReadMeta::Own(meta) => *meta,
+            ReadMeta::Unfit(ulid, damage) => {
+                damages.push(damage);
+                keep_meta_file = true;
+                rebuild_meta(&index, &chunks, ulid)?
+            }
+        };
+        let counted = if keep_meta_file { 0 } else { meta.stats.num_tombstones };
+        let read = read_tombstones(&**disk, dir, counted)?;
+        let keep_tombstones_file = read.damage.is_some();
+        damages.extend(read.damage);
+        let (meta, tombstones) = (Arc::new(meta), Arc::new(read.tombstones));
+        let state = State { meta, tombstones, keep_meta_file, keep_tombstones_file };
+        let (disk, dir) = (disk.clone(), dir.to_path_buf());
+        Ok(Block { disk, dir, index, chunks, state: Mutex::new(state), damages })
+    }
+
+    /// Opens a block that has no `meta.json`; one is made from index and chunks, and written by [`mend`](Self::mend).
+    ///
+    /// # Errors
+    /// Its directory has not the name of a block, or it cannot be read.
+    pub(crate) fn open_without_meta(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        access: Access,
+    ) -> Result<Self, BlockError> {
+        let name = dir.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+        let name = name.ok_or_else(|| BlockError::corrupt(dir, 0, "not the name of a block"))?;
+        let chunks = ChunkReader::open(&**disk, &dir.join(CHUNKS_DIR), access)?;
+        let index = IndexReader::open(&**disk, &dir.join(INDEX_FILE), access)?;
+        let meta = rebuild_meta(&index, &chunks, name)?;
+        let read = read_tombstones(&**disk, dir, 0)?;
+        let (meta, tombstones) = (Arc::new(meta), Arc::new(read.tombstones));
+        let state = State { meta, tombstones, keep_meta_file: true, keep_tombstones_file: false };
+        let (disk, dir) = (disk.clone(), dir.to_path_buf());
+        Ok(Block { disk, dir, index, chunks, state: Mutex::new(state), damages: Vec::new() })
+    }
+
+    /// What was wrong when it was opened.
+    pub fn damages(&self) -> &[Damage] {
+        &self.damages
+    }
+
+    /// Writes the files anew that are damaged and could be replaced, and keeps the damaged ones.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn mend(&self) -> Result<(), BlockError> {
+        let mut state = self.state.lock();
+        if state.keep_tombstones_file && !state.tombstones.is_empty() {
+            self.keep(&mut state.keep_tombstones_file, TOMBSTONES_FILE)?;
+            state.tombstones.write(&*self.disk, &self.dir)?;
+        }
+        if state.keep_meta_file {
+            self.keep(&mut state.keep_meta_file, META_FILE)?;
+            state.meta.write(&*self.disk, &self.dir)?;
+        }
+        Ok(())
+    }
+
+    /// Sets a damaged file aside before another takes its name.
+    fn keep(&self, wanted: &mut bool, name: &str) -> Result<(), BlockError> {
+        let path = self.dir.join(name);
+        if std::mem::take(wanted)
+            && let Err(error) = set_aside(&*self.disk, &path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            *wanted = true;
+            return Err(BlockError::io(&path, error));
+        }
+        Ok(())
     }
 
     fn state(&self) -> State {
@@ -114,7 +197,7 @@ impl Block {
 
     /// Total size of its files in bytes.
     pub fn bytes(&self) -> u64 {
-        let small: u64 = [META_FILE, TOMBSTONES_FILE]
+        let small: u64 = [META_FILE, TOMBSTONES_FILE, TOMBSTONES_COPY_FILE]
             .iter()
             .filter_map(|name| self.disk.stat(&self.dir.join(name)).ok().flatten())
             .map(|stat| stat.bytes)
@@ -245,9 +328,12 @@ impl Block {
         }
         let mut meta = (*state.meta).clone();
         meta.stats.num_tombstones = tombstones.total();
+        self.keep(&mut state.keep_tombstones_file, TOMBSTONES_FILE)?;
         tombstones.write(&*self.disk, &self.dir)?;
+        state.tombstones = Arc::new(tombstones);
+        self.keep(&mut state.keep_meta_file, META_FILE)?;
         meta.write(&*self.disk, &self.dir)?;
-        *state = State { meta: Arc::new(meta), tombstones: Arc::new(tombstones) };
+        state.meta = Arc::new(meta);
         Ok(())
     }
 
@@ -256,6 +342,7 @@ impl Block {
         let mut state = self.state.lock();
         let mut meta = (*state.meta).clone();
         change(&mut meta);
+        self.keep(&mut state.keep_meta_file, META_FILE)?;
         meta.write(&*self.disk, &self.dir)?;
         state.meta = Arc::new(meta);
         Ok(())
@@ -273,10 +360,11 @@ impl Block {
         // must be of the same moment.
         let state = self.state.lock();
         link(self.dir.join(META_FILE), to.join(META_FILE))?;
-        let tombstones = self.dir.join(TOMBSTONES_FILE);
-        match link(tombstones, to.join(TOMBSTONES_FILE)) {
-            Err(error) if error.is_not_found() => {}
-            linked => linked?,
+        for name in [TOMBSTONES_FILE, TOMBSTONES_COPY_FILE] {
+            match link(self.dir.join(name), to.join(name)) {
+                Err(error) if error.is_not_found() => {}
+                linked => linked?,
+            }
         }
         drop(state);
         link(self.dir.join(INDEX_FILE), to.join(INDEX_FILE))?;

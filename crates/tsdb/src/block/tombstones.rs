@@ -10,10 +10,13 @@ use std::path::Path;
 use super::BlockError;
 use super::bytes::{ByteReader, Malformed};
 use crate::bytes::{put_uvarint, put_varint};
+use crate::damage::{Damage, DamageKind};
 use crate::disk::{Disk, read_file, write_whole};
 
 /// Name of the file in the block's directory.
 pub const TOMBSTONES_FILE: &str = "tombstones";
+/// A copy of it that only ferula reads, for when the file is lost.
+pub const TOMBSTONES_COPY_FILE: &str = "ferula_tombstones";
 const MAGIC: u32 = 0x0130_BA30;
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 5;
@@ -196,21 +199,92 @@ impl Tombstones {
         Ok(all)
     }
 
-    /// Reads the file in a block's directory; a missing file means no deleted ranges.
-    pub fn read(disk: &dyn Disk, block_dir: &Path) -> Result<Self, BlockError> {
-        let path = block_dir.join(TOMBSTONES_FILE);
-        match read_file(disk, &path, FILE_BYTES_MAX) {
-            Ok(data) => Self::decode(&data).map_err(|malformed| malformed.in_file(&path)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Tombstones::new()),
-            Err(error) => Err(BlockError::io(&path, error)),
+    /// Reads a file of a block's directory; `None` without one.
+    pub fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Self>, BlockError> {
+        match read_file(disk, path, FILE_BYTES_MAX) {
+            Ok(data) => Self::decode(&data).map(Some).map_err(|malformed| malformed.in_file(path)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(BlockError::io(path, error)),
         }
     }
 
-    /// Writes the file in a block's directory: writes under another name, syncs, then renames.
+    /// Writes the file, and its copy when there is something to copy: each under another name, synced, then renamed. No copy is
+    /// ahead of the file.
     pub fn write(&self, disk: &dyn Disk, block_dir: &Path) -> Result<(), BlockError> {
-        let path = block_dir.join(TOMBSTONES_FILE);
-        write_whole(disk, &path, &self.encode()).map_err(|error| BlockError::io(&path, error))
+        for name in [TOMBSTONES_FILE, TOMBSTONES_COPY_FILE] {
+            if self.is_empty() && name == TOMBSTONES_COPY_FILE {
+                break;
+            }
+            let path = block_dir.join(name);
+            write_whole(disk, &path, &self.encode()).map_err(|error| BlockError::io(&path, error))?;
+        }
+        Ok(())
     }
+
+    /// Whether every deleted range of `other` is deleted here too.
+    pub fn covers(&self, other: &Tombstones) -> bool {
+        other.iter().all(|(series, intervals)| {
+            let own = self.get(series);
+            intervals.iter().all(|range| own.is_some_and(|own| own.covers(range.min, range.max)))
+        })
+    }
+
+    /// Adds all deleted ranges of `other`.
+    pub fn add_all(&mut self, other: &Tombstones) {
+        for (series, intervals) in other.iter() {
+            intervals.iter().for_each(|range| self.add(series, range));
+        }
+    }
+}
+
+/// What the files of a block say is deleted.
+pub(crate) struct ReadTombstones {
+    pub tombstones: Tombstones,
+    /// What is wrong with the file.
+    pub damage: Option<Damage>,
+}
+
+/// Reads the tombstones of a block whose `meta.json` counts `counted` of them. Deletions hold for ever, so the copy is used
+/// where the file is gone, damaged, or another block's.
+///
+/// # Errors
+/// The file is damaged, and there is no copy: without it deleted samples would be shown.
+pub(crate) fn read_tombstones(
+    disk: &dyn Disk,
+    block_dir: &Path,
+    counted: u64,
+) -> Result<ReadTombstones, BlockError> {
+    const SAVED: &str = "nothing: there is a copy";
+    let path = block_dir.join(TOMBSTONES_FILE);
+    let copy = Tombstones::read(disk, &block_dir.join(TOMBSTONES_COPY_FILE)).ok().flatten();
+    let damage = |kind, what: String, cost: &str| Some(Damage::new(kind, &path, what).cost(cost));
+    Ok(match (Tombstones::read(disk, &path), copy) {
+        (Ok(Some(mut tombstones)), Some(copy)) if !tombstones.covers(&copy) => {
+            tombstones.add_all(&copy);
+            let what = "it lacks ranges that were deleted: it is an older file, or another block's";
+            ReadTombstones { tombstones, damage: damage(DamageKind::Misplaced, what.to_owned(), SAVED) }
+        }
+        (Ok(Some(tombstones)), _) => {
+            let found = tombstones.total();
+            let what = format!("{found} deleted ranges, though meta.json counts {counted}");
+            let damage = damage(DamageKind::Contradictory, what, "perhaps deleted samples are shown again");
+            ReadTombstones { tombstones, damage: damage.filter(|_| found < counted) }
+        }
+        (Ok(None), Some(copy)) => {
+            let damage = damage(DamageKind::Missing, "the file is gone".to_owned(), SAVED);
+            ReadTombstones { tombstones: copy, damage }
+        }
+        (Ok(None), None) => {
+            let what = format!("the file is gone, and meta.json counts {counted} deleted ranges");
+            let damage = damage(DamageKind::Missing, what, "what was deleted from this block is shown again");
+            ReadTombstones { tombstones: Tombstones::new(), damage: damage.filter(|_| counted > 0) }
+        }
+        (Err(error), Some(copy)) => {
+            let damage = damage(DamageKind::Unreadable, error.to_string(), SAVED);
+            ReadTombstones { tombstones: copy, damage }
+        }
+        (Err(error), None) => return Err(error),
+    })
 }
 
 #[cfg(test)]

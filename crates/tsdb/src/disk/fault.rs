@@ -25,6 +25,11 @@ pub struct Faults {
     pub torn_bytes: usize,
     /// Capacity of the disk in bytes.
     pub capacity_bytes: Option<u64>,
+    /// Syncs of files fail, and what they were to make safe never is, as the page cache of Linux has it: a later sync says that
+    /// all is well.
+    pub fail_syncs: bool,
+    /// Every change fails, as on a disk that was mounted read-only.
+    pub read_only: bool,
 }
 
 /// What survives a [`FaultDisk::restart`].
@@ -37,6 +42,9 @@ pub enum Survives {
     /// The same, and names that were created, changed or removed revert, unless their directory was synced
     /// since.
     SyncedWithNames,
+    /// The machine lost power, and of what was not synced some pages arrived and some did not: a file has some length between
+    /// what was synced and what was written, and pages of zeros in it. The number decides which.
+    Scattered(u64),
 }
 
 /// An in-memory file system. Clones share its content.
@@ -70,6 +78,44 @@ type SharedContent = Arc<Mutex<Content, rank::File>>;
 struct Content {
     bytes: Vec<u8>,
     synced: Vec<u8>,
+    /// From here up to there a failed sync gave up on the bytes.
+    given_up: Vec<std::ops::Range<usize>>,
+}
+
+impl Content {
+    fn sync(&mut self) {
+        let mut synced = self.bytes.clone();
+        for range in &self.given_up {
+            for at in range.start..range.end.min(synced.len()) {
+                synced[at] = self.synced.get(at).copied().unwrap_or(0);
+            }
+        }
+        self.synced = synced;
+    }
+
+    /// What is left of the file when only some of what was not synced arrived.
+    fn scattered(&self, random: &mut u64) -> Vec<u8> {
+        const PAGE: usize = 4096;
+        let mut next = || {
+            *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (*random >> 33) as usize
+        };
+        if self.synced == self.bytes {
+            return self.bytes.clone();
+        }
+        let (short, long) =
+            (self.synced.len().min(self.bytes.len()), self.synced.len().max(self.bytes.len()));
+        let length = short + next() % (long - short + 1);
+        let mut left = self.synced.clone();
+        left.resize(length, 0);
+        for page in (0..length).step_by(PAGE) {
+            let end = length.min(page + PAGE).min(self.bytes.len());
+            if page < end && next() % 3 > 0 {
+                left[page..end].copy_from_slice(&self.bytes[page..end]);
+            }
+        }
+        left
+    }
 }
 
 fn not_found(path: &Path) -> io::Error {
@@ -113,9 +159,18 @@ impl FaultDisk {
         let mut next = State::default();
         for (path, content) in files {
             let content = content.lock();
-            let bytes =
-                if survives == Survives::Written { content.bytes.clone() } else { content.synced.clone() };
-            next.files.insert(path, Arc::new(Mutex::new(Content { synced: bytes.clone(), bytes })));
+            let bytes = match survives {
+                Survives::Written => content.bytes.clone(),
+                Survives::Synced | Survives::SyncedWithNames => content.synced.clone(),
+                Survives::Scattered(seed) => {
+                    let of_path = path.as_os_str().as_encoded_bytes().iter().map(|byte| u64::from(*byte));
+                    content.scattered(
+                        &mut of_path.fold(seed, |all, byte| all.wrapping_mul(31).wrapping_add(byte)),
+                    )
+                }
+            };
+            let found = Content { synced: bytes.clone(), bytes, ..Content::default() };
+            next.files.insert(path, Arc::new(Mutex::new(found)));
         }
         for dir in dirs {
             next.make_dir(&dir);
@@ -150,6 +205,9 @@ impl FaultDisk {
         if state.faults.crash_at == Some(number) {
             state.crashed = true;
             return Err(dead());
+        }
+        if state.faults.read_only {
+            return Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "read-only file system"));
         }
         Ok(state)
     }
@@ -216,12 +274,17 @@ impl Disk for FaultDisk {
         };
         let mut entries: Vec<DirEntry> = Vec::new();
         for path in state.dirs.keys() {
-            entries
-                .extend(name_in(path).map(|name| DirEntry { name, stat: Stat { is_dir: true, bytes: 0 } }));
+            entries.extend(
+                name_in(path)
+                    .map(|name| DirEntry { name, stat: Stat { is_dir: true, is_file: false, bytes: 0 } }),
+            );
         }
         for (path, content) in &state.files {
             let bytes = content.lock().bytes.len() as u64;
-            entries.extend(name_in(path).map(|name| DirEntry { name, stat: Stat { is_dir: false, bytes } }));
+            entries.extend(
+                name_in(path)
+                    .map(|name| DirEntry { name, stat: Stat { is_dir: false, is_file: true, bytes } }),
+            );
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
@@ -317,10 +380,14 @@ impl Disk for FaultDisk {
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
         let state = self.alive()?;
         if state.dirs.contains_key(path) {
-            return Ok(Some(Stat { is_dir: true, bytes: 0 }));
+            return Ok(Some(Stat { is_dir: true, is_file: false, bytes: 0 }));
         }
         let file = state.files.get(path);
-        Ok(file.map(|content| Stat { is_dir: false, bytes: content.lock().bytes.len() as u64 }))
+        Ok(file.map(|content| Stat {
+            is_dir: false,
+            is_file: true,
+            bytes: content.lock().bytes.len() as u64,
+        }))
     }
 
     fn lock(&self, path: &Path) -> io::Result<FileLock> {
@@ -384,9 +451,14 @@ impl WriteFile for MemoryFile {
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
-        let _state = self.disk.change()?;
+        let state = self.disk.change()?;
         let mut content = self.content.lock();
-        content.synced = content.bytes.clone();
+        if state.faults.fail_syncs {
+            let lost = content.synced.len().min(content.bytes.len())..content.bytes.len();
+            content.given_up.push(lost);
+            return Err(io::Error::other("input/output error"));
+        }
+        content.sync();
         Ok(())
     }
 
@@ -461,7 +533,43 @@ mod tests {
     }
 
     #[test]
-    fn power_loss_reverts_unsynced_names() {
+    fn a_failed_sync_gives_up_on_bytes_and_the_next_one_does_not_say_so() {
+        let disk = FaultDisk::default();
+        disk.create_dir_all(Path::new("/d")).expect("made");
+        let mut file = disk.create(&path("a")).expect("made");
+        file.write_all(b"safe").and_then(|()| file.sync_data()).expect("synced");
+        disk.set_faults(Faults { fail_syncs: true, ..Faults::default() });
+        file.write_all(b" lost").expect("written");
+        assert!(file.sync_data().is_err());
+        disk.set_faults(Faults::default());
+        file.write_all(b" kept").and_then(|()| file.sync_data()).expect("as if all were well");
+        assert_eq!(read_file(&disk, &path("a"), 100).expect("read"), b"safe lost kept");
+        let after = disk.restart(Survives::Synced);
+        assert_eq!(read_file(&after, &path("a"), 100).expect("read"), b"safe\0\0\0\0\0 kept");
+    }
+
+    #[test]
+    fn a_scattered_file_has_pages_that_were_written_and_pages_of_zeros() {
+        let disk = FaultDisk::default();
+        disk.create_dir_all(Path::new("/d")).expect("made");
+        let mut file = disk.create(&path("a")).expect("made");
+        file.write_all(&[7; 4096]).and_then(|()| file.sync_data()).expect("synced");
+        file.write_all(&[8; 40_960]).expect("written");
+        let (mut lengths, mut zeros) = (BTreeSet::new(), 0);
+        for seed in 0..50 {
+            let after = disk.restart(Survives::Scattered(seed));
+            let bytes = read_file(&after, &path("a"), 100_000).expect("read");
+            assert!(bytes[..4096] == [7; 4096] && bytes[4096..].iter().all(|byte| [0, 8].contains(byte)));
+            lengths.insert(bytes.len());
+            zeros += bytes.iter().filter(|byte| **byte == 0).count();
+            let again = disk.restart(Survives::Scattered(seed));
+            assert_eq!(read_file(&again, &path("a"), 100_000).expect("read"), bytes);
+        }
+        assert!(lengths.len() > 40 && zeros > 100_000, "{lengths:?}, {zeros} zeros");
+    }
+
+    #[test]
+    fn power_loss_undoes_names_that_were_not_synced() {
         let disk = FaultDisk::default();
         let write = |name: &str, bytes: &[u8]| {
             let mut file = disk.create(&path(name)).expect("made");

@@ -48,7 +48,21 @@ impl OverlayDisk {
         Ok(&*self.below)
     }
 
-    /// Copies a file from the other disk to a name in memory.
+    /// Copies a directory with all that is in it under a name in memory.
+    fn copy_directory_up(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.above.create_dir_all(to)?;
+        for entry in self.list(from)? {
+            let (from, to) = (from.join(&entry.name), to.join(&entry.name));
+            if entry.stat.is_dir {
+                self.copy_directory_up(&from, &to)?;
+            } else if entry.stat.is_file {
+                self.copy_up(&from, &to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies a file from below under a name in memory.
     fn copy_up(&self, from: &Path, to: &Path) -> io::Result<()> {
         let file = self.holder(from)?.open(from)?;
         let mut copy = self.create(to)?;
@@ -115,10 +129,7 @@ impl Disk for OverlayDisk {
         if self.above.stat(from)?.is_some() {
             self.above.rename(from, to)?;
         } else if self.stat(from)?.is_some_and(|stat| stat.is_dir) {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "a directory of a read-only disk is not renamed",
-            ));
+            self.copy_directory_up(from, to)?;
         } else {
             self.copy_up(from, to)?;
         }
@@ -201,6 +212,9 @@ mod tests {
         assert_eq!(names(&disk, "/d"), ["a", "b", "sub"]);
         disk.append(Path::new("/d/a")).and_then(|mut f| f.write_all(b" more")).expect("memory");
         disk.rename(Path::new("/d/b"), Path::new("/d/z")).expect("memory");
+        disk.rename(Path::new("/d/sub"), Path::new("/d/moved")).expect("memory");
+        assert_eq!(read(&disk, "/d/moved/c"), b"three");
+        disk.rename(Path::new("/d/moved"), Path::new("/d/sub")).expect("memory");
         disk.remove_dir_all(Path::new("/d/sub")).expect("memory");
         disk.create(Path::new("/d/new/x")).and_then(|mut f| f.write_all(b"x")).expect("memory");
         disk.hard_link(Path::new("/d/a"), Path::new("/d/link")).expect("memory");

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::ops::Deref;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,28 +25,29 @@ impl Disk for RealDisk {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
-            // Skip a file that was removed between the listing and this call.
-            let Ok(meta) = fs::metadata(entry.path()) else { continue };
-            entries.push(DirEntry { name, stat: stat_of(&meta) });
+            // A file that vanished between the listing and the question is no longer there: leave it out.
+            let Ok(Some(stat)) = self.stat(&entry.path()) else { continue };
+            entries.push(DirEntry { name, stat });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
-        Ok(Box::new(RealWriter(File::create(path)?)))
+        let mut options = OpenOptions::new();
+        Ok(Box::new(RealWriter(open_file(options.write(true).create(true).truncate(true), path)?)))
     }
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
-        Ok(Box::new(RealWriter(OpenOptions::new().append(true).open(path)?)))
+        Ok(Box::new(RealWriter(open_file(OpenOptions::new().append(true), path)?)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadFile>> {
-        Ok(Arc::new(RealReader(File::open(path)?)))
+        Ok(Arc::new(RealReader(open_file(OpenOptions::new().read(true), path)?)))
     }
 
     fn map(&self, path: &Path) -> io::Result<Arc<dyn MappedFile>> {
-        let file = File::open(path)?;
+        let file = open_file(OpenOptions::new().read(true), path)?;
         if file.metadata()?.len() == 0 {
             return Ok(Arc::new(RealMap(None)));
         }
@@ -80,14 +81,18 @@ impl Disk for RealDisk {
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
         match fs::metadata(path) {
             Ok(meta) => Ok(Some(stat_of(&meta))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            // A link that leads nowhere, or to itself, is there all the same.
+            Err(error) => match fs::symlink_metadata(path) {
+                Ok(link) if link.is_symlink() => Ok(Some(Stat { is_dir: false, is_file: false, bytes: 0 })),
+                _ if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                _ => Err(error),
+            },
         }
     }
 
     fn lock(&self, path: &Path) -> io::Result<FileLock> {
         let was_there = self.stat(path)?.is_some();
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = open_file(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)?;
         // SAFETY: the descriptor is open for as long as `file` lives, and flock touches no memory of ours.
         if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
             return Err(io::Error::last_os_error());
@@ -109,7 +114,21 @@ impl Disk for RealDisk {
 }
 
 fn stat_of(meta: &fs::Metadata) -> Stat {
-    Stat { is_dir: meta.is_dir(), bytes: if meta.is_dir() { 0 } else { meta.len() } }
+    Stat {
+        is_dir: meta.is_dir(),
+        is_file: meta.is_file(),
+        bytes: if meta.is_file() { meta.len() } else { 0 },
+    }
+}
+
+/// Opens a file and nothing else. Opening a pipe would wait for whoever is at its other end, and reading from a device
+/// may never end.
+fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags(libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    Ok(file)
 }
 
 struct RealWriter(File);
@@ -167,6 +186,34 @@ impl MappedFile for RealMap {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_file_is_seen_and_never_opened() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| dir.path().join(name);
+        let pipe = std::ffi::CString::new(path("pipe").as_os_str().as_bytes()).expect("no zero byte");
+        // SAFETY: the name ends with a zero byte, and the call touches no other memory.
+        assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o600) }, 0);
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).expect("bound");
+        std::os::unix::fs::symlink(path("loop"), path("loop")).expect("linked");
+        std::os::unix::fs::symlink(path("nowhere"), path("dead")).expect("linked");
+        std::os::unix::fs::symlink("/dev/zero", path("zeros")).expect("linked");
+        fs::create_dir(path("directory")).expect("made");
+        let listed = RealDisk.list(dir.path()).expect("listed");
+        assert_eq!(listed.len(), 6, "{listed:?}");
+        for entry in listed {
+            let name = entry.name.as_str();
+            assert_eq!((entry.stat.is_file, entry.stat.is_dir), (false, name == "directory"), "{name}");
+            assert_eq!(RealDisk.stat(&path(name)).expect("asked"), Some(entry.stat), "{name}");
+            assert!(RealDisk.open(&path(name)).is_err(), "{name}");
+            assert!(RealDisk.map(&path(name)).is_err(), "{name}");
+            assert!(RealDisk.append(&path(name)).is_err(), "{name}");
+            if name != "dead" {
+                assert!(RealDisk.create(&path(name)).is_err(), "{name}");
+                assert!(RealDisk.lock(&path(name)).is_err(), "{name}");
+            }
+        }
+    }
 
     #[test]
     fn a_held_lock_refuses_a_second_holder_and_is_free_again_when_dropped() {

@@ -196,7 +196,12 @@ impl Head {
         self.exemplars.lock().counts()
     }
 
-    /// Timestamps of the first and last in-order sample for metrics: `MAX` and `MIN` if there is none.
+    /// The newest sample of all, in order or not.
+    pub(crate) fn newest_of_all(&self) -> Option<i64> {
+        self.in_order_span().cover(self.out_of_order_span()).some().map(TimeSpan::last)
+    }
+
+    /// First and last in-order sample as the metrics show them: `MAX` and `MIN` when there is none.
     pub(crate) fn raw_times(&self) -> (i64, i64) {
         self.times.raw()
     }

@@ -8,6 +8,8 @@ use ferula_model::{Exemplar, LabelSet, MetricMetadata};
 
 use super::index::Labels;
 use super::{ChunkRules, ExtraRef, Head, Ranges, Reopened};
+use crate::head_chunks::ChunkPlace;
+use crate::head_chunks::format::StoredChunk;
 use crate::ids::{LogRef, SlotId};
 
 /// A series as it was when its slot was visited.
@@ -56,8 +58,20 @@ impl Head {
         self.departed.lock().iter().collect()
     }
 
-    /// Passes every living series to `take`, some hundred of them under one lock. After each batch, `next` is
-    /// called without a lock, and may abort the copy with an error.
+    /// Hands a full chunk to `read`.
+    ///
+    /// # Errors
+    /// Its file does not have it.
+    pub(crate) fn stored_chunk<T>(
+        &self,
+        place: ChunkPlace,
+        read: impl FnOnce(&StoredChunk<'_>) -> T,
+    ) -> std::io::Result<T> {
+        self.chunks.read(place, read)
+    }
+
+    /// Hands every living series to `take`, some hundred of them under one lock. After each such slice `next` is called
+    /// without a lock, and may end the copy with an error.
     pub(crate) fn copy_series<S, E>(
         &self,
         sink: &mut S,

@@ -235,8 +235,17 @@ impl Index {
         id
     }
 
-    /// Removes series from all postings: they can no longer be found, but their labels can be read until
-    /// [`release`](Self::release). `dead` is in ascending order.
+    /// How many series have the value that `labels` have of a label, and how many values of it there are; `None` when
+    /// `labels` have none. Values that no series has any more may be counted for a while.
+    pub fn series_with_value_of(&self, labels: &LabelSet, name: &str) -> Option<(u64, u64)> {
+        let value = Some(labels.value(name)).filter(|value| !value.is_empty())?;
+        let Some(id) = self.find_name(name) else { return Some((0, 0)) };
+        let series = self.find_pair(id, value).map_or(0, |pair| self.pairs[pair as usize].uses);
+        Some((u64::from(series), self.names[id as usize].pairs.len() as u64))
+    }
+
+    /// Takes series out of all postings: nobody finds them any more, but their labels can still be read
+    /// until [`release`](Self::release). `dead` rises.
     pub fn unlink(&mut self, dead: &[SlotId]) {
         let mut touched: Vec<PairId> = Vec::new();
         for slot in dead {

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::head_chunks::{ChunkPlace, LoadedChunk};
 use crate::ids::{LogRef, SlotId, TimeSpan};
-use crate::wal::record::{LoggedHistogram, LoggedSample, LoggedSeries, RecordKind, Records};
+use crate::wal::record::{LoggedHistogram, LoggedMarker, LoggedSample, LoggedSeries, RecordKind, Records};
 use ref_table::{REF_MAX, RefTable, RefTarget};
 pub(crate) use saved::SavedSeriesError;
 
@@ -47,6 +47,8 @@ pub(crate) struct Replay<'a> {
     /// From a savepoint: additional refs of label sets that have not been restored yet, by their first ref.
     waiting_refs: HashMap<LogRef, Vec<LogRef>>,
     done: Replayed,
+    /// Samples of the log that stand before all chunks of their series, and after all blocks.
+    uncovered: u64,
     in_order: TimeSpan,
     out_of_order: TimeSpan,
     /// The newest file of `chunks_head` that a marker names.
@@ -56,8 +58,8 @@ pub(crate) struct Replay<'a> {
     newest_ref: u64,
 }
 
-/// Statistics of a replay.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a replay did.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Replayed {
     /// Samples added to the head.
     pub samples: u64,
@@ -65,6 +67,9 @@ pub(crate) struct Replayed {
     pub unknown_series: u64,
     /// Series restored from a savepoint.
     pub saved_series: u64,
+    /// Out-of-order chunks that were taken though no marker names them, because the log that would is not whole. It must name
+    /// them from now on: at the next start it is whole again.
+    pub to_mark: Vec<LoggedMarker>,
 }
 
 impl Head {
@@ -85,6 +90,7 @@ impl Head {
             extra_refs: HashMap::new(),
             waiting_refs: HashMap::new(),
             done: Replayed::default(),
+            uncovered: 0,
             in_order: TimeSpan::EMPTY,
             out_of_order: TimeSpan::EMPTY,
             newest_marker: 0,
@@ -137,6 +143,16 @@ impl Replay<'_> {
     /// Number of series restored from a savepoint so far.
     pub fn saved_series_count(&self) -> u64 {
         self.done.saved_series
+    }
+
+    /// Records so far that name a series that nothing has.
+    pub fn unknown_series(&self) -> u64 {
+        self.done.unknown_series
+    }
+
+    /// How many samples stand before all chunks of their series: more than none, and chunks are missing.
+    pub fn uncovered(&self) -> u64 {
+        self.uncovered
     }
 
     /// Whether the head keeps exemplars.
@@ -232,24 +248,44 @@ impl Replay<'_> {
             let first = self.head.slots.get_mut(slot).log_ref;
             self.extra_refs.insert(logged.series, ExtraRef { first, newest: i64::MIN });
         }
-        self.adopt_chunks(logged.series, slot);
+        let chunks_from = self.adopt_chunks(logged.series, slot).unwrap_or(i64::MIN);
         let done_to = self.head.slots.get_mut(slot).last().unwrap_or(i64::MIN);
-        self.slots.insert(logged.series, RefTarget { done_to, slot, extra: !made });
+        self.slots.insert(logged.series, RefTarget { done_to, chunks_from, slot, extra: !made });
     }
 
-    fn adopt_chunks(&mut self, log_ref: LogRef, slot: SlotId) {
-        let Some(chunks) = self.chunks.remove(&log_ref) else { return };
+    /// Takes the chunks that `chunks_head` has of a ref; returns where the first of its in-order ones begins.
+    fn adopt_chunks(&mut self, log_ref: LogRef, slot: SlotId) -> Option<i64> {
+        let chunks = self.chunks.remove(&log_ref)?;
+        let mut from = None;
         let series = self.head.slots.get_mut(slot);
         for chunk in chunks {
             let full = FullChunk::new(chunk.place, chunk.min, chunk.max, chunk.samples, chunk.encoding);
             if chunk.out_of_order {
                 self.unmarked.insert(chunk.place.number(), (slot, full));
             } else if chunk.max >= self.floor && series.adopt(full) {
+                from.get_or_insert(chunk.min);
                 self.in_order = self.in_order.cover(TimeSpan::closed(chunk.min, chunk.max));
                 self.done.samples += u64::from(chunk.samples);
                 self.head.metrics.chunks.inc();
             }
         }
+        from
+    }
+
+    /// Whether the sample at this time is in a chunk, or newer than all of them. Notes one that stands before all chunks.
+    #[inline]
+    fn is_done(&mut self, log_ref: LogRef, place: RefTarget, at: i64) -> bool {
+        if at > place.done_to {
+            return false;
+        }
+        if place.chunks_from != i64::MIN {
+            if at < place.chunks_from {
+                self.uncovered += 1;
+            } else {
+                self.slots.reached_chunks(log_ref);
+            }
+        }
+        true
     }
 
     fn adopt_out_of_order(&mut self, slot: SlotId, full: FullChunk) {
@@ -293,9 +329,14 @@ impl Replay<'_> {
     /// part may have mentioned them.
     pub fn out_of_order_log_ends(&mut self, whole: bool) {
         let mut unmarked: Vec<(u64, (SlotId, FullChunk))> = self.unmarked.drain().collect();
-        if !whole {
-            unmarked.sort_unstable_by_key(|(place, _)| *place);
-            unmarked.into_iter().for_each(|(_, (slot, full))| self.adopt_out_of_order(slot, full));
+        if whole {
+            return;
+        }
+        unmarked.sort_unstable_by_key(|(place, _)| *place);
+        for (chunk, (slot, full)) in unmarked {
+            let series = self.head.slots.get_mut(slot).log_ref;
+            self.adopt_out_of_order(slot, full);
+            self.done.to_mark.push(LoggedMarker { series, chunk });
         }
     }
 
@@ -321,7 +362,7 @@ impl Replay<'_> {
                 continue;
             }
             let Some(place) = self.place_of(sample.series, at) else { continue };
-            if at <= place.done_to {
+            if self.is_done(sample.series, place, at) {
                 continue;
             }
             let (rules, Head { slots, chunks, .. }) = (&self.rules, &mut *self.head);
@@ -347,8 +388,8 @@ impl Replay<'_> {
             return;
         }
         let Some(place) = self.place_of(sample.series, at) else { return };
-        // The log may come from any program: an inconsistent histogram must not prevent the start.
-        if at <= place.done_to || !is_sound(&sample.value) {
+        // The log may be anybody's: a histogram that contradicts itself is not worth a start.
+        if self.is_done(sample.series, place, at) || !is_sound(&sample.value) {
             return;
         }
         let (rules, Head { slots, chunks, .. }) = (&self.rules, &mut *self.head);

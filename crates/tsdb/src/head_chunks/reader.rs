@@ -7,9 +7,11 @@ use std::path::Path;
 use ferula_chunk::Encoding;
 
 use super::format::{
-    ChunkFileError, ChunkPlace, FILE_HEADER_BYTES, check_file_header, file_path, is_end, read_chunk,
+    ChunkFileError, ChunkPlace, FILE_HEADER_BYTES, check_file_header, file_header, file_path, is_end,
+    read_chunk,
 };
-use crate::disk::Disk;
+use crate::damage::{Damage, DamageKind, cut_off, set_aside};
+use crate::disk::{Disk, read_file};
 use crate::ids::LogRef;
 
 /// A chunk in a file.
@@ -35,14 +37,17 @@ pub struct Loaded {
     pub chunks: Vec<LoadedChunk>,
     /// Numbers and sizes of the files.
     pub files: Vec<(u32, u64)>,
-    /// A description of damage, if there was any: the file and all after it were removed.
-    pub damage: Option<String>,
+    /// What was wrong; the files that it names were set aside.
+    pub damages: Vec<Damage>,
 }
 
-/// Lists the chunks of all files and verifies their checksums. As in Prometheus, a damaged file and all files
-/// after it are removed, because their samples are in the log. The same applies to a file that does not
-/// follow the previous one, or whose chunks do not: a start skips the log up to the newest chunk of a series,
-/// and would lose what was in between. If chunks are out of order, all files are removed.
+/// What a damaged chunk file costs.
+const COST: &str = "its samples are read from the log, as far as the log still has them";
+
+/// Lists the chunks of all files, checksums checked. A damaged file and all files after it are set aside: their samples are
+/// in the log. So is a file that does not follow the one before it, or whose chunks do not: a start passes over what the
+/// log has up to the newest chunk of a series, and would lose what was in between. With chunks out of order all files are set
+/// aside.
 pub fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Loaded> {
     let mut loaded = Loaded::default();
     let entries = match disk.list(dir) {
@@ -50,19 +55,26 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Loaded> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(loaded),
         Err(error) => return Err(error),
     };
-    let mut files: Vec<(u32, u64)> = entries
-        .iter()
-        .filter(|entry| !entry.stat.is_dir && entry.name.bytes().all(|b| b.is_ascii_digit()))
-        .filter_map(|entry| Some((entry.name.parse().ok()?, entry.stat.bytes, &entry.name)))
-        // A stray `7` beside `000007` is not another file of this store.
-        .filter(|(file, _, name)| file_path(dir, *file).file_name().is_some_and(|own| own == name.as_str()))
-        .map(|(file, bytes, _)| (file, bytes))
-        .collect();
+    // A stray `7` beside `000007` is not another file of this store.
+    let number = |name: &str| {
+        let number = name.parse().ok().filter(|_| name.bytes().all(|b| b.is_ascii_digit()))?;
+        (file_path(dir, number).file_name()? == name).then_some(number)
+    };
+    let mut files: Vec<(u32, u64)> = Vec::new();
+    for entry in &entries {
+        match number(&entry.name) {
+            Some(number) if entry.stat.is_file => files.push((number, entry.stat.bytes)),
+            // It would be in the way of a file of that number.
+            Some(number) => loaded.set_aside(disk, dir, number, DamageKind::Foreign, "it is not a file"),
+            None => {}
+        }
+    }
     files.sort_unstable();
     let mut ends = Ends::new();
     for (index, (file, bytes)) in files.iter().enumerate() {
-        // A file that was created just before the process ended has no header yet.
-        if *bytes < FILE_HEADER_BYTES as u64 && index + 1 == files.len() {
+        let is_last = index + 1 == files.len();
+        // A file that was made just before the end of the process has no header, or not all of it.
+        if is_last && *bytes < FILE_HEADER_BYTES as u64 && begins_a_header(disk, &file_path(dir, *file)) {
             disk.remove_file(&file_path(dir, *file))?;
             break;
         }
@@ -70,55 +82,106 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Loaded> {
         let previous = index.checked_sub(1).map(|previous| files[previous].0);
         let follows = previous.is_none_or(|previous| previous.checked_add(1) == Some(*file));
         let read = if follows {
-            load_file(disk, dir, *file, &mut loaded, &mut ends)
+            load_file(disk, dir, *file, is_last, &mut loaded, &mut ends)
         } else {
-            Err(Unusable::File("the previous file is missing".to_owned()))
+            Err(Unusable::File(DamageKind::Missing, "the file before it is missing".to_owned()))
         };
-        let (what, first_bad) = match read {
-            Ok(()) => {
-                loaded.files.push((*file, *bytes));
+        let (kind, what, first_bad) = match read {
+            Ok(whole_bytes) => {
+                loaded.files.push((*file, whole_bytes));
                 continue;
             }
             Err(Unusable::Disk(error)) => return Err(error),
-            Err(Unusable::File(what)) => (what, index),
-            // It is unknown which of the files is in the wrong place.
-            Err(Unusable::Order(what)) => (what, 0),
+            Err(Unusable::File(kind, what)) => (kind, what, index),
+            // Which of the files is in the wrong place cannot be told.
+            Err(Unusable::Order(what)) => (DamageKind::Misplaced, what, 0),
         };
-        loaded.damage = Some(format!("{}: {what}", file_path(dir, *file).display()));
         loaded.files.truncate(first_bad);
         loaded.chunks.truncate(if first_bad == 0 { 0 } else { before });
-        for (bad, _) in &files[first_bad..] {
-            disk.remove_file(&file_path(dir, *bad))?;
+        loaded.set_aside(disk, dir, *file, kind, &what);
+        for (other, _) in files[first_bad..].iter().filter(|(other, _)| other != file) {
+            let what = format!("it cannot be used without {:06}", *file);
+            loaded.set_aside(disk, dir, *other, DamageKind::Contradictory, &what);
         }
         break;
     }
     Ok(loaded)
 }
 
+impl Loaded {
+    fn set_aside(&mut self, disk: &dyn Disk, dir: &Path, file: u32, kind: DamageKind, what: &str) {
+        let path = file_path(dir, file);
+        let kept = set_aside(disk, &path).ok();
+        self.damages.push(Damage::new(kind, path, what).cost(COST).kept(kept));
+    }
+}
+
 /// Why a file was not loaded.
 enum Unusable {
     Disk(io::Error),
-    File(String),
-    /// Its chunks are older than those of the previous files.
+    /// It is damaged.
+    File(DamageKind, String),
+    /// Its chunks are older than those of the files before it.
     Order(String),
+}
+
+/// Whether a file has nothing but the first bytes of a header.
+fn begins_a_header(disk: &dyn Disk, path: &Path) -> bool {
+    read_file(disk, path, FILE_HEADER_BYTES as u64).is_ok_and(|bytes| file_header().starts_with(&bytes))
 }
 
 /// The newest in-order sample of each series so far.
 type Ends = HashMap<LogRef, i64>;
 
+/// Returns the length of the file. If it is the last one, a chunk that ends early was being written when the process ended: it is
+/// cut off.
 fn load_file(
     disk: &dyn Disk,
     dir: &Path,
     file: u32,
+    is_last: bool,
     loaded: &mut Loaded,
     ends: &mut Ends,
-) -> Result<(), Unusable> {
-    let invalid = |error: ChunkFileError| Unusable::File(error.to_string());
-    let bytes = disk.map(&file_path(dir, file)).map_err(Unusable::Disk)?;
+) -> Result<u64, Unusable> {
+    let invalid = |error: ChunkFileError| {
+        let kind = match error {
+            ChunkFileError::Short(_) => DamageKind::Torn,
+            _ => DamageKind::Unreadable,
+        };
+        Unusable::File(kind, error.to_string())
+    };
+    let bytes = disk.map(&file_path(dir, file)).map_err(|error| match error.kind() {
+        // What nobody may read is for a person to decide.
+        io::ErrorKind::PermissionDenied => Unusable::Disk(error),
+        _ => Unusable::File(DamageKind::Unreadable, error.to_string()),
+    })?;
     check_file_header(&bytes).map_err(invalid)?;
     let mut offset = FILE_HEADER_BYTES;
-    while offset < bytes.len() && !is_end(&bytes, offset) {
-        let (chunk, next) = read_chunk(&bytes, offset).map_err(invalid)?;
+    while offset < bytes.len() {
+        if is_end(&bytes, offset) {
+            // Prometheus gives back what it reserved when a file is full; here it is given back now, because another file
+            // will follow.
+            if is_last {
+                let cut = disk.append(&file_path(dir, file)).and_then(|mut file| {
+                    file.set_len(offset as u64)?;
+                    file.sync_data()
+                });
+                cut.map_err(Unusable::Disk)?;
+                return Ok(offset as u64);
+            }
+            return Err(Unusable::File(DamageKind::Zeroed, format!("zeros from offset {offset} on")));
+        }
+        let (chunk, next) = match read_chunk(&bytes, offset) {
+            Err(ChunkFileError::Short(at)) if is_last => {
+                let path = file_path(dir, file);
+                let (_, kept) = cut_off(disk, &path, at as u64).map_err(Unusable::Disk)?;
+                let torn = Damage::new(DamageKind::Torn, path, "the last chunk is torn");
+                let torn = torn.at(at as u64..bytes.len() as u64).cost(COST).kept(Some(kept));
+                loaded.damages.push(torn);
+                return Ok(at as u64);
+            }
+            read => read.map_err(invalid)?,
+        };
         let place = u32::try_from(offset).map_err(|_| invalid(ChunkFileError::Short(offset)))?;
         if !chunk.out_of_order
             && let Some(end) = ends.insert(chunk.series, chunk.max)
@@ -139,7 +202,7 @@ fn load_file(
         });
         offset = next;
     }
-    Ok(())
+    Ok(bytes.len() as u64)
 }
 
 #[cfg(test)]
@@ -186,7 +249,7 @@ mod tests {
         store.flush().expect("written");
         check(&store);
         let loaded = load(&disk, &dir()).expect("loaded");
-        assert_eq!(loaded.damage, None);
+        assert_eq!(loaded.damages, []);
         assert_eq!(loaded.files.len(), 2);
         assert_eq!(loaded.chunks.iter().map(|c| c.place).collect::<Vec<_>>(), places);
         assert_eq!(loaded.chunks.iter().map(|c| c.samples).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
@@ -227,18 +290,24 @@ mod tests {
             let disk = three_files();
             change(&disk);
             let loaded = load(&disk, &dir()).expect("loaded");
-            let left = disk.list(&dir()).expect("listed").len();
-            assert_eq!(left, loaded.files.len(), "nothing is left that was not loaded");
+            let (kept, left): (Vec<_>, Vec<_>) = disk
+                .list(&dir())
+                .expect("listed")
+                .into_iter()
+                .partition(|entry| entry.name.ends_with(".damaged"));
+            assert_eq!(left.len(), loaded.files.len(), "nothing is left that was not loaded");
+            assert_eq!(kept.len(), loaded.damages.len(), "nothing was deleted");
             (
                 loaded.files.iter().map(|(file, _)| *file).collect::<Vec<_>>(),
-                loaded.damage.unwrap_or_default(),
+                loaded.damages.first().map(ToString::to_string).unwrap_or_default(),
             )
         };
         assert_eq!(found(&|_| {}), (vec![1, 2, 3], String::new()));
         let hole = found(&|disk| disk.remove_file(&path(2)).expect("removed"));
-        assert_eq!(hole, (vec![1], "/chunks_head/000003: the previous file is missing".into()));
-        // The first and last file may be missing: the first because it was old, the last as if it had never
-        // existed.
+        assert_eq!(hole.0, [1]);
+        assert!(hole.1.starts_with("/chunks_head/000003: the file before it is missing; "), "{}", hole.1);
+        assert!(hole.1.ends_with("; kept as /chunks_head/000003.damaged"), "{}", hole.1);
+        // The first and the last may be gone: the first when it was old, the last as if it had never been.
         assert_eq!(found(&|disk| disk.remove_file(&path(1)).expect("removed")).0, [2, 3]);
         assert_eq!(found(&|disk| disk.remove_file(&path(3)).expect("removed")).0, [1, 2]);
         let exchanged = found(&|disk| {
@@ -251,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_and_later_ones_are_dropped() {
+    fn a_damaged_file_and_those_after_it_are_set_aside() {
         let disk = FaultDisk::default();
         let store = Store::new(Arc::new(disk.clone()), dir(), &[]);
         for series in 0..3 {
@@ -261,10 +330,11 @@ mod tests {
         let whole = disk.restart(Survives::Written);
         whole.damage(&file_path(&dir(), 2), |bytes| bytes[20] ^= 1).expect("damaged");
         let loaded = load(&whole, &dir()).expect("loaded");
-        assert!(loaded.damage.expect("found").contains("000002: chunk at offset 8 has a wrong checksum"));
-        assert_eq!(loaded.files.len(), 1);
-        assert_eq!(whole.list(&dir()).expect("listed").len(), 1);
-        // Every prefix of a file consists of whole chunks or is damaged, but never has a wrong chunk.
+        let said = loaded.damages[0].to_string();
+        assert!(said.contains("000002: chunk at offset 8 has a wrong checksum"), "{said}");
+        assert_eq!((loaded.files.len(), loaded.damages.len()), (1, 2));
+        assert_eq!(whole.list(&dir()).expect("listed").len(), 3, "two are kept");
+        // Every prefix of a file is either whole chunks or damage, never a wrong chunk.
         let bytes = crate::disk::read_file(&disk, &file_path(&dir(), 1), 1000).expect("read");
         for cut in 8..bytes.len() {
             let copy = disk.restart(Survives::Written);

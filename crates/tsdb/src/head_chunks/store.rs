@@ -12,7 +12,7 @@ use super::format::{
     CHUNK_BYTES_MAX, ChunkFileError, ChunkPlace, FILE_BYTES_MAX, FILE_HEADER_BYTES, StoredChunk,
     check_file_header, file_header, file_path, put_chunk, read_chunk,
 };
-use crate::disk::{Disk, MappedFile, ReadFile, WriteFile};
+use crate::disk::{Disk, MappedFile, ReadFile, WriteFile, unfinished};
 use crate::sync::{Mutex, rank};
 
 /// The buffer is written at this size.
@@ -50,7 +50,9 @@ struct Current {
     /// How much of the file has been written.
     written: u64,
     torn: bool,
-    /// The data that follows it.
+    /// A sync failed: what was written may never reach the disk, so the file is to be written anew.
+    distrusted: bool,
+    /// What follows it.
     buffer: Vec<u8>,
 }
 
@@ -77,6 +79,37 @@ impl Current {
         self.torn = false;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl Current {
+    /// Makes what was written survive a power loss. After a failure all of it is written to another file, which gets the name.
+    fn sync(&mut self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+        let Some((writer, reader)) = &mut self.open else { return Ok(()) };
+        if !self.distrusted {
+            let synced = writer.sync_data();
+            self.distrusted = synced.is_err();
+            return synced;
+        }
+        let path = file_path(dir, self.file);
+        let copy = unfinished(&path);
+        let (mut out, mut at) = (disk.create(&copy)?, 0);
+        let mut piece = vec![0; BUFFER_BYTES];
+        while at < self.written {
+            let wanted = piece.len().min((self.written - at) as usize);
+            let read = reader.read_at(&mut piece[..wanted], at)?;
+            if read == 0 {
+                return Err(io::Error::other("chunks that were written are not in their file any more"));
+            }
+            out.write_all(&piece[..read])?;
+            at += read as u64;
+        }
+        out.sync_data()?;
+        disk.rename(&copy, &path)?;
+        disk.sync_dir(dir)?;
+        self.open = Some((out, disk.open(&path)?));
+        self.distrusted = false;
         Ok(())
     }
 }
@@ -111,6 +144,7 @@ impl Store {
             open: None,
             written: 0,
             torn: false,
+            distrusted: false,
             buffer: file_header().to_vec(),
         });
         let place = ChunkPlace::new(current.file, current.end() as u32);
@@ -130,9 +164,7 @@ impl Store {
     fn seal(&self, state: &mut State) -> io::Result<()> {
         let Some(current) = &mut state.current else { return Ok(()) };
         current.flush(&*self.disk, &self.dir)?;
-        if let Some((writer, _)) = &mut current.open {
-            writer.sync_data()?;
-        }
+        current.sync(&*self.disk, &self.dir)?;
         let (file, bytes) = (current.file, current.written);
         state.sealed.insert(file, Sealed { bytes, mapped: None });
         state.current = None;
@@ -171,13 +203,21 @@ impl Store {
         let mut current = None;
         if let Some(open) = &mut state.current {
             open.flush(&*self.disk, &self.dir)?;
-            current = Some(file_path(&self.dir, open.file));
+            if open.distrusted {
+                open.sync(&*self.disk, &self.dir)?;
+            }
+            current = Some((open.file, file_path(&self.dir, open.file)));
         }
         let any = current.is_some() || !state.sealed.is_empty();
         drop(state);
-        if let Some(path) = current {
+        if let Some((number, path)) = current {
             match self.disk.append(&path) {
-                Ok(mut file) => file.sync_data()?,
+                Ok(mut file) => file.sync_data().inspect_err(|_| {
+                    let mut state = self.state.lock();
+                    if let Some(open) = state.current.as_mut().filter(|open| open.file == number) {
+                        open.distrusted = true;
+                    }
+                })?,
                 // It was finished, which syncs it, and removed in between.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -246,6 +286,10 @@ impl Store {
             }
             state.sealed.remove(number);
             state.out_of_order.remove(number);
+        }
+        // Else a power loss brings them back after the log has forgotten what was deleted of them.
+        if !old.is_empty() {
+            self.disk.sync_dir(&self.dir)?;
         }
         Ok(old.len())
     }

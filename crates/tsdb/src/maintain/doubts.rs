@@ -27,7 +27,7 @@ impl fmt::Display for Doubt {
             Doubt::HeadAhead { hours } => write!(
                 f,
                 "the newest sample is {hours}h ahead of the clock: current samples are refused as out of order or out of \
-                 bounds until the clock gets there; was the clock wrong then, or is it wrong now?"
+                 bounds until the clock gets there; if the clock was wrong then, stop the server and run `ferula tsdb drop-future`"
             ),
             Doubt::FutureBlock { ulid, min_time } => write!(
                 f,

@@ -48,10 +48,12 @@ impl Db {
         self.maintenance.head_gc_duration.observe_duration(took);
         let wbl = self.dir.join(WBL_DIR);
         let removed = truncation.segment.map_or(Ok(()), |last| {
+            self.out_of_order_segments.lock().removing(last);
             for segment in list_segments(&*self.disk, &wbl)?.iter().filter(|segment| segment.number <= last) {
                 self.disk.remove_file(&segment_path(&wbl, segment.number))?;
             }
-            Ok(())
+            // Else a power loss brings them back after the log has forgotten what was deleted of them.
+            self.disk.sync_dir(&wbl)
         });
         if let Err(error) = removed {
             let error: io::Error = error;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Maintained;
-use crate::block::{Block, BlockError, BlockMeta, Ulid, block_dirs, remove_block};
+use crate::block::{Block, BlockError, BlockMeta, Ulid, block_damage, block_dirs, remove_block};
+use crate::damage::Damage;
 use crate::db::Db;
 use crate::disk::directory_bytes;
 use crate::options::{WAL_DIR, WBL_DIR};
@@ -37,10 +38,14 @@ impl Db {
             match Block::open(&self.disk, &dir, self.options.access) {
                 Ok(block) => {
                     done.opened += 1;
+                    block.damages().iter().for_each(|damage| self.note_damage(damage, done));
                     blocks.push(Arc::new(block));
                 }
-                // Nothing is deleted in doubt: the block is left alone, and checked again next time.
-                Err(error) => done.errors.push(format!("opening block: {error}")),
+                // Nothing is deleted on doubt: the block is left alone, and looked at again next time.
+                Err(error) => {
+                    self.note_damage(&block_damage(&dir, &error), done);
+                    done.errors.push(format!("opening block: {error}"));
+                }
             }
         }
         let gone = known.iter().filter(|block| blocks.iter().all(|kept| kept.dir() != block.dir()));
@@ -59,7 +64,14 @@ impl Db {
         Ok(())
     }
 
-    /// Blocks that are replaced by others, or that exceed the retention.
+    /// Counts and lists damage, and reports it if it is new.
+    pub(super) fn note_damage(&self, damage: &Damage, done: &mut Maintained) {
+        if self.damages.note(damage) {
+            done.damages.push(damage.clone());
+        }
+    }
+
+    /// Blocks that are replaced by others, or that retention lets go.
     fn doomed(&self, now_ms: i64, blocks: &[Arc<Block>]) -> Vec<(Ulid, Option<Reason>)> {
         let metas: Vec<Arc<BlockMeta>> = blocks.iter().map(|block| block.meta()).collect();
         let present: BTreeSet<Ulid> = metas.iter().map(|meta| meta.ulid).collect();

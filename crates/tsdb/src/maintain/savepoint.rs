@@ -49,6 +49,8 @@ impl Db {
             return Ok(None);
         }
         let checkpoint = list_checkpoints(&*self.disk, &self.dir.join(WAL_DIR))?.last().copied();
+        // After a failed sync the log may have to move to another segment, which ends the place that is noted here.
+        self.head.sync()?;
         let at = SavedAt { place: self.head.log_position(), checkpoint };
         if pending.saved == Some(at) {
             return Ok(None);
@@ -78,6 +80,7 @@ impl Db {
     ) -> io::Result<Saved> {
         let head = &*self.head;
         let next_ref = head.next_ref();
+        let rewrites = head.log().stats().rewrites;
         head.land();
         let exemplars = head.exemplars_in_order();
         let (segment, offset) = place;
@@ -104,6 +107,9 @@ impl Db {
         let series = out.series(head)?;
         out.exemplars(&exemplars)?;
         head.flush_log()?;
+        if head.log().stats().rewrites != rewrites {
+            return Err(io::Error::other("a sync of the log failed meanwhile, and its records moved"));
+        }
         head.sync_chunks()?;
         let bytes = out.finish()?;
         self.disk.rename(unfinished, &state_path(dir))?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Progress, Recovery};
+use crate::damage::{Damage, DamageKind, set_aside};
 use crate::disk::Disk;
 use crate::head::{Replay, SavedSeriesError};
 use crate::head_chunks::load;
@@ -56,53 +57,84 @@ impl<E: Into<UnfitReason>> From<E> for Unfit {
 }
 
 impl Recovery<Replay<'_>> {
-    /// Restores the head to the state of the savepoint, if there is a valid one; then returns where the log
-    /// continues. An invalid one is removed, and the list in `segments` is cleared.
+    /// Brings the head to where the savepoint was taken, if there is one that can be used; returns where the log
+    /// continues then. One that cannot is set aside: see [`Recovery::refused_savepoint`].
     ///
     /// # Errors
-    /// Existing files cannot be listed or mapped.
+    /// When the disk refuses to list files that are there.
     pub(crate) fn savepoint(
         &mut self,
         files: &SavepointFiles<'_>,
-        segments: &mut Segments,
+        segments: &Segments,
+        listed: Result<(), SegmentsError>,
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<Option<Start>> {
         let state = state_path(&files.data_dir.join(SAVEPOINT_DIR));
-        if files.disk.stat(&state)?.is_none() {
+        // One that cannot even be looked at is none.
+        if !matches!(files.disk.stat(&state), Ok(Some(_))) {
             return Ok(None);
         }
-        let unfit = match self.try_savepoint(&state, files, segments) {
+        let unfit = match self.try_savepoint(&state, files, segments, listed) {
             Ok(start) => {
                 let series = self.replay.saved_series_count();
                 report(Progress::Savepoint { series, segment: start.segment });
+                self.recovered.corruptions += start.lost.len() as u64;
+                start.lost.iter().for_each(|lost| report(Progress::Damaged(lost.clone())));
                 return Ok(Some(start));
             }
             Err(unfit) => unfit,
         };
         report(Progress::SavepointIgnored(unfit.why.to_string()));
-        segments.forget();
         if unfit.begun {
             self.replay.start_over(load(&**files.disk, files.chunks_dir)?.chunks);
         }
-        // It does no harm if it stays: it will be found invalid again.
-        let _ = files.disk.remove_file(&state);
+        // It does no harm when it stays: it will be found unfit again.
+        let kept = set_aside(&**files.disk, &state).ok();
+        let (why, cost) = (unfit.why.to_string(), "time: the whole log is read");
+        match unfit.why {
+            UnfitReason::Series(SavedSeriesError::Chunk(_)) => {
+                let damage = Damage::new(DamageKind::Missing, files.chunks_dir, why);
+                report(Progress::Damaged(damage.cost(cost)));
+                self.refused = kept;
+            }
+            UnfitReason::Read(_) | UnfitReason::Damaged(_) | UnfitReason::Series(_) => {
+                let damage = Damage::new(DamageKind::Unreadable, state, why);
+                report(Progress::Damaged(damage.cost(cost).kept(kept)));
+            }
+            _ => self.refused = kept,
+        }
         Ok(None)
+    }
+
+    /// Ends the life of a savepoint that was refused and is not damaged: if the log had everything, it is of no use any more.
+    /// If not, it may have what is lost, and is kept.
+    pub(crate) fn refused_savepoint(&mut self, disk: &dyn Disk, report: &mut dyn FnMut(Progress)) {
+        let Some(kept) = self.refused.take() else { return };
+        if self.recovered.corruptions == 0 && self.replay.unknown_series() == 0 {
+            let _ = disk.remove_file(&kept);
+            return;
+        }
+        let what = "this savepoint was refused, and the log is not whole";
+        let damage = Damage::new(DamageKind::Contradictory, kept.clone(), what);
+        report(Progress::Damaged(
+            damage.cost("perhaps none: it may have what the log has lost").kept(Some(kept)),
+        ));
     }
 
     fn try_savepoint(
         &mut self,
         state: &Path,
         files: &SavepointFiles<'_>,
-        segments: &mut Segments,
+        segments: &Segments,
+        listed: Result<(), SegmentsError>,
     ) -> Result<Start, Unfit> {
         if files.chunks_damaged {
             return Err(Unfit::from(UnfitReason::ChunksDamaged));
         }
         let file = files.disk.map(state)?;
         let (origin, frames) = open(&file)?;
-        segments.load()?;
+        listed?;
         let start = check_origin(&**files.disk, files.wal, &origin, self.replay.rules(), segments)?;
-        segments.forget_before(start.segment);
         self.replay.note_ref(LogRef::new(origin.next_ref.get().saturating_sub(1)));
         for (kind, body) in frames {
             self.frame(kind, body).map_err(|why| Unfit { why, begun: true })?;

@@ -5,15 +5,18 @@ use std::path::Path;
 
 use super::format::{FrameKind, Origin, SavepointError, frames};
 use super::segments::{Segments, SegmentsError};
+use crate::damage::{Damage, DamageKind};
 use crate::disk::Disk;
 use crate::head::ChunkRules;
-use crate::wal::format::{list_checkpoints, list_segments, segment_path};
+use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments, segment_path};
 
-/// The position at which a start continues to read the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a start reads the log from.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
     pub segment: u32,
     pub offset: u64,
+    /// What the log has no longer, and the savepoint has.
+    pub lost: Vec<Damage>,
 }
 
 /// How much of the log immediately before the position is covered by the checksum.
@@ -54,15 +57,12 @@ pub(crate) enum OriginError {
     Log(io::Error),
     #[error("the log was checkpointed since")]
     Checkpointed,
-    #[error("segment {0} of the log, at which it was taken, no longer exists")]
-    SegmentGone(u32),
     #[error("{0}")]
     Segments(#[from] SegmentsError),
-    #[error("the log before its position has changed")]
-    Before,
 }
 
-/// Checks that a savepoint belongs to the log in `wal`, and that no other program continued that log.
+/// Checks that a savepoint belongs to the log in `wal`, and that nobody else continued it. What of the log is gone or damaged
+/// before the savepoint's place is no reason against it: it has that.
 ///
 /// # Errors
 /// It does not.
@@ -80,19 +80,51 @@ pub(crate) fn check_origin(
     if !same_rules {
         return Err(OriginError::Rules);
     }
+    let mut lost = Vec::new();
+    let saved = "nothing: the savepoint has what it held";
     let checkpoint = list_checkpoints(disk, wal).map_err(OriginError::Log)?.last().copied();
-    if checkpoint != origin.checkpoint {
-        return Err(OriginError::Checkpointed);
+    match (origin.checkpoint, checkpoint) {
+        (origin, found) if found > origin => return Err(OriginError::Checkpointed),
+        (Some(number), found) => {
+            let path = checkpoint_path(wal, number);
+            let parts = list_segments(disk, &path).map_err(OriginError::Log)?;
+            if found != Some(number) || parts.iter().all(|part| part.bytes == 0) {
+                lost.push(
+                    Damage::new(DamageKind::Missing, path, "the checkpoint is gone or empty").cost(saved),
+                );
+            }
+        }
+        (None, _) => {}
     }
     let mut behind = list_segments(disk, wal).map_err(OriginError::Log)?;
+    for gone in segments.lost(&behind, checkpoint.max(origin.checkpoint)) {
+        if gone.segment < origin.segment {
+            let what = "the segment is gone, or not as long as it was";
+            let path = segment_path(wal, gone.segment);
+            lost.push(Damage::new(DamageKind::Missing, path, what).cost(saved));
+        }
+    }
     behind.retain(|segment| segment.number >= origin.segment);
-    if behind.first().is_none_or(|segment| segment.number != origin.segment) {
-        return Err(OriginError::SegmentGone(origin.segment));
-    }
     segments.check(wal, &behind)?;
-    let found = before(disk, &segment_path(wal, origin.segment), origin.offset).map_err(OriginError::Log)?;
-    if found != (origin.before_bytes, origin.before_crc) {
-        return Err(OriginError::Before);
+    let path = segment_path(wal, origin.segment);
+    match behind.iter().find(|segment| segment.number == origin.segment) {
+        None => {
+            lost.push(Damage::new(DamageKind::Missing, path, "the segment is gone").cost(saved));
+        }
+        Some(segment) if segment.bytes < origin.offset => {
+            let what = format!("{} bytes are left of at least {}", segment.bytes, origin.offset);
+            let bytes = segment.bytes..origin.offset;
+            lost.push(Damage::new(DamageKind::Torn, path, what).at(bytes).cost(saved));
+        }
+        Some(_) => {
+            let found = before(disk, &path, origin.offset);
+            // A place that cannot be read is as good as one with other bytes.
+            if found.ok() != Some((origin.before_bytes, origin.before_crc)) {
+                let bytes = origin.offset - u64::from(origin.before_bytes)..origin.offset;
+                let what = "other bytes than were written";
+                lost.push(Damage::new(DamageKind::Unreadable, path, what).at(bytes).cost(saved));
+            }
+        }
     }
-    Ok(Start { segment: origin.segment, offset: origin.offset })
+    Ok(Start { segment: origin.segment, offset: origin.offset, lost })
 }

@@ -6,18 +6,29 @@
 //!
 //! ```text
 //! file:  magic 8 bytes | entry entry … | crc32 u32 (of all before it)
-//! entry: segment u32 | how many bytes u32 | crc32 of those u32
+//! entry: segment u32 | how many bytes u32, highest bit: they were synced | crc32 of those u32
 //! ```
+//! An entry is made before the first bytes are written, and marked when they were synced. So a segment with a marked entry
+//! that is not there, or is shorter, was lost: by this a start tells damage from a process that was killed and from a power
+//! loss. Before segments are removed their entries are, or a checkpoint stands for them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::{Disk, create_dir_durable, read_file, write_whole};
+use crate::sync::{Mutex, rank};
 use crate::wal::format::{Segment, segment_path};
+use crate::wal::writer::Beginning;
+use crate::wal::{SegmentReader, Writer};
 
 const MAGIC: [u8; 8] = *b"ferulasg";
-const FILE: &str = "segments";
+/// The list of the log's segments.
+pub(crate) const LOG_LIST: &str = "segments";
+/// The list of the out-of-order log's segments.
+pub(crate) const OUT_OF_ORDER_LIST: &str = "wbl_segments";
+/// Marks an entry whose bytes were synced.
+const SYNCED_BIT: u32 = 1 << 31;
 const ENTRY_BYTES: usize = 12;
 /// How many first bytes identify a segment. The first write of a segment contains times and values.
 const FIRST_BYTES_MAX: usize = 4096;
@@ -30,6 +41,15 @@ struct Begun {
     segment: u32,
     bytes: u32,
     crc: u32,
+    synced: bool,
+}
+
+/// A segment that was synced and is not as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub segment: u32,
+    /// How many bytes there are now; `None` without a file.
+    pub bytes: Option<u64>,
 }
 
 /// Why segments of the log cannot be recognized as our own.
@@ -39,8 +59,6 @@ pub(crate) enum SegmentsError {
     List(io::Error),
     #[error("the list of segments is damaged")]
     ListDamaged,
-    #[error("segment {0} is missing")]
-    Missing(u32),
     #[error("segment {0} was begun by another program")]
     Foreign(u32),
     #[error("segment {number}: {error}")]
@@ -53,13 +71,16 @@ pub(crate) enum SegmentsError {
 pub(crate) struct Segments {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    file: &'static str,
     begun: Vec<Begun>,
+    /// The last write failed, and that was logged.
+    failing: bool,
 }
 
 impl Segments {
-    /// Creates an empty list in the directory `dir`. The file is not changed.
-    pub fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
-        Segments { disk, dir, begun: Vec::new() }
+    /// A list in directory `dir` that knows of no segment yet. The file stays as it is.
+    pub fn new(disk: Arc<dyn Disk>, dir: PathBuf, file: &'static str) -> Self {
+        Segments { disk, dir, file, begun: Vec::new(), failing: false }
     }
 
     /// Loads the file; a missing file means an empty list.
@@ -67,7 +88,7 @@ impl Segments {
     /// # Errors
     /// It cannot be read, or is damaged.
     pub fn load(&mut self) -> Result<(), SegmentsError> {
-        let path = self.dir.join(FILE);
+        let path = self.dir.join(self.file);
         let bytes_max = (MAGIC.len() + ENTRY_BYTES * ENTRIES_MAX + 4) as u64;
         let file = match read_file(&*self.disk, &path, bytes_max) {
             Ok(file) => file,
@@ -81,25 +102,80 @@ impl Segments {
         Ok(())
     }
 
-    /// Clears the list. The file stays until the next segment is added.
-    pub fn forget(&mut self) {
+    fn forget(&mut self) {
         self.begun.clear();
     }
 
-    /// Drops segments with numbers below `segment`.
-    pub fn forget_before(&mut self, segment: u32) {
-        self.begun.retain(|begun| begun.segment >= segment);
+    /// Forgets segments that are lost: they are reported once.
+    pub fn forget_lost(&mut self, lost: &[Lost]) {
+        let before = self.begun.len();
+        self.begun.retain(|begun| lost.iter().all(|lost| lost.segment != begun.segment));
+        if self.begun.len() < before {
+            self.write_or_warn(lost[0].segment);
+        }
+    }
+
+    /// The segments behind `stands_for` that were synced and are not as they were: gone, or shorter than their first bytes.
+    pub fn lost(&self, present: &[Segment], stands_for: Option<u32>) -> Vec<Lost> {
+        let mut lost = Vec::new();
+        for (at, begun) in self.begun.iter().enumerate() {
+            let newer = self.begun[at + 1..].iter().any(|other| other.segment == begun.segment);
+            if newer || !begun.synced || stands_for.is_some_and(|last| begun.segment <= last) {
+                continue;
+            }
+            let bytes = present.iter().find(|segment| segment.number == begun.segment).map(|s| s.bytes);
+            if bytes.is_none_or(|bytes| bytes < u64::from(begun.bytes)) {
+                lost.push(Lost { segment: begun.segment, bytes });
+            }
+        }
+        lost
+    }
+
+    /// The first number that no known segment has had.
+    pub fn next(&self) -> u32 {
+        self.begun.iter().map(|begun| begun.segment.saturating_add(1)).max().unwrap_or(0)
+    }
+
+    /// Whether another program has begun a segment behind all that are known.
+    pub fn continued_by_another(&self, present: &[Segment]) -> bool {
+        let last = self.begun.iter().map(|begun| begun.segment).max();
+        present.iter().any(|segment| segment.bytes > 0 && last.is_none_or(|last| segment.number > last))
+    }
+
+    /// Forgets segments up to `segment`, also in the file, before they are removed.
+    pub fn removing(&mut self, segment: u32) {
+        let before = self.begun.len();
+        self.begun.retain(|begun| begun.segment > segment);
+        if self.begun.len() < before {
+            self.write_or_warn(segment);
+        }
+    }
+
+    /// Marks a segment whose first bytes were synced.
+    pub fn synced(&mut self, segment: u32) {
+        let entry = self.begun.iter_mut().rfind(|begun| begun.segment == segment);
+        if let Some(begun) = entry.filter(|begun| !begun.synced) {
+            begun.synced = true;
+            self.write_or_warn(segment);
+        }
     }
 
     /// Adds a segment that begins with these bytes. If the file cannot be written, the next start will
     /// consider the segment another program's, unless a later write succeeds.
     pub fn add(&mut self, segment: u32, first: &[u8]) {
         let first = &first[..first.len().min(FIRST_BYTES_MAX)];
-        self.begun.push(Begun { segment, bytes: first.len() as u32, crc: crc32fast::hash(first) });
+        let (bytes, crc) = (first.len() as u32, crc32fast::hash(first));
+        self.begun.retain(|begun| begun.segment != segment);
+        self.begun.push(Begun { segment, bytes, crc, synced: false });
         if self.begun.len() > ENTRIES_MAX {
             self.begun.drain(..ENTRIES_MAX / 2);
         }
-        if let Err(error) = self.write() {
+        self.write_or_warn(segment);
+    }
+
+    fn write_or_warn(&mut self, segment: u32) {
+        let written = self.write();
+        if let (Err(error), false) = (&written, self.failing) {
             ferula_telemetry::warn!(
                 "Updating the list of log segments for savepoints failed",
                 component = "tsdb",
@@ -107,28 +183,30 @@ impl Segments {
                 err = error
             );
         }
+        self.failing = written.is_err();
     }
 
     fn write(&self) -> io::Result<()> {
         create_dir_durable(&*self.disk, &self.dir)?;
-        write_whole(&*self.disk, &self.dir.join(FILE), &encode(&self.begun))
+        write_whole(&*self.disk, &self.dir.join(self.file), &encode(&self.begun))
     }
 
-    /// Checks that this program began all of `segments`, which are in `wal`, and that they are consecutive.
+    /// Checks that all of `segments`, which are in `wal`, were begun by this program. One that begins with other bytes, which
+    /// are no record of anybody, is one of ours that was damaged.
     ///
     /// # Errors
     /// The first one for which this is not true.
     pub fn check(&self, wal: &Path, segments: &[Segment]) -> Result<(), SegmentsError> {
-        if let Some(two) = segments.windows(2).find(|two| two[1].number != two[0].number + 1) {
-            return Err(SegmentsError::Missing(two[0].number + 1));
-        }
         for segment in segments.iter().filter(|segment| segment.bytes > 0) {
             let number = segment.number;
             let begun = self.begun.iter().rfind(|begun| begun.segment == number);
             let begun = begun.ok_or(SegmentsError::Foreign(number))?;
             let crc = first_crc(&*self.disk, &segment_path(wal, number), begun.bytes)
                 .map_err(|error| SegmentsError::Segment { number, error })?;
-            if crc != Some(begun.crc) {
+            let begins_a_record = || -> io::Result<bool> {
+                Ok(SegmentReader::open(&*self.disk, wal, number)?.next()?.is_some_and(|read| read.is_ok()))
+            };
+            if crc.is_some_and(|crc| crc != begun.crc) && begins_a_record().unwrap_or(true) {
                 return Err(SegmentsError::Changed(number));
             }
         }
@@ -136,7 +214,19 @@ impl Segments {
     }
 }
 
-/// CRC-32 of the first `bytes` bytes; `None` if there are fewer.
+/// A list that a log notes its segments in.
+pub(crate) type SharedSegments = Arc<Mutex<Segments, rank::Segments>>;
+
+/// Notes in a list how each segment of a log begins.
+pub(crate) fn note_beginnings(writer: &mut Writer, segments: &SharedSegments) {
+    let segments = segments.clone();
+    writer.on_begin(move |segment, beginning| match beginning {
+        Beginning::Coming(first) => segments.lock().add(segment, first),
+        Beginning::Synced => segments.lock().synced(segment),
+    });
+}
+
+/// CRC-32 of the first `bytes` bytes; `None` when there are fewer.
 fn first_crc(disk: &dyn Disk, path: &Path, bytes: u32) -> io::Result<Option<u32>> {
     let mut first = vec![0; (bytes as usize).min(FIRST_BYTES_MAX)];
     let read = disk.open(path)?.read_at(&mut first, 0)?;
@@ -145,8 +235,9 @@ fn first_crc(disk: &dyn Disk, path: &Path, bytes: u32) -> io::Result<Option<u32>
 
 fn encode(begun: &[Begun]) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
-    for Begun { segment, bytes, crc } in begun {
-        [segment, bytes, crc].iter().for_each(|number| out.extend_from_slice(&number.to_be_bytes()));
+    for Begun { segment, bytes, crc, synced } in begun {
+        let bytes = bytes | if *synced { SYNCED_BIT } else { 0 };
+        [segment, &bytes, crc].iter().for_each(|number| out.extend_from_slice(&number.to_be_bytes()));
     }
     let crc = crc32fast::hash(&out);
     out.extend_from_slice(&crc.to_be_bytes());
@@ -161,7 +252,8 @@ fn decode(file: &[u8]) -> Option<Vec<Begun>> {
     }
     let entry = |entry: &[u8]| {
         let number = |at: usize| Some(u32::from_be_bytes(entry.get(at..at + 4)?.try_into().ok()?));
-        Some(Begun { segment: number(0)?, bytes: number(4)?, crc: number(8)? })
+        let (bytes, synced) = (number(4)? & !SYNCED_BIT, number(4)? & SYNCED_BIT != 0);
+        Some(Begun { segment: number(0)?, bytes, crc: number(8)?, synced })
     };
     entries.chunks(ENTRY_BYTES).map(entry).collect()
 }
@@ -170,10 +262,12 @@ fn decode(file: &[u8]) -> Option<Vec<Begun>> {
 mod tests {
     use super::*;
     use crate::disk::FaultDisk;
+    use crate::wal::Compression;
+    use crate::wal::format::put_fragments;
 
     fn listed(disk: &FaultDisk) -> Segments {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-        Segments::new(disk, "/data/list".into())
+        Segments::new(disk, "/data/list".into(), LOG_LIST)
     }
 
     fn segment(disk: &FaultDisk, number: u32, bytes: &[u8]) -> Segment {
@@ -205,18 +299,48 @@ mod tests {
                 .to_string()
                 .contains("segment 6 was begun")
         );
-        assert!(
-            again.check(wal, &[four, empty]).expect_err("a gap").to_string().contains("segment 5 is missing")
-        );
-        let other = segment(&disk, 4, b"fore, and more");
+        let mut record = Vec::new();
+        put_fragments(&mut record, 0, b"a record of somebody", Compression::None);
+        let other = segment(&disk, 4, &record);
         assert!(again.check(wal, &[other, five]).expect_err("other").to_string().contains("other bytes"));
+        // Bytes that are no record are damage, and so are too few.
+        let flipped = segment(&disk, 5, &[6; 20_000]);
+        again.check(wal, &[flipped]).expect("damaged, and ours");
         let short = segment(&disk, 5, &[7; 100]);
-        assert!(again.check(wal, &[short]).expect_err("short").to_string().contains("other bytes"));
+        again.check(wal, &[short]).expect("damaged, and ours");
     }
 
     #[test]
-    fn a_damaged_list_is_refused() {
-        let whole = encode(&[Begun { segment: 1, bytes: 2, crc: 3 }]);
+    fn segments_that_were_written_and_are_gone_or_empty_are_lost() {
+        let disk = FaultDisk::default();
+        let mut list = listed(&disk);
+        for number in 3..7 {
+            list.add(number, b"first bytes");
+            if number != 6 {
+                list.synced(number);
+            }
+        }
+        let mut again = listed(&disk);
+        again.load().expect("whole");
+        assert_eq!(again.begun, list.begun);
+        let at = |number, bytes| Segment { number, bytes };
+        assert_eq!(again.lost(&[at(3, 11), at(4, 11), at(5, 20)], None), [], "6 was being begun");
+        let lost = again.lost(&[at(4, 0), at(6, 0)], None);
+        assert_eq!(
+            lost.iter().map(|lost| (lost.segment, lost.bytes)).collect::<Vec<_>>(),
+            [(3, None), (4, Some(0)), (5, None)]
+        );
+        assert_eq!(again.lost(&[], Some(4)).len(), 1, "a checkpoint stands for the others");
+        again.removing(5);
+        let mut after = listed(&disk);
+        after.load().expect("whole");
+        assert_eq!(after.lost(&[], None), []);
+        assert!(!after.continued_by_another(&[at(6, 9)]) && after.continued_by_another(&[at(7, 9)]));
+    }
+
+    #[test]
+    fn a_damaged_list_is_no_list() {
+        let whole = encode(&[Begun { segment: 1, bytes: 2, crc: 3, synced: true }]);
         assert_eq!(decode(&whole).map(|begun| begun.len()), Some(1));
         for at in 0..whole.len() {
             let mut bytes = whole.clone();

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
 use super::reader::{Damage, SegmentReader};
 use super::record::{RecordKind, Records};
+use crate::damage::DamageKind;
 
 /// Maximum number of decoded records that have not been applied. A record rarely has more than a few thousand
 /// samples.
@@ -133,5 +134,7 @@ fn next(
         Some(Err(damage)) => return Ok(Some(Err(damage))),
         Some(Ok(record)) => records.decode(record),
     };
-    Ok(Some(decoded.map_err(|error| reader.damage(reader.good_end(), error.to_string()))))
+    Ok(Some(
+        decoded.map_err(|error| reader.damage(reader.good_end(), DamageKind::Unreadable, error.to_string())),
+    ))
 }

@@ -139,28 +139,35 @@ pub struct Segment {
 /// Larger segment numbers are refused: they leave no space for subsequent ones.
 pub const SEGMENT_NUMBER_MAX: u32 = u32::MAX - (1 << 20);
 
-/// Parses the number of a segment from its file name in Prometheus' form; with any other form, the path built
-/// from the number would not exist.
-fn segment_number(name: &str) -> Option<u32> {
+/// The number of a segment with this file name, as Prometheus writes it; a name in another form would be read from a path at
+/// which there is nothing.
+pub fn segment_number(name: &str) -> Option<u32> {
     let number = name.parse().ok().filter(|number| *number <= SEGMENT_NUMBER_MAX)?;
     (format!("{number:08}") == name).then_some(number)
 }
 
-/// Lists a directory; a missing directory is empty.
-fn list_if_there(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<DirEntry>> {
+/// What is in a directory; nothing when it is not there.
+pub fn list_if_there(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<DirEntry>> {
     match disk.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         listed => listed,
     }
 }
 
-/// Names that look like those of segments but are not: another form, too large a number, a directory.
+/// Longer files are no segments: none is longer than the size at which a segment is full, and a record.
+pub const SEGMENT_FILE_BYTES_MAX: u64 = 2 << 30;
+
+fn is_segment(entry: &DirEntry) -> bool {
+    entry.stat.is_file && entry.stat.bytes <= SEGMENT_FILE_BYTES_MAX
+}
+
+/// Names that look like a segment's and are not: another form, too large a number, no file, a file that is too long.
 pub fn list_strangers(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<String>> {
     let entries = list_if_there(disk, dir)?;
     let mut names: Vec<String> = entries
         .into_iter()
         .filter(|entry| entry.name.bytes().all(|b| b.is_ascii_digit()))
-        .filter(|entry| entry.stat.is_dir || segment_number(&entry.name).is_none())
+        .filter(|entry| !is_segment(entry) || segment_number(&entry.name).is_none())
         .map(|entry| entry.name)
         .collect();
     names.sort_unstable();
@@ -172,7 +179,7 @@ pub fn list_segments(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Segment>> {
     let entries = list_if_there(disk, dir)?;
     let mut segments: Vec<Segment> = entries
         .iter()
-        .filter(|entry| !entry.stat.is_dir)
+        .filter(|entry| is_segment(entry))
         .filter_map(|entry| Some(Segment { number: segment_number(&entry.name)?, bytes: entry.stat.bytes }))
         .collect();
     segments.sort_by_key(|segment| segment.number);

@@ -12,6 +12,7 @@ use super::format::{
     Compression, HEADER_BYTES, PAGE_BYTES, Part, RECORD_BYTES_MAX, REPAIR_SUFFIX, TEMPORARY_SUFFIX,
     parse_kind, put_fragments, segment_path,
 };
+use crate::damage::{DamageKind, cut_off, free_name};
 use crate::disk::{Disk, ReadFile};
 
 /// A place in a segment that could not be read.
@@ -20,8 +21,12 @@ use crate::disk::{Disk, ReadFile};
 pub struct Damage {
     /// Number of the segment.
     pub segment: u32,
-    /// Start of the lost record.
+    pub kind: DamageKind,
+    /// Where the record began that is lost.
     pub offset: u64,
+    /// Where reading continues.
+    pub end: u64,
+    /// What was wrong.
     pub reason: String,
 }
 
@@ -39,8 +44,6 @@ pub struct SegmentReader {
     record: Vec<u8>,
     decompressed: Vec<u8>,
     decoder: zstd::bulk::Decompressor<'static>,
-    /// After damage: parts without a beginning are skipped.
-    lost: bool,
     good_end: u64,
     ended: bool,
 }
@@ -63,7 +66,6 @@ impl SegmentReader {
             record: Vec::new(),
             decompressed: Vec::new(),
             decoder: zstd::bulk::Decompressor::new()?,
-            lost: false,
             good_end: 0,
             ended: false,
         })
@@ -77,7 +79,7 @@ impl SegmentReader {
     /// Discards what was read after the last complete record, because the file has grown since.
     pub fn refresh(&mut self) {
         self.buffer.clear();
-        (self.at, self.ended, self.lost) = (self.good_end, false, false);
+        (self.at, self.ended) = (self.good_end, false);
     }
 
     /// End of the last complete record so far, as an offset in the file.
@@ -85,8 +87,8 @@ impl SegmentReader {
         self.good_end
     }
 
-    /// The next record; `None` at the end. Damage is reported once per place, and the next call continues
-    /// after it.
+    /// The next record; `None` at the end. Damage is reported once per place: all that stands between two records that can be
+    /// read. The call after it continues with what follows.
     ///
     /// # Errors
     /// The outer error is that of the disk.
@@ -98,9 +100,11 @@ impl SegmentReader {
             let place = self.at;
             let fragment = match self.fragment()? {
                 Ok(fragment) => fragment,
-                Err(reason) => {
-                    self.skip_page(place);
-                    return Ok(Some(Err(self.damage(begun.map_or(place, |(start, _)| start), reason))));
+                Err((kind, reason)) => {
+                    let start = begun.map_or(place, |(start, _)| start);
+                    return self
+                        .bad_until_a_record(start, place, kind, reason)
+                        .map(|damage| Some(Err(damage)));
                 }
             };
             let (part, compression, bytes) = match fragment {
@@ -109,28 +113,24 @@ impl SegmentReader {
                 Fragment::FileEnd => {
                     self.ended = true;
                     let Some((start, _)) = begun else { break };
-                    return Ok(Some(Err(self.damage(start, "last record is torn"))));
+                    return Ok(Some(Err(self.damage(start, DamageKind::Torn, "last record is torn"))));
                 }
             };
             let begins = matches!(part, Part::Full | Part::First);
             if !begins && begun.is_none() {
-                if self.lost {
-                    continue;
-                }
-                self.lost = true;
-                return Ok(Some(Err(self.damage(place, "record has no beginning"))));
+                let reason = "record has no beginning".to_owned();
+                return self.bad_from(place, DamageKind::Missing, reason).map(|damage| Some(Err(damage)));
             }
             if let (true, Some((start, _))) = (begins, begun) {
                 // The fragment begins another record: read it again after reporting the incomplete one.
                 self.at = place;
-                return Ok(Some(Err(self.damage(start, "record has no end"))));
+                return Ok(Some(Err(self.damage(start, DamageKind::Missing, "record has no end"))));
             }
-            self.lost = false;
             let (start, compression) = *begun.get_or_insert((place, compression));
             self.record.extend_from_slice(&self.buffer[bytes]);
             if matches!(part, Part::Full | Part::Last) {
                 if let Err(reason) = self.decompress(compression) {
-                    return Ok(Some(Err(self.damage(start, reason))));
+                    return Ok(Some(Err(self.damage(start, DamageKind::Unreadable, reason))));
                 }
                 self.good_end = self.at;
                 let whole = if compression == Compression::None { &self.record } else { &self.decompressed };
@@ -140,45 +140,102 @@ impl SegmentReader {
         Ok(None)
     }
 
-    /// Damage of this segment.
-    pub(super) fn damage(&self, offset: u64, reason: impl Into<String>) -> Damage {
-        Damage { segment: self.segment, offset, reason: reason.into() }
+    /// Damage of this segment, from `offset` to the current place.
+    pub(super) fn damage(&self, offset: u64, kind: DamageKind, reason: impl Into<String>) -> Damage {
+        Damage { segment: self.segment, kind, offset, end: self.at.max(offset), reason: reason.into() }
     }
 
-    fn skip_page(&mut self, place: u64) {
+    /// Passes over the page of `place` and what follows, up to a fragment that begins a record; returns the damage from
+    /// `start` to there.
+    fn bad_until_a_record(
+        &mut self,
+        start: u64,
+        place: u64,
+        kind: DamageKind,
+        reason: String,
+    ) -> io::Result<Damage> {
         self.at = (place / PAGE_BYTES as u64 + 1) * PAGE_BYTES as u64;
-        self.lost = true;
+        self.bad_from(start, kind, reason)
     }
 
-    /// Returns the fragment at the current position, and moves past it.
-    fn fragment(&mut self) -> io::Result<Result<Fragment, String>> {
-        let page_left = PAGE_BYTES - (self.at % PAGE_BYTES as u64) as usize;
-        let start = self.load()?;
+    /// Passes over what follows up to a fragment that begins a record; returns the damage from `start` to there.
+    fn bad_from(&mut self, start: u64, kind: DamageKind, reason: String) -> io::Result<Damage> {
+        let mut kind = kind;
+        loop {
+            let place = self.at;
+            match self.fragment()? {
+                Ok(Fragment::Part { part: Part::Full | Part::First, .. }) => {
+                    self.at = place;
+                    break;
+                }
+                Ok(Fragment::FileEnd) => {
+                    // The last page may be short: behind its end there is nothing.
+                    self.at = self.at.min(self.file.bytes()?);
+                    self.ended = true;
+                    // What was being written when the process or the machine stopped is torn.
+                    if kind != DamageKind::Zeroed && self.at / PAGE_BYTES as u64 <= start / PAGE_BYTES as u64
+                    {
+                        kind = DamageKind::Torn;
+                    }
+                    break;
+                }
+                Ok(_) => {}
+                Err(_) => self.at = (place / PAGE_BYTES as u64 + 1) * PAGE_BYTES as u64,
+            }
+        }
+        Ok(self.damage(start, kind, reason))
+    }
+
+    /// The fragment at the current place, which moves behind it.
+    fn fragment(&mut self) -> io::Result<Result<Fragment, (DamageKind, String)>> {
+        let unreadable = |reason: String| Ok(Err((DamageKind::Unreadable, reason)));
+        let in_page = (self.at % PAGE_BYTES as u64) as usize;
+        let page_left = PAGE_BYTES - in_page;
+        let start = match self.load() {
+            Ok(start) => start,
+            // A bad sector costs its page. What nobody may read is for a person to decide.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            Err(error) => {
+                return if self.at < self.file.bytes()? { unreadable(error.to_string()) } else { Err(error) };
+            }
+        };
         let available = (self.buffer.len() - start).min(page_left);
         let page = &self.buffer[start..start + available];
         let Some(kind) = page.first() else { return Ok(Ok(Fragment::FileEnd)) };
         let Some((part, compression)) = parse_kind(*kind) else {
-            return Ok(Err(format!("unknown fragment kind {kind}")));
+            return unreadable(format!("unknown fragment kind {kind}"));
         };
         if part == Part::PageEnd {
             if page.iter().any(|byte| *byte != 0) {
-                return Ok(Err("unexpected non-zero byte in padded page".into()));
+                return unreadable("unexpected non-zero byte in padded page".into());
+            }
+            if in_page == 0 {
+                return Ok(Err((DamageKind::Zeroed, "a page of zeros, which nobody writes".into())));
+            }
+            if available < page_left {
+                return Ok(Err((DamageKind::Torn, "the padding of the last page is torn".into())));
+            }
+            // Only the last page of a segment is left with room for a record.
+            if page_left > HEADER_BYTES && self.at + (page_left as u64) < self.file.bytes()? {
+                return Ok(Err((DamageKind::Zeroed, "zeros in a page that another one follows".into())));
             }
             self.at += available as u64;
             return Ok(Ok(Fragment::PageEnd));
         }
         let Some((header, rest)) = page.split_first_chunk::<HEADER_BYTES>() else {
-            return Ok(Err("fragment header is torn".into()));
+            return Ok(Err((DamageKind::Torn, "fragment header is torn".into())));
         };
         let [_, length_high, length_low, crc @ ..] = header;
         let length = usize::from(u16::from_be_bytes([*length_high, *length_low]));
         if length > page_left - HEADER_BYTES {
-            return Ok(Err(format!("invalid record size {length}")));
+            return unreadable(format!("invalid record size {length}"));
         }
-        let Some(bytes) = rest.get(..length) else { return Ok(Err("fragment is torn".into())) };
+        let Some(bytes) = rest.get(..length) else {
+            return Ok(Err((DamageKind::Torn, "fragment is torn".into())));
+        };
         let (stored, found) = (u32::from_be_bytes(*crc), crc32c::crc32c(bytes));
         if stored != found {
-            return Ok(Err(format!("unexpected checksum {found:x}, expected {stored:x}")));
+            return unreadable(format!("unexpected checksum {found:x}, expected {stored:x}"));
         }
         self.at += (HEADER_BYTES + length) as u64;
         let from = start + HEADER_BYTES;
@@ -198,9 +255,14 @@ impl SegmentReader {
                 self.buffer = vec![0; BUFFER_PAGES * PAGE_BYTES];
             }
             self.buffer.resize(BUFFER_PAGES * PAGE_BYTES, 0);
-            let read = self.file.read_at(&mut self.buffer, page_start)?;
-            self.buffer.truncate(read);
+            // Until it is read, the buffer holds nothing.
+            let read = self.file.read_at(&mut self.buffer, page_start).or_else(|_| {
+                self.buffer.truncate(PAGE_BYTES);
+                self.file.read_at(&mut self.buffer, page_start)
+            });
+            self.buffer.truncate(*read.as_ref().unwrap_or(&0));
             self.buffer_start = page_start;
+            read?;
         }
         Ok(((self.at - self.buffer_start) as usize).min(self.buffer.len()))
     }
@@ -251,10 +313,12 @@ fn check_length(bytes: usize) -> Result<(), String> {
 /// What [`repair`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// The segment was truncated after its last complete record.
+    /// The segment was cut behind its last whole record; what was cut off was kept beside it.
     Truncated {
-        /// Number of bytes removed.
+        /// How many bytes were cut off.
         bytes: u64,
+        /// Where they are now.
+        kept: PathBuf,
     },
     /// The readable records were copied to a new segment; the damaged file was kept beside it.
     Rewritten {
@@ -263,9 +327,9 @@ pub enum Repair {
     },
 }
 
-/// Makes a damaged segment readable for Prometheus, which stops at the first damage and then removes all
-/// later segments. A damaged end is cut off; if the damage is in the middle, the readable records are copied,
-/// and the damaged file is renamed to `NNNNNNNN.damaged`.
+/// Makes a damaged segment readable for Prometheus too, which stops at the first bad place and then removes
+/// all segments after it. A damaged end is cut off and kept as `NNNNNNNN.damaged`; from a segment with damage in the middle,
+/// the readable records are copied, and the damaged file is set aside under that name.
 pub fn repair(disk: &dyn Disk, dir: &Path, segment: u32) -> io::Result<Repair> {
     let path = segment_path(dir, segment);
     let mut reader = SegmentReader::open(disk, dir, segment)?;
@@ -286,18 +350,13 @@ pub fn repair(disk: &dyn Disk, dir: &Path, segment: u32) -> io::Result<Repair> {
         }
     }
     if tail_only {
-        let bytes = disk.stat(&path)?.map_or(0, |stat| stat.bytes);
-        let mut file = disk.append(&path)?;
-        file.set_len(clean_end)?;
-        file.sync_data()?;
-        return Ok(Repair::Truncated { bytes: bytes.saturating_sub(clean_end) });
+        let (bytes, kept) = cut_off(disk, &path, clean_end)?;
+        return Ok(Repair::Truncated { bytes, kept });
     }
     let temporary = dir.join(format!("{segment:08}{REPAIR_SUFFIX}{TEMPORARY_SUFFIX}"));
     copy_readable(disk, dir, segment, &temporary)?;
-    let kept = dir.join(format!("{segment:08}.damaged"));
-    if disk.stat(&kept)?.is_none() {
-        disk.hard_link(&path, &kept)?;
-    }
+    let kept = free_name(disk, &path)?;
+    disk.hard_link(&path, &kept)?;
     disk.rename(&temporary, &path)?;
     disk.sync_dir(dir)?;
     Ok(Repair::Rewritten { kept })

@@ -1,8 +1,10 @@
 //! Writes records to pages and pages to segments; see `format`.
 //!
-//! Always true: when `log` has returned `Ok`, the records are in the file (but not yet synced). After an
-//! error, the next call first truncates the file to its last complete record, so a full disk leaves no torn
-//! record in the middle of the log.
+//! Always true: after `log` returned `Ok`, the records are in the file (not yet synced). After it failed,
+//! the next call first cuts the file back to its last whole record, so a full disk leaves no torn record
+//! in the middle of the log. After a sync failed, nothing that was written since the one before is believed to be on the
+//! disk: the system may have dropped those pages, and would not say so again. Before anything else is logged, their records
+//! are written to a new segment and synced there.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ use super::format::{
     Compression, HEADER_BYTES, PAGE_BYTES, SEGMENT_BYTES, list_checkpoints, list_segments, put_fragments,
     segment_path,
 };
+use super::reader::SegmentReader;
 use crate::Stopwatch;
 use crate::disk::{Disk, WriteFile, create_dir_durable};
 
@@ -47,6 +50,8 @@ pub struct WriterStats {
     pub record_part_bytes: u64,
     /// Number of bytes that compression saved.
     pub bytes_saved: u64,
+    /// Times that records were written again after a failed sync.
+    pub rewrites: u64,
 }
 
 /// Measures how long syncs take.
@@ -70,6 +75,10 @@ pub struct Writer {
     /// Whether a write has failed: the file may be longer than `good_bytes`.
     torn: bool,
     unsynced: bool,
+    /// Up to here the segment's file was synced.
+    synced_bytes: u64,
+    /// A sync failed: what stands in this segment from this offset on has to be written again.
+    distrusted: Option<(u32, u64)>,
     encoder: zstd::bulk::Compressor<'static>,
     snappy: snap::raw::Encoder,
     /// Encoded records of one `log` call, with the end of each.
@@ -81,8 +90,17 @@ pub struct Writer {
     on_begin: Option<OnBegin>,
 }
 
-/// Receives the number and first bytes of a segment.
-type OnBegin = Box<dyn FnMut(u32, &[u8]) + Send>;
+/// What happens to the first bytes of a segment.
+#[derive(Clone, Copy, Debug)]
+pub enum Beginning<'a> {
+    /// They are about to be written.
+    Coming(&'a [u8]),
+    /// They survive a power loss.
+    Synced,
+}
+
+/// Gets the number of a segment, and what happens to its first bytes.
+type OnBegin = Box<dyn FnMut(u32, Beginning<'_>) + Send>;
 
 /// Level 1: 2.7 bytes per sample at 10 ns; higher levels gain little on such records.
 const ZSTD_LEVEL: i32 = 1;
@@ -90,6 +108,17 @@ const ZSTD_LEVEL: i32 = 1;
 impl Writer {
     /// Begins a new segment after the existing ones.
     pub fn open(disk: Arc<dyn Disk>, dir: PathBuf, options: WriterOptions) -> io::Result<Self> {
+        Writer::open_from(disk, dir, options, 0)
+    }
+
+    /// [`open`](Self::open), with `segment_min` as the least number of the new segment: one that was lost must not come back
+    /// with other records in it.
+    pub fn open_from(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        options: WriterOptions,
+        segment_min: u32,
+    ) -> io::Result<Self> {
         assert!(
             options.segment_bytes >= PAGE_BYTES as u64
                 && options.segment_bytes.is_multiple_of(PAGE_BYTES as u64),
@@ -99,7 +128,7 @@ impl Writer {
         // Also after any checkpoint: the next start would skip a segment with a lower number.
         let segment = list_segments(&*disk, &dir)?.last().map(|last| last.number);
         let checkpoint = list_checkpoints(&*disk, &dir)?.last().copied();
-        let next = segment.max(checkpoint).map_or(0, |last| last + 1);
+        let next = segment.max(checkpoint).map_or(0, |last| last + 1).max(segment_min);
         let mut writer = Writer {
             disk,
             dir,
@@ -109,6 +138,8 @@ impl Writer {
             good_bytes: 0,
             torn: false,
             unsynced: false,
+            synced_bytes: 0,
+            distrusted: None,
             encoder: zstd::bulk::Compressor::new(ZSTD_LEVEL)?,
             snappy: snap::raw::Encoder::new(),
             stored: Vec::new(),
@@ -127,9 +158,9 @@ impl Writer {
         self.sync_timer = Some(timer);
     }
 
-    /// Calls `told` with the first bytes of every new segment before they are written, and again if that
-    /// fails.
-    pub fn on_begin(&mut self, told: impl FnMut(u32, &[u8]) + Send + 'static) {
+    /// Calls `told` before the first bytes of every segment from now on are written, again when that fails, and when they were
+    /// synced.
+    pub fn on_begin(&mut self, told: impl FnMut(u32, Beginning<'_>) + Send + 'static) {
         self.on_begin = Some(Box::new(told));
     }
 
@@ -184,7 +215,7 @@ impl Writer {
             self.framed.clear();
             self.framed.resize(padding, 0);
             self.flush()?;
-            self.sync()?;
+            self.sync_file()?;
             self.file = None;
         }
         self.segment += 1;
@@ -197,23 +228,92 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes written data survive a power loss. Does nothing if nothing is new.
+    /// Makes what was written survive a power loss. Nothing is done when nothing is new.
+    ///
+    /// # Errors
+    /// The disk refused. What was written since the last sync is written again at the next call of any kind.
     pub fn sync(&mut self) -> io::Result<()> {
-        if let (true, Some(file)) = (self.unsynced, &mut self.file) {
-            match &self.sync_timer {
-                Some(timer) => {
-                    let (synced, took) = timer.stopwatch.time(|| file.sync_data());
-                    timer.durations.observe_duration(took);
-                    synced?;
-                }
-                None => file.sync_data()?,
+        self.write_again()?;
+        self.sync_file()
+    }
+
+    fn sync_file(&mut self) -> io::Result<()> {
+        let (true, Some(file)) = (self.unsynced, &mut self.file) else { return Ok(()) };
+        let synced = match &self.sync_timer {
+            Some(timer) => {
+                let (synced, took) = timer.stopwatch.time(|| file.sync_data());
+                timer.durations.observe_duration(took);
+                synced
             }
-            self.unsynced = false;
+            None => file.sync_data(),
+        };
+        if let Err(error) = synced {
+            self.distrusted.get_or_insert((self.segment, self.synced_bytes));
+            return Err(error);
+        }
+        if let (0, Some(told)) = (self.synced_bytes, &mut self.on_begin) {
+            told(self.segment, Beginning::Synced);
+        }
+        self.synced_bytes = self.good_bytes;
+        self.unsynced = false;
+        Ok(())
+    }
+
+    /// After a failed sync: writes the records that it was about to a new segment, and syncs that. A copy that fails is removed;
+    /// the records can still be read where they are.
+    fn write_again(&mut self) -> io::Result<()> {
+        let Some((segment, from)) = self.distrusted else { return Ok(()) };
+        let before = (self.segment, self.good_bytes);
+        self.file = None;
+        self.torn = false;
+        let copied = self.copy_records(segment, from, before);
+        if copied.is_err() {
+            self.file = None;
+            // What is left of it is passed over by a start, which has these records already.
+            let _ = self.disk.remove_file(&segment_path(&self.dir, self.segment));
+            (self.segment, self.good_bytes) = before;
+            return copied;
+        }
+        self.distrusted = None;
+        self.stats.rewrites += 1;
+        // What has a copy must not be found half there after a power loss. If this fails, the next start cuts it off.
+        if let Ok(mut file) = self.disk.append(&segment_path(&self.dir, segment)) {
+            let _ = file.set_len(from).and_then(|()| file.sync_data());
+        }
+        for number in segment + 1..=before.0 {
+            if let Ok(mut file) = self.disk.append(&segment_path(&self.dir, number)) {
+                let _ = file.set_len(0).and_then(|()| file.sync_data());
+            }
         }
         Ok(())
     }
 
-    /// Whether anything was written since the last sync.
+    /// Copies the records from `from` in `segment` up to `end` to a new segment, which becomes the current one.
+    fn copy_records(&mut self, segment: u32, from: u64, end: (u32, u64)) -> io::Result<()> {
+        self.segment = end.0 + 1;
+        self.create_segment()?;
+        for number in segment..=end.0 {
+            let mut reader = SegmentReader::open(&*self.disk, &self.dir, number)?;
+            if number == segment {
+                reader.seek(from);
+            }
+            while number < end.0 || reader.good_end() < end.1 {
+                let Some(read) = reader.next()? else { break };
+                let record = read.map_err(io::Error::other)?.to_vec();
+                self.framed.clear();
+                self.frame(&record, Compression::None);
+                self.flush()?;
+            }
+            if number == end.0 && reader.good_end() < end.1 {
+                return Err(io::Error::other("records that were written are not in the log any more"));
+            }
+        }
+        self.framed.clear();
+        self.unsynced = true;
+        self.sync_file()
+    }
+
+    /// Whether something was written since the last sync.
     pub fn has_unsynced(&self) -> bool {
         self.unsynced
     }
@@ -291,7 +391,7 @@ impl Writer {
         }
         let file = self.file.as_mut().ok_or_else(|| io::Error::other("the log has no open segment"))?;
         if let (0, Some(told)) = (self.good_bytes, &mut self.on_begin) {
-            told(self.segment, &self.framed);
+            told(self.segment, Beginning::Coming(&self.framed));
         }
         self.torn = true;
         file.write_all(&self.framed)?;
@@ -309,6 +409,7 @@ impl Writer {
     /// After a failed write: truncates the file to its last complete record, or begins the segment that could
     /// not be begun.
     fn recover(&mut self) -> io::Result<()> {
+        self.write_again()?;
         if self.torn {
             if let Some(file) = &mut self.file {
                 file.set_len(self.good_bytes)?;
@@ -330,7 +431,7 @@ impl Writer {
         let file = self.disk.create(&segment_path(&self.dir, self.segment))?;
         self.disk.sync_dir(&self.dir)?;
         self.file = Some(file);
-        self.good_bytes = 0;
+        (self.good_bytes, self.synced_bytes) = (0, 0);
         Ok(())
     }
 }

@@ -17,12 +17,15 @@ pub struct RefTarget {
     /// Timestamp of the series' newest sample when the ref was added. Samples up to this time are skipped
     /// without accessing the series.
     pub done_to: i64,
+    /// The beginning of the first chunk that `chunks_head` has of the ref, until the log has come to it.
+    pub chunks_from: i64,
     pub slot: SlotId,
     /// Whether it is an additional ref of its label set.
     pub extra: bool,
 }
 
-const NO_TARGET: RefTarget = RefTarget { done_to: i64::MIN, slot: SlotId::new(u32::MAX), extra: false };
+const NO_TARGET: RefTarget =
+    RefTarget { done_to: i64::MIN, chunks_from: i64::MIN, slot: SlotId::new(u32::MAX), extra: false };
 
 const DENSE_REFS_MAX: usize = 1 << 24;
 /// A larger ref is the result of damage, not a real one.
@@ -40,7 +43,15 @@ impl RefTable {
         (place.slot != NO_TARGET.slot).then_some(place)
     }
 
-    /// Adds a ref.
+    /// Notes that the log has come to the chunks of a ref.
+    pub fn reached_chunks(&mut self, log_ref: LogRef) {
+        let dense = usize::try_from(log_ref.get()).ok().and_then(|at| self.dense.get_mut(at));
+        if let Some(place) = dense.or_else(|| self.sparse.get_mut(&log_ref.get())) {
+            place.chunks_from = i64::MIN;
+        }
+    }
+
+    /// Makes a ref known.
     pub fn insert(&mut self, log_ref: LogRef, new: RefTarget) {
         match usize::try_from(log_ref.get()) {
             // Only as long as the table stays about as full as it is.

@@ -34,6 +34,7 @@ impl Replay<'_> {
         self.extra_refs.clear();
         self.waiting_refs.clear();
         self.done = Replayed::default();
+        self.uncovered = 0;
         (self.in_order, self.out_of_order) = (TimeSpan::EMPTY, TimeSpan::EMPTY);
     }
 
@@ -87,10 +88,10 @@ impl Replay<'_> {
         }
         saved.deleted.into_iter().for_each(|range| self.head.add_deleted(slot, range));
         let done_to = self.head.slots.get_mut(slot).last().unwrap_or(i64::MIN);
-        self.slots.insert(log_ref, RefTarget { done_to, slot, extra: false });
+        self.slots.insert(log_ref, RefTarget { done_to, chunks_from: i64::MIN, slot, extra: false });
         if !self.waiting_refs.is_empty() {
             for extra in self.waiting_refs.remove(&log_ref).unwrap_or_default() {
-                self.slots.insert(extra, RefTarget { done_to, slot, extra: true });
+                self.slots.insert(extra, RefTarget { done_to, chunks_from: i64::MIN, slot, extra: true });
             }
         }
         Ok(())
@@ -106,7 +107,7 @@ impl Replay<'_> {
         }
         let before = std::mem::replace(&mut series.log_ref, log_ref);
         self.extra_refs.insert(before, ExtraRef { first: log_ref, newest: i64::MIN });
-        self.slots.insert(before, RefTarget { done_to: i64::MIN, slot, extra: true });
+        self.slots.insert(before, RefTarget { done_to: i64::MIN, chunks_from: i64::MIN, slot, extra: true });
         Ok(())
     }
 
