@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{DIR, Floats, commit, floats, helper, open, open_reporting, series};
-use ferula_model::{Matcher, TimeRange};
+use ferula_model::{Matcher, TimeRange, Timestamp};
 use ferula_telemetry::Registry;
 use ferula_tsdb::disk::{Disk, FaultDisk, Faults, RealDisk, Survives};
 use ferula_tsdb::tools::verify_directory;
@@ -51,7 +51,7 @@ fn lived(savepoint: bool) -> (FaultDisk, Floats) {
             commit(&db, &[(series(1), at - 7 * MINUTE + 1, minute as f64)]).expect("written");
         }
         if minute % 5 == 0 {
-            assert_eq!(db.maintain(at).errors, Vec::<String>::new());
+            assert_eq!(db.maintain(Timestamp::from_millis(at)).errors, Vec::<String>::new());
         }
         // As the server does, one soon after a checkpoint.
         if [49, 117].contains(&minute) && savepoint {
@@ -235,7 +235,11 @@ fn a_block_whose_small_files_are_gone_or_anothers_shows_what_it_did() {
         drop(db);
         let (db, reports) = open_reporting(&disk.restart(Survives::Written), options());
         assert_eq!(damages(reports), [], "{what}");
-        assert_eq!(db.maintain(BEGIN + 300 * MINUTE).errors, Vec::<String>::new(), "{what}");
+        assert_eq!(
+            db.maintain(Timestamp::from_millis(BEGIN + 300 * MINUTE)).errors,
+            Vec::<String>::new(),
+            "{what}"
+        );
         assert!(
             what == "tombstones exchanged" || lost(&before, &floats(&db)) == 0,
             "{what}: after compaction"
@@ -363,7 +367,11 @@ fn a_start_comes_whatever_is_in_the_directory() {
             };
             commit(&db, &[(series(0), BEGIN, 1.0), (series(0), BEGIN - 5, 2.0)]).expect("written");
             assert_eq!(
-                db.maintain(BEGIN).errors.iter().filter(|error| !error.contains("01BKGV")).count(),
+                db.maintain(Timestamp::from_millis(BEGIN))
+                    .errors
+                    .iter()
+                    .filter(|error| !error.contains("01BKGV"))
+                    .count(),
                 0,
                 "{place}: {what}"
             );

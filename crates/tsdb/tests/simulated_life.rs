@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{DIR, Floats, commit, floats, series, try_open};
-use ferula_model::{Matcher, TimeRange};
+use ferula_model::{Matcher, TimeRange, Timestamp};
 use ferula_tsdb::disk::{Disk, FaultDisk, Faults, Survives};
 use ferula_tsdb::tools::verify_directory;
 use ferula_tsdb::{Db, Options, Retention};
@@ -266,7 +266,7 @@ impl Life {
             }
             Step::Maintain => self.maintain()?,
             Step::Delete { of, from_back, length } => self.delete(of, from_back, length)?,
-            Step::Clean => drop(self.alive()?.clean_tombstones(self.now)),
+            Step::Clean => drop(self.alive()?.clean_tombstones(Timestamp::from_millis(self.now))),
             Step::Retain(ranges) => {
                 let duration_ms = ranges * RANGE;
                 self.retention_ms = Some(duration_ms);
@@ -308,7 +308,7 @@ impl Life {
             let end = (self.now / RANGE + 1) * RANGE;
             self.model.kept_from = self.model.kept_from.max(end - retention);
         }
-        drop(self.alive()?.maintain(self.now));
+        drop(self.alive()?.maintain(Timestamp::from_millis(self.now)));
         Ok(())
     }
 

@@ -160,11 +160,11 @@ mod tests {
         let mut batch = ferula_storage::SampleBatch::default();
         for n in 0..series {
             if let Ok(series) = appender.resolve(&labels("m", n)) {
-                batch.push_float(series, 1, 1.0);
+                batch.push_float(series, ferula_model::Timestamp::from_millis(1), 1.0);
             }
         }
         if let Ok(series) = appender.resolve(&labels("up", 0)) {
-            batch.push_float(series, 1, 1.0);
+            batch.push_float(series, ferula_model::Timestamp::from_millis(1), 1.0);
         }
         appender.append(&mut batch);
         appender.commit(Durability::Written).expect("written");

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ferula_model::TimeRange;
+use ferula_model::{TimeRange, Timestamp};
 use ferula_telemetry::Registry;
 
 use super::ToolError;
@@ -42,7 +42,7 @@ pub fn drop_future(
     until_ms: i64,
 ) -> Result<DroppedFuture, ToolError> {
     let mut dropped = DroppedFuture::default();
-    let options = Options { opened_at_ms: Some(until_ms), ..options };
+    let options = Options { opened_at: Some(Timestamp::from_millis(until_ms)), ..options };
     let db = Db::open(dir, options, disk.clone(), &Registry::new(), &mut |_| {})?;
     let future = TimeRange::from_millis(until_ms.saturating_add(1), i64::MAX);
     for block in db.blocks().iter() {
@@ -57,7 +57,7 @@ pub fn drop_future(
         }
     }
     if !dropped.cleaned.is_empty() {
-        db.clean_tombstones(until_ms)?;
+        db.clean_tombstones(Timestamp::from_millis(until_ms))?;
     }
     let newest = db.head().newest_of_all();
     if newest.is_some_and(|newest| newest > until_ms) {
@@ -101,7 +101,8 @@ mod tests {
     fn commit(db: &Db, at: i64) -> bool {
         let mut appender = db.appender();
         let mut batch = SampleBatch::default();
-        batch.push_float(appender.resolve(&LabelSet::from_pairs([("n", "1")])).expect("resolved"), at, 1.0);
+        let series = appender.resolve(&LabelSet::from_pairs([("n", "1")])).expect("resolved");
+        batch.push_float(series, Timestamp::from_millis(at), 1.0);
         let taken = appender.append(&mut batch).refused.is_empty();
         appender.commit(Durability::Written).expect("written");
         taken
@@ -116,9 +117,9 @@ mod tests {
         assert!(commit(&db, NOW - 20 * MINUTE + 1), "an out-of-order one");
         assert!(commit(&db, NOW + AHEAD), "the clock is ahead");
         assert!(!commit(&db, NOW), "and right again: nothing is stored");
-        db.maintain(NOW + AHEAD + 300 * MINUTE);
+        db.maintain(Timestamp::from_millis(NOW + AHEAD + 300 * MINUTE));
         (0..3).for_each(|hours| assert!(commit(&db, NOW + AHEAD + hours * 60 * MINUTE + 1)));
-        db.maintain(NOW + AHEAD + 300 * MINUTE);
+        db.maintain(Timestamp::from_millis(NOW + AHEAD + 300 * MINUTE));
         drop(db);
         let disk = disk.restart(Survives::Written);
         let dry: Arc<dyn Disk> = Arc::new(OverlayDisk::new(Arc::new(disk.clone())));

@@ -55,7 +55,7 @@ fn server_options(dir: &Path, now_ms: i64) -> Options {
     let window_ms = if dir.join("wbl").is_dir() { 1 } else { 0 };
     Options {
         savepoints: true,
-        opened_at_ms: Some(now_ms),
+        opened_at: Some(ferula_model::Timestamp::from_millis(now_ms)),
         out_of_order_window_ms: window_ms,
         ..Options::default()
     }
