@@ -2,7 +2,7 @@
 //!
 //! Here: the list of chores. Elsewhere: the rules of `tidy` (`tidy.rs`), chores that run
 //! commands (`run.rs`), comparisons with the real programs (`compare.rs`, `compare_rules.rs`,
-//! `peer.rs`), the demonstration (`demo.rs`).
+//! `peer.rs`), the demonstration (`demo.rs`), attacks on the real binary (`torture.rs`).
 
 mod compare;
 mod compare_alertmanager;
@@ -33,12 +33,16 @@ cargo xtask <chore>
                          PEERS is a directory with the programs prometheus and node_exporter
   compare rules --peers PEERS [MINUTES]
                          2,000 recording rules over 100,000 series every 15 s in both: CPU, memory, missed iterations
-  compare ui             what the pages cost in a browser: bytes, first paint, longest main-thread task, heap, pointer
-                         (build of the tests; needs Chromium, see crates/ferula/tests/browser)
-  provoke [FACTOR]       make the alerts of config/rules fire on a fixture and show them arrive (release build)
+  compare alertmanager --peers PEERS [--short]
+                         the same alerts, silences and rules to ferula and to Alertmanager: CPU, memory, times
+  compare ui [URL…]      what the pages cost in a browser: bytes, first paint, pictures, longest main-thread task, heap,
+                         pointer, keys, long lists; of other pages, by their address, what they load and hold
+                         (release build; needs Chromium, see crates/ferula/tests/browser)
+  demo [--scenario=NAME] [--check]
+                         services that misbehave, ferula with the shipped rules and its Alertmanager, and an inbox for what
+                         people would receive; --check runs every scenario and fails if the wrong people are told
   torture [--secs N] [--seed N] [--part kills|damage|disk|memory|targets|clients]
-                         the real binary under kills, damage, full disks, short memory, hostile targets and clients;
-                         see docs/reliability.md
+                         the real binary under kills, damage, full disks, short memory, hostile targets and clients
   fuzz [NAME [SECONDS]]  one fuzz target, or all, for 60 seconds each unless said otherwise
 ";
 
@@ -76,9 +80,8 @@ fn chore() -> Result<()> {
         ["compare", "rules", "--peers", peers, minutes] => {
             compare_rules::rules(Path::new(peers), minutes.parse()?)
         }
-        ["compare", "ui"] => run::measure_ui(),
-        ["provoke"] => provoke::provoke(15),
-        ["provoke", factor] => provoke::provoke(factor.parse()?),
+        ["compare", "ui", addresses @ ..] => run::measure_ui(addresses),
+        ["demo", words @ ..] => demo::demo(words),
         ["torture", args @ ..] => torture::torture(args),
         ["fuzz"] => run::fuzz(None, 60),
         ["fuzz", name] => run::fuzz(Some(name), 60),

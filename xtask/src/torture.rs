@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 /// What is asked of every part.
 #[derive(Clone, Debug)]
 pub struct Orders {
-    /// The program, built by this chore or given in `FERULA`.
+    /// The program: built by this chore, or named by `FERULA_BINARY`.
     pub program: PathBuf,
     pub time: Duration,
     pub seed: u64,
@@ -48,13 +48,7 @@ pub fn torture(args: &[&str]) -> Result<()> {
     if let Some(part) = part.filter(|part| PARTS.iter().all(|(name, _)| name != part)) {
         bail!("no such part: {part}; there are {}", PARTS.map(|(name, _)| name).join(", "));
     }
-    let program = match std::env::var_os("FERULA") {
-        Some(program) => program.into(),
-        None => {
-            crate::run::build_ferula()?;
-            crate::run::root().join("target/debug/ferula")
-        }
-    };
+    let program = crate::run::build_ferula(false)?;
     let orders = Orders { program, time: Duration::from_secs(secs), seed };
     for (name, run) in PARTS.iter().filter(|(name, _)| part.is_none_or(|part| part == *name)) {
         println!("== {name} (seed {seed}, {secs} s)");
