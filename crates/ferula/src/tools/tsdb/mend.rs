@@ -9,7 +9,7 @@ use ferula_tsdb::Options;
 use ferula_tsdb::disk::{Disk, OverlayDisk};
 use ferula_tsdb::tools::{VerifiedPart, drop_future, repair_directory, verify, verify_directory};
 
-use super::{BLOCK_TO_VERIFY, DB_PATH, DRY_RUN, UNTIL, data_dir, disk, open_block, stat};
+use super::{BLOCK_TO_VERIFY, DRY_RUN, UNTIL, data_dir, disk, open_block, stat};
 use crate::tools::args::Args;
 use crate::tools::moment;
 
