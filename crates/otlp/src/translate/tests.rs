@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use ferula_config::tracing::OtlpConfig;
+use ferula_go::quote::go_quote;
 use ferula_model::{CounterResetHint, Span};
 use serde_json::Value;
 
