@@ -8,7 +8,7 @@ use ferula_model::UnixNanos;
 
 use super::delivery::GroupId;
 use super::record::Record;
-use super::state::{Engine, Timer};
+use super::state::{Engine, Entry, Timer};
 use crate::alert::Time;
 use crate::notification_log::NotificationLog;
 use crate::stored_alert::StoredAlert;
@@ -57,7 +57,16 @@ impl Engine {
         let alive = Time::from_unix_nanos(alive_at.0);
         let down = Duration::from_nanos(u64::try_from(now.since(alive_at)).unwrap_or(0));
         let latest = Time::from_unix_nanos(now.plus(self.setup.config.global().resolve_timeout).0);
-        let firing = self.alerts.iter().filter(|(_, entry)| entry.alert.ends_at > alive);
+        // Those that were reported as resolved, or whose end was told, stay ended.
+        let is_awaited = |fingerprint: &u64, entry: &Entry| {
+            let is_member = |id: &GroupId| {
+                self.groups.get(id).is_some_and(|group| group.alerts.contains_key(fingerprint))
+            };
+            entry.alert.ends_at > alive
+                && entry.alert.ends_at > entry.alert.updated_at
+                && entry.groups.iter().any(is_member)
+        };
+        let firing = self.alerts.iter().filter(|(fingerprint, entry)| is_awaited(fingerprint, entry));
         let prolonged: Vec<(u64, StoredAlert)> = firing
             .filter_map(|(fingerprint, entry)| {
                 let ends_at = entry.alert.ends_at.plus(down).min(latest);

@@ -18,6 +18,7 @@ use crate::stored_alert::StoredAlert;
 
 mod clock;
 mod forecast;
+mod inhibition;
 mod pair;
 mod silences;
 

@@ -481,4 +481,20 @@ mod tests {
         drop(asked);
         assert_eq!(web.0.in_flight.get(), 0.0);
     }
+
+    #[tokio::test]
+    async fn bodies_share_a_bounded_memory() {
+        let memory = MemoryContract::new(4 << 20);
+        let body = |bytes: usize| Body::from(vec![b' '; bytes]);
+        let held = memory.lease();
+        assert_eq!(collect(body(100 << 10), &held).await.expect("there is room").len(), 100 << 10);
+        // Another large one finds no room while the first is being read.
+        let refused = collect(body(1 << 20), &memory.lease()).await.expect_err("no room");
+        assert_eq!(refused.status, 503);
+        drop(held);
+        let lease = memory.lease();
+        assert!(collect(body(300 << 10), &lease).await.is_ok());
+        let huge = MemoryContract::unlimited().lease();
+        assert_eq!(collect(body(BODY_BYTES_MAX + 1), &huge).await.expect_err("too large").status, 413);
+    }
 }

@@ -56,3 +56,26 @@ fn a_clock_that_is_set_forward_resolves_nothing() {
     play.run_to(5050);
     assert_eq!(play.told(), ["1030 a {}:{g=\"1\"} [+1] first notification"]);
 }
+
+#[test]
+fn a_start_does_not_bring_back_what_was_told_to_be_over() {
+    let mut play = Play::new(ONE);
+    play.run_to(1003);
+    // One is reported as resolved, the other one ends because nothing more is heard; both just before the crash.
+    play.alert("g=1 n=1", 1003, FOREVER);
+    play.alert("g=2 n=2", 1003, 1332);
+    play.run_to(1331);
+    play.alert("g=1 n=1", 1003, 1331);
+    play.run_to(1334);
+    let lines = play.told();
+    assert_eq!(lines.iter().filter(|line| line.contains("all alerts resolved")).count(), 2, "{lines:?}");
+    // Down for a while, twice: each start writes its state anew.
+    for _ in 0..2 {
+        play.now = second(play.now.0 / 1_000_000_000 + 60);
+        play.crash(ONE);
+        play.records = play.engine.state_records(play.now);
+        play.run_to(play.now.0 / 1_000_000_000 + 40);
+    }
+    assert_eq!(play.told(), Vec::<String>::new());
+    assert_eq!(play.engine.group_count(), 0);
+}
