@@ -57,10 +57,8 @@ impl Api {
                 receivers
                     .passes(std::iter::once(receiver), |name, label| receiver_label(&config, name, label))
             };
-            let keep = |alert: &StoredAlert, status: &AlertStatus| {
-                matches(&matchers, &alert.labels) && shows.passes(status)
-            };
-            engine.groups(keep_receiver, keep, now)
+            let keep = |alert: &StoredAlert| matches(&matchers, &alert.labels);
+            engine.groups(keep_receiver, keep, |status| shows.passes(status), now)
         });
         groups.retain(|group| shows_muted || group.muted_by.is_empty());
         let shows_details = params.first("details").is_some_and(|value| value == "true");

@@ -87,12 +87,13 @@ impl Engine {
         self.setup.root.matching(&alert.labels).iter().map(|route| route.receiver.clone()).collect()
     }
 
-    /// The groups of receivers that `keep_receiver` accepts, with the firing alerts that `keep` accepts.
-    /// Groups without such alerts are left out.
+    /// The groups of receivers that `keep_receiver` accepts, with the firing alerts that `keep` accepts and whose status
+    /// `keep_status` accepts; the status is found only for the former. Groups without such alerts are left out.
     pub fn groups(
         &self,
         keep_receiver: impl Fn(&str) -> bool,
-        keep: impl Fn(&StoredAlert, &AlertStatus) -> bool,
+        keep: impl Fn(&StoredAlert) -> bool,
+        keep_status: impl Fn(&AlertStatus) -> bool,
         now: UnixNanos,
     ) -> Vec<GroupView> {
         let time = Time::from_unix_nanos(now.0);
@@ -100,9 +101,9 @@ impl Engine {
         let mut groups = Vec::new();
         for group in self.groups.values().filter(|group| keep_receiver(&group.route.receiver)) {
             let mut alerts = Vec::new();
-            for alert in group.alerts.values().filter(|alert| alert.ends_at >= time) {
+            for alert in group.alerts.values().filter(|alert| alert.ends_at >= time && keep(alert)) {
                 let view = self.view(alert, Vec::new(), now);
-                if keep(alert, &view.status) {
+                if keep_status(&view.status) {
                     receivers.entry(view.fingerprint).or_default().push(group.route.receiver.to_string());
                     alerts.push(view);
                 }
