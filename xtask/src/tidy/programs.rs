@@ -6,7 +6,8 @@ use super::tree::{Tree, is_product};
 /// Programs that tests may start by name: none is needed, since the built binary and the real programs have paths.
 const STARTS: &str = "Command::new(\"";
 /// Places outside of the test's own directory. `/proc/` and `/dev/` are the system's; `/bin/sh` is everywhere.
-const PLACES: [&str; 5] = ["\"/tmp/", "\"/home/", concat!("\"/ro", "ot/"), "\"/nonexistent", "\"/does/not"];
+const PLACES: [&str; 5] =
+    ["\"/tmp/", concat!("\"/ho", "me/"), concat!("\"/ro", "ot/"), "\"/nonexistent", "\"/does/not"];
 /// What a test would find differently for another user.
 const VARIABLES: [&str; 3] = ["var(\"HOME\")", "var_os(\"HOME\")", "var(\"USER\")"];
 
