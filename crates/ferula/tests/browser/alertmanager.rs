@@ -146,8 +146,8 @@ fn silences(browser: &Browser, _: &Site) {
     page.wait("document.querySelector('h1').innerText === 'Silence' && document.querySelector('main').innerText.includes('!')");
     page.press("expire");
     page.wait("document.querySelector('main .state')?.innerText === 'expired'");
-    page.go("/#/silences?state=expired");
-    page.wait("document.querySelectorAll('tbody tr').length >= 1");
+    page.go("/?e#/silences?state=expired");
+    page.wait("document.querySelector('[aria-label=State] [aria-pressed=true]')?.innerText.startsWith('Expired') && document.querySelectorAll('tbody tr').length >= 1");
     page.press("recreate");
     page.wait("document.querySelector('textarea[aria-label=Comment]')?.value.startsWith('work <b>')");
     let (_, all) = alone.server.get("/api/v2/silences");
