@@ -10,7 +10,6 @@ use ferula_http_client::{HttpClient, Request};
 use serde_json::Value as Json;
 
 use crate::mechanism::tests as mechanisms;
-use crate::mechanism::tests::cluster::{Cluster, ROLES, fill, section, whole_list};
 use crate::played::{Bed, PlayedServer};
 
 /// Labels that are newer than Prometheus 3.5, the version used for the comparison.
@@ -174,59 +173,3 @@ async fn the_real_prometheus_discovers_the_same() {
 
 /// Kept alive during the comparison.
 pub(crate) type Played = (String, (PlayedServer, usize), String);
-
-/// The real Prometheus and ferula follow the same cluster through an hour of changes, one for each second, played in a minute:
-/// every quarter of it ends with the same targets for all roles. History is lost once, and the server is down once.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_hour_of_changes_in_kubernetes_ends_as_in_the_real_prometheus() {
-    const PATIENCE: Duration = Duration::from_secs(120);
-    let Some(peers) = std::env::var_os("FERULA_PEERS") else { return };
-    let cluster = Cluster::new();
-    fill(&cluster);
-    let played = cluster.clone();
-    let server = PlayedServer::start(move |request| played.play(&whole_list(request))).await;
-    let jobs: Vec<(String, String)> =
-        ROLES.iter().map(|(role, _)| ((*role).to_owned(), section(&server.address, role, ""))).collect();
-    let prometheus = Prometheus::start(&Path::new(&peers).join("prometheus"), &jobs, &[]);
-    let client = HttpClient::new(&Default::default(), "test").expect("a client");
-    let beds: Vec<(&str, Bed)> =
-        jobs.iter().map(|(job, discovery)| (job.as_str(), Bed::in_real_time(discovery, &[]))).collect();
-    let known = |label: &&str| !NEWER_LABELS.iter().any(|newer| label.starts_with(newer));
-    let without_newer = |target: &String| target.split(' ').filter(known).collect::<Vec<_>>().join(" ");
-    let (mut number, mut compared) = (0, 0);
-    for quarter in 0..4 {
-        for second in 0..60 {
-            match (quarter, second) {
-                (1, 20) => cluster.set_down(false),
-                (2, 20) => cluster.set_down(true),
-                (2, 28) => cluster.set_down(false),
-                _ => {}
-            }
-            for _ in 0..15 {
-                cluster.change(number);
-                number += 1;
-            }
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
-        for (role, bed) in &beds {
-            let start = Instant::now();
-            loop {
-                let ours: BTreeSet<String> = bed.shown().iter().map(without_newer).collect();
-                let theirs = prometheus.targets(&client, role).await;
-                if ours == theirs {
-                    compared += ours.len();
-                    break;
-                }
-                let ours_only: Vec<_> = ours.difference(&theirs).collect();
-                let theirs_only: Vec<_> = theirs.difference(&ours).collect();
-                assert!(
-                    start.elapsed() < PATIENCE,
-                    "quarter {quarter}, {role}: only in ferula {ours_only:?}, only in Prometheus {theirs_only:?}"
-                );
-                tokio::time::sleep(Duration::from_millis(250)).await;
-            }
-        }
-    }
-    println!("{number} changes, {compared} targets compared");
-    assert!(number == 3600 && compared > 400, "{number} {compared}");
-}

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ferula_config::discovery::DiscoveryConfigs;
 
-pub(crate) use super::kubernetes::tests as cluster;
 use super::{
     aws, azure, consul, docker, dockerswarm, eureka, gce, ionos, kubernetes, kuma, linode, marathon, nomad,
     oci, openstack, outscale, ovhcloud, puppetdb, scaleway, stackit, table, triton, uyuni, zookeeper,

@@ -68,53 +68,6 @@ impl Cluster {
         self.state().watches.clear();
     }
 
-    /// The server is down from now on, or up again; then its history is lost.
-    pub(crate) fn set_down(&self, is_down: bool) {
-        let mut state = self.state();
-        state.is_down = is_down;
-        state.watches.clear();
-        state.version += 100;
-        state.oldest = state.version;
-    }
-
-    /// One of the changes that a busy cluster sees; the same number makes the same change.
-    pub(crate) fn change(&self, number: u64) {
-        let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
-        let (place, kind) = (random % 60, random / 60 % 10);
-        let name = format!("p{place}");
-        let has_pod = self.state().objects["/api/v1/pods"].contains_key(&format!("\"ns\"/\"{name}\""));
-        match kind {
-            0..=3 => self.put("/api/v1/pods", pod(&name, &format!("10.{}.{place}.1", number % 250))),
-            4..=6 if has_pod => self.delete("/api/v1/pods", "ns", &name),
-            4 => self.put("/api/v1/pods", pod(&name, "")),
-            5 => self.put(
-                "/api/v1/nodes",
-                json!({"metadata": {"name": format!("n{}", place % 7), "labels": {"turn": number.to_string()}},
-                    "status": {"addresses": [{"type": "InternalIP", "address": format!("10.0.0.{place}")}],
-                        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}}}}),
-            ),
-            6 => self.put(
-                "/api/v1/services",
-                json!({"metadata": {"name": format!("s{}", place % 9), "namespace": "ns", "labels": {"turn": number.to_string()}},
-                    "spec": {"type": "ClusterIP", "clusterIP": "10.2.0.9", "ports": [{"port": number % 1000 + 1, "protocol": "TCP"}]}}),
-            ),
-            7 | 8 => {
-                let addresses: Vec<Json> =
-                    (0..place % 8).map(|at| json!({"ip": format!("10.1.{at}.{place}"), "nodeName": "n1"})).collect();
-                self.put(
-                    "/api/v1/endpoints",
-                    json!({"metadata": {"name": format!("s{}", place % 9), "namespace": "ns"},
-                        "subsets": [{"ports": [{"name": "http", "port": 80, "protocol": "TCP"}], "addresses": addresses}]}),
-                );
-            }
-            _ => self.put(
-                "/apis/networking.k8s.io/v1/ingresses",
-                json!({"metadata": {"name": format!("i{}", place % 5), "namespace": "ns"},
-                    "spec": {"rules": [{"host": format!("h{number}.example.com")}]}}),
-            ),
-        }
-    }
-
     pub(crate) fn play(&self, request: &ReceivedRequest) -> Play {
         let mut state = self.state();
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
@@ -282,7 +235,7 @@ pub(crate) fn section(address: &str, role: &str, more: &str) -> String {
 }
 
 /// The same request, but a list comes in one page, which no change can come between.
-pub(crate) fn whole_list(request: &ReceivedRequest) -> ReceivedRequest {
+fn whole_list(request: &ReceivedRequest) -> ReceivedRequest {
     let mut request = request.clone();
     if !request.target.contains("watch=true") && !request.target.contains("sendInitialEvents") {
         request.target = request.target.split('?').next().unwrap_or_default().to_owned();
