@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(write_to(20_000, seconds(1)).await, Ok(()), "20 kB/s");
         assert_eq!(write_to(100_000, seconds(50)).await, Ok(()), "within the limit");
         assert_eq!(write_to(4, seconds(61)).await, Err(io::ErrorKind::TimedOut), "it reads nothing");
-        // Before, any byte began the time anew.
+        // Before, each byte restarted the time.
         assert_eq!(
             write_to(4, seconds(30)).await,
             Err(io::ErrorKind::TimedOut),

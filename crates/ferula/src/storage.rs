@@ -229,7 +229,7 @@ fn log_progress(progress: &Progress) {
     }
 }
 
-/// Logs one damaged place: the file, the range, what is wrong, and what it costs.
+/// Logs one damaged place: the file, the range, the damage, and what is lost.
 pub fn log_damage(damage: &Damage) {
     let bytes = damage.bytes.as_ref().map(|bytes| format!("{}-{}", bytes.start, bytes.end));
     let kept = damage.kept.as_ref().map(|kept| kept.display().to_string());

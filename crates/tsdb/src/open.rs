@@ -300,7 +300,7 @@ struct KnownSegments {
     out_of_order_lost: Vec<Lost>,
 }
 
-/// Sets aside what is in the place of the lock file and is none.
+/// Sets aside whatever has the name of the lock file but is not a file.
 fn clear_lock(disk: &dyn Disk, dir: &Path, report: &mut dyn FnMut(Progress)) {
     let path = dir.join(LOCK_FILE);
     if let Ok(Some(stat)) = disk.stat(&path)

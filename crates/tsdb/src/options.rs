@@ -136,7 +136,7 @@ pub enum OpenError {
     /// Another process uses the directory.
     #[error("lock DB directory: resource temporarily unavailable: {} is in use by another process", .0.display())]
     Locked(PathBuf),
-    /// What stands in the place of a log cannot be reached now, and may be there again later.
+    /// The log's directory is a link or the like whose destination is not reachable now, and may be later.
     #[error(
         "{} is a link that leads nowhere, or a pipe, socket or device: make the directory that it stands for reachable, or \
          remove it to begin with an empty log", .0.display()

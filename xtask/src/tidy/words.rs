@@ -30,7 +30,7 @@ const HTML_FROM_TEXT: [&str; 8] = [
 
 /// Words that the glossary replaces, with the word to use. They may be used in another sense in files
 /// that the list of allowances names.
-const REPLACED: [(&str, &str); 34] = [
+const REPLACED: [(&str, &str); 33] = [
     ("folder", "directory"),
     ("folders", "directories"),
     ("goes on", "continues"),
@@ -56,7 +56,6 @@ const REPLACED: [(&str, &str); 34] = [
     ("that is none", "that is invalid"),
     ("that are none", "that are invalid"),
     ("thousand million", "billion"),
-    ("in the place of", "instead of"),
     ("fires on", "keeps firing"),
     ("says no", "does not match, or refuses"),
     ("told to fire", "notified as firing"),

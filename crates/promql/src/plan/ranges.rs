@@ -93,7 +93,7 @@ impl Requests {
                     self.visit(param, steps, around);
                 }
                 self.visit(&mut aggregate.inner, steps, around);
-                // Sources are told the written order, the evaluation searches.
+                // Sources receive the written order; the evaluation needs sorted labels.
                 aggregate.grouping.sort();
             }
             NodeKind::Call(call) => {

@@ -83,7 +83,7 @@ fn known_series_always_pass() {
     assert_eq!(bed.send("a", "i", "m", 0..15), 5);
     for _ in 0..3 {
         bed.next_minute();
-        assert_eq!(bed.send("a", "i", "m", 0..10), 0, "what is there continues");
+        assert_eq!(bed.send("a", "i", "m", 0..10), 0, "known series continue");
         assert_eq!(bed.send("a", "i", "m", 10..15), 5);
         assert_eq!(bed.send("a", "j", "up", 0..1), 0, "a scrape is always reported");
     }

@@ -141,7 +141,7 @@ impl Block {
         &self.damages
     }
 
-    /// Writes the files anew that are damaged and could be replaced, and keeps the damaged ones.
+    /// Rewrites damaged files that can be replaced, and keeps the damaged ones.
     ///
     /// # Errors
     /// The disk refused.

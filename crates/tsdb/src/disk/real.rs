@@ -121,7 +121,7 @@ fn stat_of(meta: &fs::Metadata) -> Stat {
     }
 }
 
-/// Opens a file and nothing else. Opening a pipe would wait for whoever is at its other end, and reading from a device
+/// Opens only regular files. Opening a pipe would wait for its other end, and reading from a device
 /// may never end.
 fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.custom_flags(libc::O_NONBLOCK).open(path)?;

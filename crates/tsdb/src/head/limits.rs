@@ -56,7 +56,7 @@ const FAIR_FROM: u64 = 950;
 const SHARE_FIRST: u64 = 250;
 /// Up to this fill there is room for the series that report about targets.
 const REPORTS_UP_TO: u64 = 1020;
-/// Labels by which a target is told from others, the closest first.
+/// Labels that distinguish targets, the most specific first.
 const TARGET_LABELS: [&str; 2] = ["instance", "job"];
 
 /// Whether this is a series that a scrape adds about its target.

@@ -159,7 +159,7 @@ fn load_file(
     let mut offset = FILE_HEADER_BYTES;
     while offset < bytes.len() {
         if is_end(&bytes, offset) {
-            // Prometheus gives back what it reserved when a file is full; here it is given back now, because another file
+            // Prometheus releases the reserved rest of a file when it is full. It is released now, because another file
             // will follow.
             if is_last {
                 let cut = disk.append(&file_path(dir, file)).and_then(|mut file| {

@@ -50,7 +50,7 @@ struct Current {
     /// How much of the file has been written.
     written: u64,
     torn: bool,
-    /// A sync failed: what was written may never reach the disk, so the file is to be written anew.
+    /// A sync failed: what was written may never reach the disk, so the file must be rewritten.
     distrusted: bool,
     /// What follows it.
     buffer: Vec<u8>,
