@@ -98,7 +98,6 @@ const MOVED: &[(&str, &str)] = &[
     ("prometheus_target_sync_length_histogram_seconds_count", "scrape_job=\"fixture\""),
     ("prometheus_target_sync_length_seconds_count", "scrape_job=\"fixture\""),
     ("prometheus_target_scrape_duration_seconds_count", ""),
-    ("prometheus_target_scrape_pool_symboltable_items", "scrape_job=\"fixture\""),
     ("prometheus_target_metadata_cache_entries", "scrape_job=\"fixture\""),
     ("prometheus_tsdb_isolation_high_watermark", ""),
     ("prometheus_tsdb_isolation_low_watermark", ""),
