@@ -318,7 +318,7 @@ pub(crate) fn take_lock(
     dir: &Path,
     report: &mut dyn FnMut(Progress),
 ) -> Result<FileLock, OpenError> {
-    // Whoever has the directory may be using what else looks to be in the way.
+    // A server that has the directory may be using what else looks to be in the way.
     clear_lock(disk, dir, report);
     let path = dir.join(LOCK_FILE);
     match disk.lock(&path) {

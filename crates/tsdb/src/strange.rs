@@ -73,7 +73,7 @@ pub(crate) fn clear_the_way(
     Ok(())
 }
 
-/// Sets `path` aside if it is not what it must be. If that cannot be done, whoever needs the name will say so.
+/// Sets `path` aside if it is not what it must be. If that cannot be done, the code that needs the name reports it.
 fn clear(disk: &dyn Disk, path: &Path, must: Must, report: &mut dyn FnMut(Damage)) {
     match disk.stat(path) {
         Ok(Some(stat)) if !must.holds(stat) => {

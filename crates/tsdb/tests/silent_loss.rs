@@ -231,7 +231,7 @@ fn a_block_whose_small_files_are_gone_or_anothers_shows_what_it_did() {
         if what != "tombstones exchanged" {
             assert_eq!(floats(&db), before, "{what}");
         }
-        // It was mended: the next start, and whoever else reads the directory, finds nothing wrong.
+        // It was mended: the next start, and any other reader of the directory, finds nothing wrong.
         drop(db);
         let (db, reports) = open_reporting(&disk.restart(Survives::Written), options());
         assert_eq!(damages(reports), [], "{what}");

@@ -140,7 +140,7 @@ fn unescape(word: &str) -> String {
 }
 
 fn file_system(mount: &Mount, out: &mut Filling<'_>) {
-    // A file system behind a network that is gone would stop whoever asks it.
+    // A file system behind a network that is gone would stop anyone that asks it.
     let is_local = mount.device.starts_with('/') || mount.kind == "tmpfs" || mount.kind == "zfs";
     let Some(room) = is_local.then(|| Room::of(&mount.directory)).flatten() else { return };
     let labels =

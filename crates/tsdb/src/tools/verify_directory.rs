@@ -6,6 +6,7 @@
 //! what it writes meanwhile looks like the end of a log.
 
 mod logs;
+mod part;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use ferula_chunk::SampleIter;
 
 use super::ToolError;
-use super::verify::{Verified, verify, verify_savepoint};
+use super::verify::{verify, verify_savepoint};
 use crate::blob::Access;
 use crate::block::{Block, BlockStats, CREATION_SUFFIX, DELETION_SUFFIX, Ulid, block_damage, block_dirs};
 use crate::damage::{DamageKind, KEPT_SUFFIX};
@@ -24,23 +25,7 @@ use crate::options::{CHUNKS_HEAD_DIR, WAL_DIR};
 use crate::savepoint::segments::{LOG_LIST, Segments};
 use crate::savepoint::{SAVEPOINT_DIR, check_origin, open, state_path};
 use logs::Logs;
-
-/// A part of a data directory, as it was read.
-#[derive(Clone, Debug)]
-pub struct VerifiedPart {
-    /// The name of a file or directory.
-    pub name: String,
-    /// What was read of it, and what is wrong.
-    pub verified: Verified,
-    /// What is worth a word and is no problem.
-    pub notes: Vec<String>,
-}
-
-impl VerifiedPart {
-    fn new(name: &str) -> Self {
-        VerifiedPart { name: name.to_owned(), verified: Verified::default(), notes: Vec::new() }
-    }
-}
+pub use part::VerifiedPart;
 
 /// Reads everything in a data directory.
 ///

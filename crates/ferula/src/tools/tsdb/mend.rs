@@ -13,6 +13,7 @@ use super::{BLOCK_TO_VERIFY, DRY_RUN, UNTIL, data_dir, disk, open_block, stat};
 use crate::tools::args::Args;
 use crate::tools::moment;
 
+/// `tsdb verify`
 pub fn run_verify(args: &Args, out: &mut dyn Write) -> Result<()> {
     let (disk, dir) = (disk(), data_dir(args));
     stat(dir)?;
@@ -61,6 +62,7 @@ fn server_options(dir: &Path, now_ms: i64) -> Options {
     }
 }
 
+/// `tsdb repair`
 pub fn run_repair(args: &Args, out: &mut dyn Write) -> Result<()> {
     let dir = data_dir(args);
     stat(dir)?;
@@ -77,6 +79,7 @@ pub fn run_repair(args: &Args, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
+/// `tsdb drop-future`
 pub fn run_drop_future(args: &Args, out: &mut dyn Write) -> Result<()> {
     let dir = data_dir(args);
     stat(dir)?;

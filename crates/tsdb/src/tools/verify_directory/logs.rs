@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::VerifiedPart;
+use super::part::VerifiedPart;
 use crate::damage::DamageKind;
 use crate::disk::Disk;
 use crate::ids::LogRef;
