@@ -91,15 +91,10 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Optional parts of PromQL that are enabled.
     pub parser: ParserOptions,
+    /// Whether the search API is enabled.
+    pub search_api: bool,
     /// Names given to `--enable-feature`.
     pub features: Vec<String>,
     /// When the process started.
     pub started: OffsetDateTime,
-}
-
-impl Settings {
-    /// Whether the search API is enabled.
-    pub(crate) fn has_search(&self) -> bool {
-        self.features.iter().any(|name| name == "search-api")
-    }
 }

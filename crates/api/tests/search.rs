@@ -104,7 +104,7 @@ const REFUSED: &[(&str, &str)] = &[
 
 #[tokio::test]
 async fn searches_are_answered_as_by_prometheus() {
-    let served = served_with(|settings| settings.features = vec!["search-api".to_owned()]);
+    let served = served_with(|settings| settings.search_api = true);
     let mut wrong = Vec::new();
     for (path, status, body) in CASES {
         for method in ["GET", "POST"] {
@@ -130,7 +130,7 @@ async fn searches_are_answered_as_by_prometheus() {
 
 #[tokio::test]
 async fn the_range_is_the_last_hour_unless_it_is_named() {
-    let served = served_with(|settings| settings.features = vec!["search-api".to_owned()]);
+    let served = served_with(|settings| settings.search_api = true);
     let last_hour = served.ask("GET /api/v1/search/metric_names?").await.text;
     assert_eq!(
         last_hour,
@@ -146,7 +146,7 @@ async fn the_range_is_the_last_hour_unless_it_is_named() {
 #[tokio::test]
 async fn metadata_comes_from_targets_and_the_bound_of_the_limit_is_the_operators() {
     let served = served_with(|settings| {
-        settings.features = vec!["search-api".to_owned()];
+        settings.search_api = true;
         settings.search_limit_max = 3;
     });
     // Without a limit the bound holds, and the end says that there is more.
@@ -167,7 +167,7 @@ async fn metadata_comes_from_targets_and_the_bound_of_the_limit_is_the_operators
 #[tokio::test]
 async fn an_agent_has_nothing_to_search() {
     let served = served_with(|settings| {
-        settings.features = vec!["search-api".to_owned()];
+        settings.search_api = true;
         settings.agent = true;
     });
     let answer = served.ask("GET /api/v1/search/metric_names").await;

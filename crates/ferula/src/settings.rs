@@ -82,6 +82,7 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
         lookback_delta: flags.lookback_delta,
         data_dir: flags.storage.path.clone(),
         parser: flags.features.promql.parser_options(),
+        search_api: flags.features.search_api,
         features: flags.features.names.clone(),
         started: OffsetDateTime::now_utc(),
     }

@@ -42,7 +42,7 @@ fn categories(settings: &Settings) -> Categories {
         ("query_stats", true),
         ("query_warnings", true),
         ("remote_write_receiver", settings.remote_write),
-        ("search", settings.has_search()),
+        ("search", settings.search_api),
         ("search_fuzz_alg_jarowinkler", true),
         ("search_fuzz_alg_subsequence", true),
         ("time_range_labels", true),

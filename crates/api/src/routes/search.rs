@@ -96,7 +96,7 @@ impl Search {
     /// Parameters are checked in Prometheus' order, so the same one of several mistakes is reported.
     fn of(api: &Api, request: &Request, endpoint: &str) -> Result<Search, ApiError> {
         let settings = &api.site.settings;
-        if !settings.has_search() {
+        if !settings.search_api {
             return Err(ApiError::new(ErrorKind::Unavailable, "search API disabled"));
         }
         if settings.agent {

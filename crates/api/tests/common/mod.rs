@@ -251,6 +251,7 @@ fn settings() -> Settings {
         lookback_delta: Duration::from_secs(300),
         data_dir: "data".into(),
         parser: ParserOptions::default(),
+        search_api: false,
         features: Vec::new(),
         started: time::OffsetDateTime::UNIX_EPOCH,
     }

@@ -22,6 +22,8 @@ pub struct FeatureSet {
     /// `histograms-st-encoding`
     pub histogram_start_timestamps: bool,
     pub otlp_deltas: OtlpDeltas,
+    /// `search-api`
+    pub search_api: bool,
     /// Names that cause a warning in the log, each with its text.
     pub warnings: Vec<(String, &'static str)>,
     /// Enabled names, each with its log line.
@@ -205,7 +207,7 @@ const FEATURES: [(&str, Effect); 28] = [
         "promql-per-step-stats",
         Effect::On(|set| set.promql.per_step_stats = true, "Experimental per-step statistics reporting"),
     ),
-    ("search-api", Effect::On(|_| {}, "Experimental search API enabled.")),
+    ("search-api", Effect::On(|set| set.search_api = true, "Experimental search API enabled.")),
     (
         "st-storage",
         Effect::On(
