@@ -41,7 +41,7 @@ fn a_job_at_its_limit_keeps_its_series_and_the_other_job_grows() {
             "start {start}: known series continue"
         );
         // `up` and the four others about its scrapes count for the job, too.
-        let all = count(&server, "count(count_over_time({job=\"wild\"}[1h]))");
+        let all = count(&server, "count(last_over_time({job=\"wild\"}[1h]))");
         assert!(all <= 65.0, "start {start}: {all}");
         let (_, body) = server.get("/api/v1/ferula/growth");
         let growth: Value = serde_json::from_str(&body).expect("JSON");
