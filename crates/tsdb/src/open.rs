@@ -32,8 +32,8 @@ use crate::view::Views;
 use crate::wal::format::{
     CHECKPOINT_PREFIX, REPAIR_SUFFIX, TEMPORARY_SUFFIX, list_checkpoints, list_segments,
 };
-use crate::wal::group::{Entry, GroupLog};
-use crate::wal::record::{LoggedMarker, put_markers};
+use crate::wal::group::GroupLog;
+use crate::wal::record::LoggedMarker;
 use crate::wal::{SyncTimer, Writer};
 
 impl Db {
@@ -96,9 +96,7 @@ impl Db {
         };
         db.set_out_of_order_window(db.options.out_of_order_window_ms).map_err(at(&dir.join(WBL_DIR)))?;
         if let Some(log) = db.head.out_of_order_log().filter(|_| !to_mark.is_empty()) {
-            let (mut entry, mut record) = (Entry::default(), Vec::new());
-            put_markers(&mut record, &to_mark);
-            entry.record(record);
+            let entry = db.head.marks_of_found_chunks(&to_mark);
             // Without room nothing else is logged either. At the next start these chunks would be passed over.
             let logged = log.commit(entry).map_err(|error| io::Error::other(error.to_string()));
             logged.and_then(|()| log.sync().map(|_| ())).map_err(at(&dir.join(WBL_DIR)))?;

@@ -452,6 +452,25 @@ pub(crate) fn zero_histogram(like: &HistogramValue) -> HistogramValue {
     }
 }
 
+impl Head {
+    /// Markers of chunks that were found without one, for the out-of-order log. To a reader a marker says that all earlier
+    /// samples of the series are in chunks, so those that are in memory follow once more.
+    pub(crate) fn marks_of_found_chunks(&self, markers: &[LoggedMarker]) -> Entry {
+        let marked: HashSet<LogRef> = markers.iter().map(|marker| marker.series).collect();
+        let mut records = OutOfOrderRecords::new(self);
+        records.markers.extend(markers);
+        for slot in self.slots.all() {
+            let Some(series) = self.slots.get(slot).filter(|series| marked.contains(&series.log_ref)) else {
+                continue;
+            };
+            for sample in series.out_of_order.iter().flat_map(|out_of_order| out_of_order.samples()) {
+                records.sample(series.log_ref, sample);
+            }
+        }
+        records.entry().unwrap_or_default()
+    }
+}
+
 /// What a commit writes to the out-of-order log.
 struct OutOfOrderRecords<'a> {
     head: &'a Head,
@@ -491,6 +510,24 @@ impl<'a> OutOfOrderRecords<'a> {
         self.head.metrics.chunks_created.add(places.len() as u64);
         let markers = places.iter().map(|place| LoggedMarker { series: log_ref, chunk: place.number() });
         self.markers.extend(markers);
+    }
+
+    /// Adds a sample as it lies in memory.
+    fn sample(&mut self, series: LogRef, sample: &OutOfOrderSample) {
+        let OutOfOrderSample { at, start, value } = sample;
+        match value {
+            OutOfOrderValue::Float(value) => {
+                self.samples.push(LoggedSample { series, at: *at, start: *start, value: *value });
+            }
+            OutOfOrderValue::Histogram(value) => {
+                self.histograms.push(LoggedHistogram {
+                    series,
+                    at: *at,
+                    start: *start,
+                    value: value.clone(),
+                });
+            }
+        }
     }
 
     /// The records; `None` if there is nothing to log.
