@@ -179,7 +179,7 @@ fn painters(browser: &Browser, site: &Site) {
         site,
         r#"
         const { spanPixels, densityPixels, mapping, stack } = await load('chart/paint');
-        const { fromJson, statistics, extent, colourSlots, labelsOf } = await load('chart/answer');
+        const { fromJson, statistics, extent, labelsOf } = await load('chart/answer');
         const palette = Array.from({ length: 8 }, (_, i) => [i + 1, 2 * i, 3 * i]);
         for (let round = 0; round < 40; round++) {
             const count = 2 + random(60);
@@ -187,7 +187,7 @@ fn painters(browser: &Browser, site: &Site) {
             const values = () => Array.from({ length: count }, (_, i) => [i, random(6) === 0 ? null : String(random(1000) / 10.007 - 19.987)]).filter(pair => pair[1] !== null);
             const data = fromJson(Array.from({ length: n }, (_, s) => ({ metric: { s: String(s), x: 'y' }, values: values() })), { start: 0, step: 1000, count });
             const view = { width: 40 + random(100), height: 20 + random(40), dpr: 1, from: 0, to: (count - 1) * 1000, scale: { y0: -20, y1: 80, log: false }, display: 'lines', palette, dark: false };
-            const pixels = spanPixels(data, view, colourSlots(data), null);
+            const pixels = spanPixels(data, view, Uint8Array.from({ length: n }, (_, s) => s % 8), null);
             // The reference implementation: many points along each line, each of which sets its pixel.
             const plain = new Uint8Array(view.width * view.height);
             const map = mapping(data, view);

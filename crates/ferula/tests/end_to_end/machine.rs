@@ -14,11 +14,7 @@ fn without_a_configuration_the_machine_is_watched() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path(), &[]);
     let busy = server.await_query("count by (job) (node_cpu_seconds_total{mode=\"idle\"})", |data| {
-        let result = data["result"].as_array()?;
-        Some((
-            result.first()?["metric"]["job"].as_str()?.to_owned(),
-            result.first()?["value"][1].as_str()?.to_owned(),
-        ))
+        Some((data[0]["metric"]["job"].as_str()?.to_owned(), data[0]["value"][1].as_str()?.to_owned()))
     });
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     assert_eq!(busy.0, "node");
@@ -27,8 +23,7 @@ fn without_a_configuration_the_machine_is_watched() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path(), &["--no-web.ferula.machine-metrics"]);
     assert_eq!(server.get("/metrics/machine").0, 404);
-    let targets =
-        server.await_query("count(up)", |data| Some(data["result"][0]["value"][1].as_str()?.to_owned()));
+    let targets = server.await_query("count(up)", |data| Some(data[0]["value"][1].as_str()?.to_owned()));
     assert_eq!(targets, "1");
 }
 
@@ -107,7 +102,9 @@ fn series_are_those_of_node_exporter() {
         "node_uname_info",
     ];
     let (ours, theirs) = (series(&ours, &prefixes), series(&theirs, &prefixes));
-    let only_ours: Vec<&String> = ours.difference(&theirs).collect();
+    // Lines of /proc/meminfo that a release of node_exporter does not know are ours alone.
+    let only_ours: Vec<&String> =
+        ours.difference(&theirs).filter(|series| !series.starts_with("node_memory_")).collect();
     let only_theirs: Vec<&String> = theirs.difference(&ours).collect();
     assert!(only_ours.is_empty() && only_theirs.is_empty(), "ours {only_ours:#?}\ntheirs {only_theirs:#?}");
     assert!(ours.len() > 100, "{}", ours.len());

@@ -301,7 +301,7 @@ fn bad_blocks_are_reported_in_the_log() {
     )
     .expect("written");
     let mut server = Server::spawn(directory.path(), &[]);
-    let line = server.wait_for_any_line("Damage found at start");
+    let line = server.wait_for_any_line("Damage found in the data directory");
     assert!(line.contains(damaged) && line.contains("index"), "{line}");
     let line = server.wait_for_line("msg=\"Ferula is up\"");
     server.address = line.split_once(" address=").expect("an address").1.trim().to_owned();

@@ -64,7 +64,9 @@ const HIDDEN_BELOW: [&str; 6] =
 pub(super) fn collect(files: &ProcFiles, families: &mut Vec<MetricFamily>) {
     let mut filling = Filling { families };
     disks(&files.read("diskstats"), &mut filling);
-    for mount in mounts(&files.read("self/mounts")) {
+    // What the first process sees, as in node_exporter; a container may not be allowed to look.
+    let seen = Some(files.read("1/mounts")).filter(|text| !text.is_empty());
+    for mount in mounts(&seen.unwrap_or_else(|| files.read("self/mounts"))) {
         file_system(&mount, &mut filling);
     }
 }
@@ -110,7 +112,7 @@ struct Mount {
     is_read_only: bool,
 }
 
-/// The file systems of `/proc/self/mounts` that have room of their own, each once.
+/// The file systems of `/proc/1/mounts` that have room of their own, each once.
 fn mounts(text: &str) -> Vec<Mount> {
     let mut found: Vec<Mount> = Vec::new();
     for line in text.lines() {

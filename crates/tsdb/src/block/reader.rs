@@ -195,9 +195,9 @@ impl Block {
         &self.index
     }
 
-    /// Total size of its files in bytes.
+    /// Total size in bytes of the files that Prometheus has too.
     pub fn bytes(&self) -> u64 {
-        let small: u64 = [META_FILE, TOMBSTONES_FILE, TOMBSTONES_COPY_FILE]
+        let small: u64 = [META_FILE, TOMBSTONES_FILE]
             .iter()
             .filter_map(|name| self.disk.stat(&self.dir.join(name)).ok().flatten())
             .map(|stat| stat.bytes)

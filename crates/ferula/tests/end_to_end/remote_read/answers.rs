@@ -185,7 +185,11 @@ fn every_answer_is_that_of_the_real_prometheus_byte_by_byte() {
                     None,
                     Some((range.0 + 10 * STEP_MS, range.1 - 5 * STEP_MS, "rate")),
                     Some((range.0, range.1, "series")),
-                ] {
+                ]
+                .into_iter()
+                // Hints that end before they begin come from no client.
+                .filter(|hints: &Option<(i64, i64, &str)>| hints.is_none_or(|(start, end, _)| start <= end))
+                {
                     for accepted in [&[][..], &[0], &[1], &[7, 1, 0], &[7]] {
                         // Prometheus 3.5 leaves custom bounds out of sampled answers, 3.14 does not.
                         let has_custom = matches!(matchers, [(2, _, ".+")] | [(0, _, "custom")]);
