@@ -62,7 +62,7 @@ fn a_flood_of_series_is_stopped_and_everything_else_continues() {
         server.try_query("count(last_over_time(bomb[1h]))").expect("answered")[0]["value"][1],
         before[0]["value"][1]
     );
-    server.wait_for_line("series limit of 10 reached");
+    server.wait_for_line("head is at its limit of 10 series");
     let (status, _) = server.get(&format!("/api/v1/series?match[]={}", escape("known_total")));
     assert_eq!(status, 200);
 }
