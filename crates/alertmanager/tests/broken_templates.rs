@@ -170,7 +170,7 @@ async fn compose(config: &AlertmanagerConfig) -> (Notified, String) {
 fn plain(sent: &str) -> String {
     // Go's queries have no semicolons.
     let sent = sent.replace("=\r\n", "").replace('+', " ").replace(';', ",");
-    let (pairs, _) = ferula_go::url::parse_query(&format!("x={sent}"));
+    let (pairs, _) = ferula_go::url::parse_query(format!("x={sent}"));
     pairs.into_iter().map(|(name, value)| format!("{name}={value} ")).collect()
 }
 

@@ -215,7 +215,7 @@ fn benches(mut series: Vec<Series>) -> Vec<Bench> {
     std::iter::once(memory).chain(laid_out).collect()
 }
 
-/// What came of one comparison.
+/// The result of one comparison.
 #[derive(Debug, PartialEq)]
 enum Verdict {
     Same,

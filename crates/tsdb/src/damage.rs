@@ -70,7 +70,7 @@ pub struct Damage {
     pub bytes: Option<Range<u64>>,
     /// What is wrong.
     pub what: String,
-    /// What it costs: which samples are gone, and what was used instead.
+    /// The cost: which samples are gone, and what was used instead.
     pub cost: String,
     /// Where the damaged file is now, when it was set aside.
     pub kept: Option<PathBuf>,

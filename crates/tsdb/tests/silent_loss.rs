@@ -108,7 +108,7 @@ const CHANGES: [(&str, Change, &[DamageKind]); 4] = [
     ),
 ];
 
-/// Every segment of both logs, of the checkpoint, and every chunk file: whatever is done to one of them, it is told if it cost
+/// Every segment of both logs, of the checkpoint, and every chunk file: whatever is done to one of them, it is reported if it cost
 /// a sample, no other sample is lost, and the damaged file is kept.
 #[test]
 fn nothing_is_lost_in_silence_whichever_file_is_damaged() {

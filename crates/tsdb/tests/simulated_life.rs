@@ -396,7 +396,7 @@ impl Life {
         }
         let found = floats(self.db.as_ref().expect("just opened"));
         self.check(&found, survives, what);
-        // What is there now is what later crashes are compared with; after a power loss some of it was never synced.
+        // What exists now is what later crashes are compared with; after a power loss some of it was never synced.
         if survives != Survives::Written {
             let mut left = Samples::new();
             for (labels, samples) in &found {

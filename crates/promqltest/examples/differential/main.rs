@@ -65,7 +65,7 @@ pub enum When {
     Range(Grid),
 }
 
-/// What came of one question.
+/// The result of one question.
 enum Verdict {
     Same,
     /// They differ, for these reasons.

@@ -1,6 +1,6 @@
 //! A checkpoint written from the head, after a savepoint had what the log has lost.
 //!
-//! The next savepoint takes the place of this one, and a start may have to do without it (another program continued the log,
+//! The next savepoint replaces this one, and a start may have to do without it (another program continued the log,
 //! or options changed). Then the log must have everything again: series, deletions, and every in-order sample. Records of
 //! segments behind the checkpoint come a second time when it is read, and are passed over.
 
@@ -123,7 +123,7 @@ impl OfSeries {
         for place in &self.full {
             let read: io::Result<(Encoding, Vec<u8>)> = head
                 .stored_chunk(ChunkPlace::from_number(*place), |chunk| (chunk.encoding, chunk.data.to_vec()));
-            // A chunk that cannot be read is told of when somebody reads it.
+            // A chunk that cannot be read is reported when somebody reads it.
             if let Ok((encoding, data)) = read {
                 self.log_chunk(encoding, &data, start_timestamps, writer)?;
             }

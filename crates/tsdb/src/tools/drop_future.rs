@@ -2,7 +2,7 @@
 //!
 //! Samples from a wrong clock's future keep everything from being stored until the right clock gets there. What is not of
 //! the future is written to blocks, and the logs and head chunks, which have both, are set aside; so are blocks that are of the
-//! future altogether. Blocks that reach into it are written anew.
+//! future altogether. Blocks that reach into it are rewritten.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

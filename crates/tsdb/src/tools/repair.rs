@@ -3,7 +3,7 @@
 //! 1. Blocks without `meta.json` get one, made from index and chunks.
 //! 2. The database is opened and closed: logs, head chunks, savepoint and the small files of blocks are repaired as at every
 //!    start.
-//! 3. Blocks with anything unreadable are written anew with all that can be read; the damaged ones are set aside.
+//! 3. Blocks with anything unreadable are rewritten with all that can be read; the damaged ones are set aside.
 //!
 //! Nothing is deleted. Over an [`OverlayDisk`](crate::disk::OverlayDisk) nothing is changed either, and the answer is the same.
 

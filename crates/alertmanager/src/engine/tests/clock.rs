@@ -69,7 +69,7 @@ fn a_start_does_not_bring_back_what_was_told_to_be_over() {
     play.run_to(1334);
     let lines = play.told();
     assert_eq!(lines.iter().filter(|line| line.contains("all alerts resolved")).count(), 2, "{lines:?}");
-    // Down for a while, twice: each start writes its state anew.
+    // Down for a while, twice: each start rewrites its state.
     for _ in 0..2 {
         play.now = second(play.now.0 / 1_000_000_000 + 60);
         play.crash(ONE);

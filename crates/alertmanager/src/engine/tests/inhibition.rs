@@ -10,7 +10,7 @@ inhibit_rules: [{source_matchers: [n=source], target_matchers: [n=target], equal
 fn after_a_start_alerts_wait_for_those_that_inhibit_them() {
     let mut play = Play::new(RULES);
     play.run_to(10);
-    // All are old. One that no rule is about is told at once.
+    // All are old. One that no rule is about is sent at once.
     play.alert("g=1 n=target", -500, FOREVER);
     play.alert("g=2 n=other", -500, FOREVER);
     play.alert("g=3 n=target", -500, FOREVER);

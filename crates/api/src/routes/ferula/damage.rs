@@ -4,7 +4,7 @@ use crate::answer::{Answer, Handled};
 use crate::api::Api;
 use crate::request::Request;
 
-/// `/api/v1/ferula/damage`: each place with its kind, file, range of bytes, what is wrong, what it costs, and where the damaged
+/// `/api/v1/ferula/damage`: each place with its kind, file, range of bytes, what is wrong, the cost, and where the damaged
 /// file is kept; oldest first.
 pub fn damage(api: &Api, _: &Request) -> Handled {
     let damages = api.store.admin.damages();

@@ -92,7 +92,7 @@ pub fn run_drop_future(args: &Args, out: &mut dyn Write) -> Result<()> {
         Some(newest) => writeln!(out, "the newest sample of the head was at {newest}")?,
         None => writeln!(out, "the head has no sample after {until_ms}")?,
     }
-    for (what, blocks) in [("written", &done.written), ("written anew", &done.cleaned)] {
+    for (what, blocks) in [("written", &done.written), ("rewritten", &done.cleaned)] {
         for block in blocks {
             writeln!(out, "block {block} {what}")?;
         }
