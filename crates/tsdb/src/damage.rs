@@ -82,7 +82,7 @@ impl Damage {
         Damage { kind, path: path.into(), bytes: None, what: what.into(), cost: String::new(), kept: None }
     }
 
-    /// The same, with what it costs.
+    /// The same, with the cost.
     #[must_use]
     pub fn cost(self, cost: impl Into<String>) -> Self {
         Damage { cost: cost.into(), ..self }

@@ -25,7 +25,7 @@ pub struct DroppedFuture {
     pub head_newest: Option<i64>,
     /// Blocks of the past that were made of the head.
     pub written: Vec<Ulid>,
-    /// Blocks that reached into the future, and were written anew without it.
+    /// Blocks that reached into the future, and were rewritten without it.
     pub cleaned: Vec<Ulid>,
     /// What is kept beside: logs, head chunks, and blocks of the future.
     pub kept: Vec<PathBuf>,

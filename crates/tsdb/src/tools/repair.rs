@@ -51,7 +51,7 @@ pub fn repair_directory(
                     reports.retain(|damage| damage.path != block_dir);
                     let path = block_dir.join(META_FILE);
                     let damage = Damage::new(DamageKind::Missing, path, "the file is gone");
-                    damages.push(damage.cost("nothing: it was made anew from the index"));
+                    damages.push(damage.cost("nothing: it was made again from the index"));
                 }
                 Err(_) => continue,
             }
