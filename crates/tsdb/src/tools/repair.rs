@@ -78,7 +78,7 @@ pub fn repair_directory(
     Ok(damages)
 }
 
-/// Writes a block anew with all that can be read of it.
+/// Writes a block again with all that can be read of it.
 fn salvage(
     disk: &Arc<dyn Disk>,
     db: &Db,
