@@ -68,8 +68,8 @@ fn each_mistake_is_named_with_its_line() {
             "alerting: {}",
             "line 4: objective \"availability\": alerting.name is missing",
         ),
-        ("alerting:", "plugins: {chain: [{id: x}]}\n    alerting:", "plugins are programs of Sloth"),
-        ("events:", "plugin: {id: x}\n      events:", "plugins are programs of Sloth"),
+        ("alerting:", "plugins: {chain: [{id: x}]}\n    alerting:", "Sloth plugins are not supported"),
+        ("events:", "plugin: {id: x}\n      events:", "Sloth plugins are not supported"),
         (
             "events:",
             "raw: {error_ratio_query: '{{.window}}'}\n      events:",

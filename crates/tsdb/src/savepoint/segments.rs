@@ -302,7 +302,7 @@ mod tests {
         let mut record = Vec::new();
         put_fragments(&mut record, 0, b"a record of somebody", Compression::None);
         let other = segment(&disk, 4, &record);
-        assert!(again.check(wal, &[other, five]).expect_err("other").to_string().contains("other bytes"));
+        assert!(again.check(wal, &[other, five]).expect_err("other").to_string().contains("different bytes"));
         // Bytes that are no record are damage, and so are too few.
         let flipped = segment(&disk, 5, &[6; 20_000]);
         again.check(wal, &[flipped]).expect("damaged, and ours");

@@ -114,7 +114,7 @@ fn valid_blocks_verify_and_damage_is_reported() {
     let problems = verify(&block).expect("the series can be listed").problems;
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].contains("000001: checksum mismatch"), "{problems:?}");
-    assert!(problems[1].contains("says that there are 2851 samples"), "{problems:?}");
+    assert!(problems[1].contains("states 2851 samples"), "{problems:?}");
 }
 
 /// The samples of a block that promtool created become the same chunks.
