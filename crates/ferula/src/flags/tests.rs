@@ -29,7 +29,11 @@ fn impossible_flags_are_refused_with_the_exit_codes_of_prometheus() {
             2,
             "parse external URL \"\": address x: missing port in address (did you mean '--web.listen-address=x:9090'?)",
         ),
-        (&["--web.listen-address="], 2, "parse external URL \"\": missing port in address"),
+        (
+            &["--web.listen-address="],
+            2,
+            "parse external URL \"\": missing port in address (did you mean '--web.listen-address=:9090'?)",
+        ),
         (
             &["--web.listen-address=::1:80"],
             2,
