@@ -37,7 +37,7 @@ fn impossible_flags_are_refused_with_the_exit_codes_of_prometheus() {
         (
             &["--web.listen-address=::1:80"],
             2,
-            "parse external URL \"\": address ::1:80: too many colons in address",
+            "parse external URL \"\": address ::1:80: too many colons in address (did you mean '--web.listen-address=[::1]:80'?)",
         ),
         (&["--web.external-url='x"], 2, "parse external URL \"'x\": URL must not begin or end with quotes"),
         (
