@@ -191,8 +191,14 @@ fn line_contrast(browser: &Browser, site: &Site) {
 
 fn states(browser: &Browser, site: &Site) {
     let page = Page::open(browser, &site.base, "/targets");
-    page.wait("document.querySelectorAll('.state[data-s=up]').length > 0 && document.querySelectorAll('.state[data-s=down]').length > 0");
-    let shown = page.eval("JSON.stringify(['up', 'down'].map(s => { const e = document.querySelector(`.state[data-s=${s}]`); return [getComputedStyle(e, '::before').content.length > 2, e.innerText.length > 1, getComputedStyle(e, '::before').content]; }))");
+    // Read in one go: the list may be drawn again at any time.
+    page.wait(
+        "(() => { const found = ['up', 'down'].map(s => document.querySelector(`.state[data-s=${s}]`)); \
+         if (found.includes(null)) return false; \
+         window.shownStates = JSON.stringify(found.map(e => { const shape = getComputedStyle(e, '::before').content; \
+         return [shape.length > 2, e.innerText.length > 1, shape]; })); return true; })()",
+    );
+    let shown = page.eval("window.shownStates");
     let shown: Vec<(bool, bool, String)> = serde_json::from_str(shown.as_str().unwrap_or("[]")).expect("two");
     assert!(shown.iter().all(|(shape, word, _)| *shape && *word) && shown[0].2 != shown[1].2, "{shown:?}");
 }
