@@ -2,7 +2,7 @@
 
 use crate::blocking::blocking;
 use crate::engine::NextNotification;
-use crate::receiver::{Exchange, Notification, Record, TemplateFault};
+use crate::receiver::{Exchange, Record, TemplateFault};
 
 /// A notification that is not sent.
 #[derive(Debug, Default)]
@@ -20,18 +20,7 @@ pub fn render(notifications: &[&NextNotification]) -> Vec<RenderedNotification> 
         let mut rendered = Vec::with_capacity(notifications.len());
         for next in notifications {
             let (record, content) = (Record::dry_run(), &next.content);
-            let notification = Notification {
-                receiver: &content.receiver,
-                group_key: &content.group_key,
-                group_labels: &content.group_labels,
-                alerts: &content.alerts,
-                now: content.now,
-                repeat_interval: content.repeat_interval,
-                reason: content.reason,
-                kept: &content.kept,
-                record: &record,
-                rendering: None,
-            };
+            let notification = content.notification(&record);
             let notified = next.integration.notify(&notification).await;
             let error = notified.result.err().map(|error| error.text);
             rendered.push(RenderedNotification { exchanges: record.take(), faults: notified.faults, error });

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::engine::{Attempt, Attempted, Engine, EngineSettings, Metrics, PairMessage, Record, Setup};
 use crate::frame;
 use crate::journal::{Journal, Snapshot};
-use crate::receiver::{self, FailureReason, Notification, NotifyError};
+use crate::receiver::{self, FailureReason, NotifyError};
 use crate::wire::WireError;
 
 /// The system clock may be adjusted, so the engine checks it at least this often.
@@ -479,18 +479,7 @@ impl Drop for AbortOnDrop {
 async fn send(attempt: &Attempt, left: Duration) -> Attempted {
     let content = &attempt.content;
     let record = receiver::Record::answers();
-    let notification = Notification {
-        receiver: &content.receiver,
-        group_key: &content.group_key,
-        group_labels: &content.group_labels,
-        alerts: &content.alerts,
-        now: content.now,
-        repeat_interval: content.repeat_interval,
-        reason: content.reason,
-        kept: &content.kept,
-        record: &record,
-        rendering: None,
-    };
+    let notification = content.notification(&record);
     let sent = tokio::time::timeout(left, attempt.integration.notify(&notification)).await;
     let (result, faults) = match sent {
         Ok(notified) => (notified.result, notified.faults),

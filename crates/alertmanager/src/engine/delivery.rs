@@ -8,7 +8,7 @@ use ferula_model::UnixNanos;
 use super::history::AttemptNote;
 use crate::alert::{Alert, Time};
 use crate::notification_log::{FlushHashes, LogReceiver};
-use crate::receiver::{Integration, Kept, NotifyError, Reason, Sent, TemplateFault};
+use crate::receiver::{Integration, Kept, Notification, NotifyError, Reason, Record, Sent, TemplateFault};
 use crate::route::Labels;
 
 /// Identifies a group for as long as it exists.
@@ -33,6 +33,24 @@ pub struct Content {
     pub repeat_interval: Duration,
     pub reason: Reason,
     pub kept: Kept,
+}
+
+impl Content {
+    /// The notification as integrations take it, with requests and answers put on `record`.
+    pub(crate) fn notification<'a>(&'a self, record: &'a Record) -> Notification<'a> {
+        Notification {
+            receiver: &self.receiver,
+            group_key: &self.group_key,
+            group_labels: &self.group_labels,
+            alerts: &self.alerts,
+            now: self.now,
+            repeat_interval: self.repeat_interval,
+            reason: self.reason,
+            kept: &self.kept,
+            record,
+            rendering: None,
+        }
+    }
 }
 
 /// An attempt that the caller has to make.

@@ -1,3 +1,5 @@
+//! What waits while the disk is slow, and what does not.
+
 use std::collections::BTreeMap;
 
 use ferula_config::alertmanager::{AlertmanagerConfig, MatcherSyntax};
