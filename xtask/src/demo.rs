@@ -34,7 +34,7 @@ cargo xtask demo [--scenario=NAME] [--factor=N] [--port=N] [--check] [--list]
 
 /// What the command line asks for.
 #[derive(Debug, Default, PartialEq)]
-struct Wishes {
+struct DemoArguments {
     scenario: Option<String>,
     factor: Option<u64>,
     port: Option<u16>,
@@ -42,9 +42,9 @@ struct Wishes {
     list: bool,
 }
 
-impl Wishes {
-    fn read(words: &[&str]) -> Result<Wishes> {
-        let mut wishes = Wishes::default();
+impl DemoArguments {
+    fn read(words: &[&str]) -> Result<DemoArguments> {
+        let mut wishes = DemoArguments::default();
         for word in words {
             match word.split_once('=').unwrap_or((word, "")) {
                 ("--scenario", name) => wishes.scenario = Some(name.to_owned()),
@@ -63,7 +63,7 @@ impl Wishes {
 }
 
 pub fn demo(words: &[&str]) -> Result<()> {
-    let wishes = Wishes::read(words)?;
+    let wishes = DemoArguments::read(words)?;
     let mut chosen = scenarios();
     if wishes.list {
         chosen.iter().for_each(|one| println!("{:<18}{}", one.name, one.story));
@@ -80,14 +80,14 @@ pub fn demo(words: &[&str]) -> Result<()> {
 }
 
 /// Everything of one demonstration. Ends when dropped; its directory stays where something failed.
-struct Show {
+struct RunningDemo {
     stage: Stage,
     ferula: Process,
     directory: PathBuf,
 }
 
-impl Show {
-    fn start(ferula: &Path, directory: PathBuf, factor: u64, port: u16, seed: u64) -> Result<Show> {
+impl RunningDemo {
+    fn start(ferula: &Path, directory: PathBuf, factor: u64, port: u16, seed: u64) -> Result<RunningDemo> {
         std::fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
         let stage = Stage::start(Ipv4Addr::LOCALHOST, 0, seed)?;
         write_configuration(&directory, &stage, factor, port)?;
@@ -103,7 +103,7 @@ impl Show {
         ferula.await_ready("/-/ready", Duration::from_secs(60)).with_context(|| {
             format!("is port {port} taken? The log is {}", directory.join("ferula.log").display())
         })?;
-        Ok(Show { stage, ferula, directory })
+        Ok(RunningDemo { stage, ferula, directory })
     }
 }
 
@@ -155,7 +155,7 @@ const QUIET: Duration = Duration::from_secs(6 * 60);
 fn tour(scenarios: &[Scenario], factor: u64, port: u16) -> Result<()> {
     let ferula = build_ferula(true)?;
     let directory = std::env::temp_dir().join(format!("ferula-demo-{}", std::process::id()));
-    let show = Show::start(&ferula, directory, factor, port, 1)?;
+    let show = RunningDemo::start(&ferula, directory, factor, port, 1)?;
     println!("\nferula      http://127.0.0.1:{port}");
     println!(
         "Inbox       http://{}   what Slack, Discord, PagerDuty and mail would get",
@@ -245,7 +245,7 @@ fn check_one(
     seed: u64,
 ) -> Result<String> {
     let divided = |duration: Duration| duration / u32::try_from(factor).unwrap_or(1);
-    let show = Show::start(ferula, directory, factor, free_port()?, seed)?;
+    let show = RunningDemo::start(ferula, directory, factor, free_port()?, seed)?;
     let start = Instant::now();
     // Nobody is told anything while all is well, nor in a scenario that only looks bad: that takes time to show.
     std::thread::sleep(divided(2 * QUIET));
@@ -305,12 +305,16 @@ mod tests {
 
     #[test]
     fn options_are_read_or_refused() {
-        let wishes = Wishes::read(&["--check", "--scenario=burst", "--factor=20"]).expect("valid");
-        let expected =
-            Wishes { scenario: Some("burst".to_owned()), factor: Some(20), check: true, ..Wishes::default() };
+        let wishes = DemoArguments::read(&["--check", "--scenario=burst", "--factor=20"]).expect("valid");
+        let expected = DemoArguments {
+            scenario: Some("burst".to_owned()),
+            factor: Some(20),
+            check: true,
+            ..DemoArguments::default()
+        };
         assert_eq!(wishes, expected);
         for wrong in ["--factor=0", "--factor=99", "--port=x", "--checks", "--check=1"] {
-            assert!(Wishes::read(&[wrong]).is_err(), "{wrong}");
+            assert!(DemoArguments::read(&[wrong]).is_err(), "{wrong}");
         }
     }
 

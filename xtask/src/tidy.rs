@@ -6,6 +6,7 @@
 //! | every dependency is used, by the product or only in the section for tests | `dependencies` |
 //! | links, paths and citations of documents exist | `documents` |
 //! | Rust files begin with a header; modules have one style; no public error is a plain text | `shape` |
+//! | no type has a name that several could have, such as `Kind` | `names` |
 //! | public items have documentation (fields and variants may go without) | `docs` |
 //! | no files of a crate import each other in a circle | `circles` |
 //! | no traces of machines and tools; no HTML built from text in the web pages; no words that the glossary replaces | `words` |
@@ -25,6 +26,7 @@ mod dependencies;
 mod docs;
 mod documents;
 mod fixtures;
+mod names;
 mod orders;
 mod programs;
 mod shape;
@@ -51,6 +53,7 @@ pub fn tidy() -> Result<()> {
     for (file, text) in tree.product() {
         complaints.extend(docs::undocumented(file, text));
     }
+    names::bare(&tree, &mut complaints);
     words::traces(&tree, &mut complaints);
     fixtures::unused(&tree, &mut complaints);
     contents::times_of_change(&tree, &mut complaints);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ferula_model::UnixNanos;
 
-use crate::receiver::{Kept, KeptValue, Reason};
+use crate::receiver::{KeptValue, KeptValues, Reason};
 use crate::wire::{Message, WireError, fields, messages};
 
 /// An integration of a receiver.
@@ -33,7 +33,7 @@ pub struct LogEntry {
     /// Hashes of the alerts that were sent as resolved.
     pub resolved: Vec<u64>,
     /// Data that the integration stored.
-    pub kept: Kept,
+    pub kept: KeptValues,
     /// When the entry may be dropped.
     pub expires_at: UnixNanos,
 }
@@ -281,7 +281,7 @@ mod tests {
             timestamp: UnixNanos(timestamp),
             firing: firing.to_vec(),
             resolved: resolved.to_vec(),
-            kept: Kept::from([
+            kept: KeptValues::from([
                 ("ts".into(), KeptValue::Text(String::new())),
                 ("n".into(), KeptValue::Int(-1)),
                 ("f".into(), KeptValue::Float(0.0)),
@@ -343,7 +343,8 @@ mod tests {
     fn files_are_read_back() {
         let mut log = NotificationLog::new(Duration::from_secs(1));
         log.merge(entry(&[1, u64::MAX], &[], 7), UnixNanos(0));
-        let second = LogEntry { group_key: "{}:{}".into(), kept: Kept::new(), ..entry(&[], &[300], -7) };
+        let second =
+            LogEntry { group_key: "{}:{}".into(), kept: KeptValues::new(), ..entry(&[], &[300], -7) };
         log.merge(second, UnixNanos(0));
         let file = log.to_file();
         let mut read = NotificationLog::new(Duration::from_secs(1));

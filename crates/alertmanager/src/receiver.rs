@@ -72,7 +72,7 @@ pub struct Notification<'a> {
     pub repeat_interval: Duration,
     pub reason: Reason,
     /// What the integration stored with the group's last notification.
-    pub kept: &'a Kept,
+    pub kept: &'a KeptValues,
     /// Where requests and answers are recorded, and whether any are sent at all.
     pub record: &'a Record,
     /// What replaces fields that fail; without it, such a field ends the attempt, as in Alertmanager.
@@ -126,9 +126,9 @@ impl Reason {
 
 /// Data that an integration keeps in the notification log, such as the identifier of a message that it may
 /// update later.
-pub type Kept = BTreeMap<String, KeptValue>;
+pub type KeptValues = BTreeMap<String, KeptValue>;
 
-/// A value of [`Kept`].
+/// A value of [`KeptValues`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum KeptValue {
     Text(String),
@@ -140,7 +140,7 @@ pub enum KeptValue {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sent {
     /// Replaces the stored data.
-    pub kept: Kept,
+    pub kept: KeptValues,
 }
 
 /// Why an attempt failed.

@@ -37,15 +37,15 @@ pub struct SilenceLimits {
 #[derive(Debug)]
 pub struct Silences {
     limits: SilenceLimits,
-    by_id: HashMap<String, Kept>,
-    /// Index of the silences that have not expired. The number is the position in `Kept::matcher_sets`.
+    by_id: HashMap<String, StoredSilence>,
+    /// Index of the silences that have not expired. The number is the position in `StoredSilence::matcher_sets`.
     index: MatcherIndex<(u64, usize)>,
     by_sequence: HashMap<u64, String>,
     next_sequence: u64,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct StoredSilence {
     silence: Silence,
     expires_at: UnixNanos,
     /// Increases from silence to silence.
@@ -152,11 +152,12 @@ impl Silences {
         self.by_sequence.insert(sequence, silence.id.clone());
         // Another program may have set annotations that are no options.
         let options = SilenceOptions::parse(&silence.annotations).unwrap_or_default();
-        self.by_id.insert(silence.id.clone(), Kept { silence, expires_at, sequence, is_indexed, options });
+        self.by_id
+            .insert(silence.id.clone(), StoredSilence { silence, expires_at, sequence, is_indexed, options });
         true
     }
 
-    fn unindex(&mut self, kept: &Kept) {
+    fn unindex(&mut self, kept: &StoredSilence) {
         if kept.is_indexed {
             for (at, set) in kept.silence.matcher_sets.iter().enumerate() {
                 self.index.remove(set, &(kept.sequence, at));
@@ -205,7 +206,7 @@ impl Silences {
 
     /// All silences in the order of their creation.
     pub fn all(&self) -> Vec<&Silence> {
-        let mut all: Vec<&Kept> = self.by_id.values().collect();
+        let mut all: Vec<&StoredSilence> = self.by_id.values().collect();
         all.sort_unstable_by_key(|kept| kept.sequence);
         all.into_iter().map(|kept| &kept.silence).collect()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_alertmanager::receiver::check::check_templates;
-use ferula_alertmanager::receiver::{Kept, Notification, Notified, Reason, Record, build};
+use ferula_alertmanager::receiver::{KeptValues, Notification, Notified, Reason, Record, build};
 use ferula_alertmanager::{Alert, Labels, Time};
 use ferula_config::alertmanager::{AlertmanagerConfig, LoadOptions, MatcherSyntax};
 use ferula_runtime::{RealClock, SharedClock};
@@ -156,7 +156,7 @@ async fn compose(config: &AlertmanagerConfig) -> (Notified, String) {
         now,
         repeat_interval: Duration::from_secs(3600),
         reason: Reason::FirstNotification,
-        kept: &Kept::new(),
+        kept: &KeptValues::new(),
         record: &record,
         rendering: None,
     };

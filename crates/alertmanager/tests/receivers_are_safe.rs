@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_alertmanager::receiver::{
-    Exchange, Integration, Kept, Notification, NotifyError, Reason, Record, Sent, TEST_ALERT, build, trial,
+    Exchange, Integration, KeptValues, Notification, NotifyError, Reason, Record, Sent, TEST_ALERT, build,
+    trial,
 };
 use ferula_alertmanager::{Alert, Labels, Time};
 use ferula_config::alertmanager::{AlertmanagerConfig, MatcherSyntax};
@@ -74,7 +75,7 @@ async fn notify(integration: &Integration, record: &Record) -> Result<Sent, Noti
         now: Time::from_unix_nanos(1),
         repeat_interval: Duration::from_secs(1),
         reason: Reason::FirstNotification,
-        kept: &Kept::new(),
+        kept: &KeptValues::new(),
         record,
         rendering: None,
     };

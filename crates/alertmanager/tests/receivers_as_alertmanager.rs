@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ferula_alertmanager::receiver::{
-    Integration, Kept, Notification, NotifyError, Reason, Record, Sent, build,
+    Integration, KeptValues, Notification, NotifyError, Reason, Record, Sent, build,
 };
 use ferula_alertmanager::{Alert, Labels, Time};
 use ferula_config::alertmanager::{AlertmanagerConfig, MatcherSyntax};
@@ -428,7 +428,8 @@ async fn ours(case: &Case) -> Outcome {
     let first = [alert(&case.name, "h1:9100", Time::ZERO), alert(&case.name, "h2:9100", time(OTHER_ENDS))];
     let second = [alert(&case.name, "h1:9100", time(ENDS))];
     let mut errors = Vec::new();
-    let kept = notify(integration, case, &first, Reason::FirstNotification, &Kept::new(), &mut errors).await;
+    let kept =
+        notify(integration, case, &first, Reason::FirstNotification, &KeptValues::new(), &mut errors).await;
     // Alerts that were never sent are not sent as resolved.
     if let Some(kept) = kept.filter(|_| integration.send_resolved) {
         notify(integration, case, &second, Reason::AllAlertsResolved, &kept, &mut errors).await;
@@ -449,9 +450,9 @@ async fn notify(
     case: &Case,
     alerts: &[Arc<Alert>],
     reason: Reason,
-    kept: &Kept,
+    kept: &KeptValues,
     errors: &mut Vec<NotifyError>,
-) -> Option<Kept> {
+) -> Option<KeptValues> {
     let group_key = format!("{{}}/{{case=\"{}\"}}:{{alertname=\"DiskFull\"}}", case.name);
     let group_labels = Labels::from([("alertname".to_owned(), "DiskFull".to_owned())]);
     let now = Time::parse_rfc3339("2026-01-02T05:00:00Z").expect("a time");

@@ -25,7 +25,7 @@ const NAME_BYTES_MAX: usize = 32;
 
 /// The position of the next byte within a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum RequestPosition {
     /// Before the space after the method.
     Method,
     /// In the target, before its query.
@@ -45,7 +45,7 @@ enum Place {
 /// Follows the requests of one connection.
 #[derive(Debug)]
 struct Scanner {
-    place: Place,
+    place: RequestPosition,
     /// The method or header name, as far as it has been read.
     word: Vec<u8>,
     /// A body, or something other than a request, may follow this request.
@@ -54,20 +54,21 @@ struct Scanner {
 
 impl Scanner {
     fn new() -> Self {
-        Scanner { place: Place::Method, word: Vec::new(), last: false }
+        Scanner { place: RequestPosition::Method, word: Vec::new(), last: false }
     }
 
     /// What the parser receives instead of `bytes`; `None` if unchanged.
     fn feed(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut changed: Option<Vec<u8>> = None;
         for (at, byte) in bytes.iter().enumerate() {
-            if self.place == Place::Unknown {
+            if self.place == RequestPosition::Unknown {
                 if let Some(out) = &mut changed {
                     out.extend_from_slice(&bytes[at..]);
                 }
                 break;
             }
-            let encode = self.place == Place::Query && matches!(byte, b'"' | b'<' | b'>' | b'#' | 0x80..);
+            let encode =
+                self.place == RequestPosition::Query && matches!(byte, b'"' | b'<' | b'>' | b'#' | 0x80..);
             self.step(*byte);
             if encode {
                 let out = changed.get_or_insert_with(|| bytes[..at].to_vec());
@@ -82,50 +83,50 @@ impl Scanner {
     fn step(&mut self, byte: u8) {
         self.place = match (self.place, byte) {
             // The parser skips empty lines before a request.
-            (Place::Method, b'\r' | b'\n') if self.word.is_empty() => Place::Method,
-            (Place::Method, b' ') => {
+            (RequestPosition::Method, b'\r' | b'\n') if self.word.is_empty() => RequestPosition::Method,
+            (RequestPosition::Method, b' ') => {
                 self.last = !matches!(&self.word[..], b"GET" | b"HEAD");
                 self.word.clear();
-                Place::Target
+                RequestPosition::Target
             }
-            (Place::Method, b'\r' | b'\n') => Place::Unknown,
-            (Place::Method, byte) => self.collect(byte, Place::Method),
-            (Place::Target, b'?') => Place::Query,
-            (Place::Target | Place::Query, b' ') => Place::Version,
+            (RequestPosition::Method, b'\r' | b'\n') => RequestPosition::Unknown,
+            (RequestPosition::Method, byte) => self.collect(byte, RequestPosition::Method),
+            (RequestPosition::Target, b'?') => RequestPosition::Query,
+            (RequestPosition::Target | RequestPosition::Query, b' ') => RequestPosition::Version,
             // A line without a version, which the parser refuses.
-            (Place::Target | Place::Query, b'\r' | b'\n') => Place::Unknown,
-            (Place::Version | Place::Value, b'\n') => {
+            (RequestPosition::Target | RequestPosition::Query, b'\r' | b'\n') => RequestPosition::Unknown,
+            (RequestPosition::Version | RequestPosition::Value, b'\n') => {
                 self.word.clear();
-                Place::Name
+                RequestPosition::Name
             }
-            (Place::Name, b'\n') => self.end_of_line(),
-            (Place::Name, b':') => {
+            (RequestPosition::Name, b'\n') => self.end_of_line(),
+            (RequestPosition::Name, b':') => {
                 self.last |= announces_a_body(&self.word);
-                Place::Value
+                RequestPosition::Value
             }
-            (Place::Name, byte) => self.collect(byte, Place::Name),
+            (RequestPosition::Name, byte) => self.collect(byte, RequestPosition::Name),
             (place, _) => place,
         };
     }
 
     /// Remembers a byte of a method or header name. A method that is too long ends the following; a long header name
     /// does not.
-    fn collect(&mut self, byte: u8, place: Place) -> Place {
+    fn collect(&mut self, byte: u8, place: RequestPosition) -> RequestPosition {
         if self.word.len() < NAME_BYTES_MAX {
             self.word.push(byte);
             place
-        } else if place == Place::Name {
+        } else if place == RequestPosition::Name {
             place
         } else {
-            Place::Unknown
+            RequestPosition::Unknown
         }
     }
 
     /// An empty line ends the head. Any other line without a colon is not a header, and the parser refuses it.
-    fn end_of_line(&mut self) -> Place {
+    fn end_of_line(&mut self) -> RequestPosition {
         let empty = self.word.is_empty() || self.word == b"\r";
         self.word.clear();
-        if empty && !self.last { Place::Method } else { Place::Unknown }
+        if empty && !self.last { RequestPosition::Method } else { RequestPosition::Unknown }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::service::Service;
 use crate::site::Site;
 use crate::{cors, redirect};
 
-type Answered = BoxFuture<'static, Response<Body>>;
+type ResponseFuture = BoxFuture<'static, Response<Body>>;
 
 /// How a route answers.
 #[derive(Clone, Copy)]
@@ -36,13 +36,13 @@ enum Endpoint {
     /// Like `Json`, but available at every stage.
     EarlyJson(fn(&Site, &Request) -> Handled),
     /// A streaming answer that lasts as long as the client listens; available at every stage.
-    EarlyStream(fn(Arc<Site>, Request) -> Answered),
+    EarlyStream(fn(Arc<Site>, Request) -> ResponseFuture),
     /// A query of the v1 API, which is subject to admission and can be stopped.
-    Query(fn(Arc<Api>, Request) -> Answered),
+    Query(fn(Arc<Api>, Request) -> ResponseFuture),
     /// Anything else that requires the server to be ready.
-    Gated(fn(Arc<Api>, Request) -> Answered),
+    Gated(fn(Arc<Api>, Request) -> ResponseFuture),
     /// Anything else.
-    Plain(fn(Service, Request) -> Answered),
+    Plain(fn(Service, Request) -> ResponseFuture),
 }
 
 /// One route. The path may have one segment `:name`, which matches anything without a

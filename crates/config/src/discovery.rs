@@ -12,7 +12,7 @@ use crate::error::{ConfigError, Problem};
 use crate::scalars::TargetLabels;
 use crate::section::section;
 use crate::yaml::decode::{Decoder, Value, decode_document};
-use crate::yaml::emit::Out;
+use crate::yaml::emit::PrintedValue;
 use crate::yaml::tree::NodeId;
 
 pub use cloud::*;
@@ -58,7 +58,7 @@ impl Value for TargetGroup {
         self.null
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         TargetGroupKeys { targets: self.targets.clone(), labels: self.labels.clone() }.print()
     }
 }

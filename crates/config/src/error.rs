@@ -44,7 +44,7 @@ pub struct ConfigError {
     file: Option<PathBuf>,
     naming: Naming,
     text: String,
-    place: Option<Place>,
+    place: Option<ConfigLocation>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) enum Naming {
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ConfigLocation {
     /// Counted from 1.
     pub line: u32,
     /// The path from the top of the file, such as `scrape_configs[0].job_name`.
@@ -73,7 +73,7 @@ impl ConfigError {
 
     pub(crate) fn of_problem(problem: &Problem, tree: &Tree) -> Self {
         let place = (!problem.path.is_empty())
-            .then(|| Place { line: tree.line_of(&problem.path), path: show_path(&problem.path) });
+            .then(|| ConfigLocation { line: tree.line_of(&problem.path), path: show_path(&problem.path) });
         ConfigError { place, ..Self::bare(problem.text.clone()) }
     }
 
@@ -89,7 +89,7 @@ impl ConfigError {
     }
 
     /// Line and key, unless the text has the line itself.
-    pub fn place(&self) -> Option<&Place> {
+    pub fn place(&self) -> Option<&ConfigLocation> {
         self.place.as_ref()
     }
 }

@@ -7,7 +7,7 @@ use crate::scalars::{Secret, choice};
 use crate::section::section;
 use crate::url::Url;
 use crate::yaml::decode::{Decoder, Value, decode_document};
-use crate::yaml::emit::Out;
+use crate::yaml::emit::PrintedValue;
 use crate::yaml::tree::NodeId;
 
 section! {
@@ -140,7 +140,7 @@ impl Value for FileNames {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         self.0.print()
     }
 
@@ -170,7 +170,7 @@ impl Value for Headers {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         self.0.print()
     }
 
@@ -200,7 +200,7 @@ impl Value for AnyText {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         self.0.print()
     }
 }

@@ -39,7 +39,7 @@ mod yaml;
 
 pub use closest::closest;
 pub use config::{Config, ScrapeJobs};
-pub use error::{ConfigError, Place};
+pub use error::{ConfigError, ConfigLocation};
 pub use glob::{check_pattern, glob};
 pub use scalars::{ByteSize, ByteSizeError, ExternalLabels, Secret, TargetLabels};
 pub use sections::Sections;

@@ -10,7 +10,7 @@ use crate::global::ValidationScheme;
 use crate::scalars::from_text;
 use crate::section::section;
 use crate::yaml::decode::{Decoder, Value, decode_document};
-use crate::yaml::emit::Out;
+use crate::yaml::emit::PrintedValue;
 use crate::yaml::tree::{NodeId, Step};
 
 section! {
@@ -52,8 +52,8 @@ impl Value for SourceLabels {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
-        Out::List { items: self.0.iter().map(Value::print).collect(), flow: true }
+    fn print(&self) -> PrintedValue {
+        PrintedValue::List { items: self.0.iter().map(Value::print).collect(), flow: true }
     }
 }
 
@@ -90,8 +90,8 @@ impl Value for RelabelRegex {
         self.0.is_none()
     }
 
-    fn print(&self) -> Out {
-        Out::Text(self.pattern().to_owned())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(self.pattern().to_owned())
     }
 }
 
@@ -126,8 +126,8 @@ impl Value for ActionName {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
-        Out::Text(self.0.clone())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(self.0.clone())
     }
 }
 

@@ -10,8 +10,8 @@ use ferula_model::duration::{DurationError, format_millis, parse_millis};
 
 use crate::error::Problem;
 use crate::yaml::decode::{Decoder, Value};
-use crate::yaml::emit::Out;
-use crate::yaml::tree::{Kind, NodeId};
+use crate::yaml::emit::PrintedValue;
+use crate::yaml::tree::{NodeId, NodeKind};
 
 /// Reads a scalar as text and passes it to `make`, whose error ends the reading.
 pub(crate) fn from_text<T, E: fmt::Display>(
@@ -78,8 +78,8 @@ impl Value for Duration {
         Duration::is_zero(self)
     }
 
-    fn print(&self) -> Out {
-        Out::Text(show_duration(*self))
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(show_duration(*self))
     }
 }
 
@@ -130,8 +130,8 @@ impl Value for Secret {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
-        if self.0.is_empty() { Out::Null } else { Out::Text("<secret>".into()) }
+    fn print(&self) -> PrintedValue {
+        if self.0.is_empty() { PrintedValue::Null } else { PrintedValue::Text("<secret>".into()) }
     }
 }
 
@@ -214,7 +214,7 @@ impl Value for ByteSize {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-        if !matches!(d.node(id).kind, Kind::Scalar(_)) {
+        if !matches!(d.node(id).kind, NodeKind::Scalar(_)) {
             return d.wrong_type(id, "units.Base2Bytes");
         }
         from_text(self, id, d, |text| ByteSize::parse(&text))
@@ -228,8 +228,8 @@ impl Value for ByteSize {
         self.0 == 0
     }
 
-    fn print(&self) -> Out {
-        Out::Text(self.to_string())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(self.to_string())
     }
 }
 
@@ -251,7 +251,7 @@ fn decode_labels(
     go_type: &str,
     d: &mut Decoder<'_>,
 ) -> Result<(), Problem> {
-    let Kind::Mapping(entries) = &d.node(id).kind else { return d.wrong_type(id, go_type) };
+    let NodeKind::Mapping(entries) = &d.node(id).kind else { return d.wrong_type(id, go_type) };
     for (key_id, value_id) in entries {
         if d.is_merge(*key_id) {
             for merged in d.merged(*value_id)? {
@@ -310,8 +310,8 @@ impl Value for LabelText {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
-        Out::Text(String::from_utf8_lossy(&self.0).into_owned())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(String::from_utf8_lossy(&self.0).into_owned())
     }
 }
 
@@ -333,7 +333,7 @@ impl Value for ExternalLabels {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         self.0.print()
     }
 }
@@ -363,7 +363,7 @@ impl Value for TargetLabels {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         self.0.print()
     }
 }
@@ -411,8 +411,8 @@ macro_rules! choice {
                 self.0.is_empty()
             }
 
-            fn print(&self) -> $crate::yaml::emit::Out {
-                $crate::yaml::emit::Out::Text(self.0.clone())
+            fn print(&self) -> $crate::yaml::emit::PrintedValue {
+                $crate::yaml::emit::PrintedValue::Text(self.0.clone())
             }
         }
     };

@@ -2,8 +2,8 @@
 
 use crate::error::Problem;
 use crate::yaml::decode::{Decoder, Value};
-use crate::yaml::emit::Out;
-use crate::yaml::tree::{Kind, NodeId};
+use crate::yaml::emit::PrintedValue;
+use crate::yaml::tree::{NodeId, NodeKind};
 
 /// The name of an exposition format. Names are checked with the job, not when they are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Value for ScrapeProtocol {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-        if !matches!(d.node(id).kind, Kind::Scalar(_)) {
+        if !matches!(d.node(id).kind, NodeKind::Scalar(_)) {
             return d.wrong_type(id, &Self::go_type());
         }
         let before = d.errors();
@@ -67,8 +67,8 @@ impl Value for ScrapeProtocol {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
-        Out::Text(self.0.clone())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(self.0.clone())
     }
 }
 
@@ -138,7 +138,7 @@ impl Value for ScrapeProtocols {
         self.is_empty()
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         self.0.print()
     }
 }

@@ -26,7 +26,7 @@ use ferula_go::path;
 
 use crate::error::Problem;
 use crate::yaml::decode::Decoder;
-use crate::yaml::emit::Out;
+use crate::yaml::emit::PrintedValue;
 use crate::yaml::tree::NodeId;
 
 /// What the macro implements for every section; `Value` follows from it.
@@ -40,7 +40,7 @@ pub(crate) trait Section: Default + Debug {
     /// Whether every field is zero.
     fn fields_are_zero(&self) -> bool;
     /// Adds the printed fields.
-    fn print_fields(&self, out: &mut Vec<(String, Out)>);
+    fn print_fields(&self, out: &mut Vec<(String, PrintedValue)>);
     /// Joins file names with the configuration file's directory.
     fn join_fields(&mut self, dir: &str);
     /// The section's own check, once its keys are read.
@@ -99,7 +99,7 @@ macro_rules! section {
                 true $(&& $crate::yaml::decode::Value::is_zero(&self.$field))*
             }
 
-            fn print_fields(&self, out: &mut Vec<(String, $crate::yaml::emit::Out)>) {
+            fn print_fields(&self, out: &mut Vec<(String, $crate::yaml::emit::PrintedValue)>) {
                 $($crate::section::print!($kind, self.$field, $crate::section::key!($field $($key)?), out);)*
             }
 
@@ -134,10 +134,10 @@ macro_rules! section {
                 $crate::section::Section::fields_are_zero(self)
             }
 
-            fn print(&self) -> $crate::yaml::emit::Out {
+            fn print(&self) -> $crate::yaml::emit::PrintedValue {
                 let mut out = Vec::new();
                 $crate::section::Section::print_fields(self, &mut out);
-                $crate::yaml::emit::Out::Map(out)
+                $crate::yaml::emit::PrintedValue::Map(out)
             }
 
             fn join_directory(&mut self, dir: &str) {

@@ -12,7 +12,7 @@ use crate::http_client::FileNames;
 use crate::scalars::{ExternalLabels, from_text, secs};
 use crate::section::section;
 use crate::yaml::decode::{Decoder, Value, decode_document};
-use crate::yaml::emit::Out;
+use crate::yaml::emit::PrintedValue;
 use crate::yaml::tree::NodeId;
 
 section! {
@@ -106,8 +106,8 @@ impl Value for StartTimestamp {
         self.0 == UnixNanos::default()
     }
 
-    fn print(&self) -> Out {
-        Out::Text(self.0.rfc3339_nanos())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(self.0.rfc3339_nanos())
     }
 }
 

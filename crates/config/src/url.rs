@@ -6,7 +6,7 @@ use ferula_go::url::{self, EscapeError, Reason};
 use crate::error::Problem;
 use crate::scalars::from_text;
 use crate::yaml::decode::{Decoder, Value};
-use crate::yaml::emit::Out;
+use crate::yaml::emit::PrintedValue;
 use crate::yaml::tree::NodeId;
 
 /// An address from the configuration. Its password is not shown.
@@ -28,12 +28,12 @@ pub struct UrlError {
 
 impl UrlError {
     fn without_password(text: &str, error: url::ParseError) -> Self {
-        UrlError::new(text, masked(text, Hidden::Password), error)
+        UrlError::new(text, masked(text, MaskedPart::Password), error)
     }
 
     /// The error with the user name masked as well, for URLs that may have a token there.
     pub fn without_user(text: &str, error: url::ParseError) -> Self {
-        UrlError::new(text, masked(text, Hidden::User), error)
+        UrlError::new(text, masked(text, MaskedPart::User), error)
     }
 
     fn new(text: &str, mut masked: String, error: url::ParseError) -> Self {
@@ -79,7 +79,7 @@ const MASK: &str = "xxxxx";
 
 /// What to mask in a text that is not a URL.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Hidden {
+enum MaskedPart {
     /// As Go's `URL.Redacted` does.
     Password,
     /// As Go's HTTP client does, and also the name.
@@ -88,11 +88,11 @@ enum Hidden {
 
 /// A text that is not a URL, without what may be a password: everything from the first colon after `//`, or with the name
 /// from `//`, to the last `@`, since the error may be a `/`, `?` or `#` in the password.
-fn masked(text: &str, hidden: Hidden) -> String {
+fn masked(text: &str, hidden: MaskedPart) -> String {
     let start = text.find("//").map_or(0, |at| at + 2);
     let Some(end) = text[start..].rfind('@').map(|at| start + at) else { return text.to_owned() };
     match text[start..end].find(':') {
-        _ if hidden == Hidden::User => format!("{}***{}", &text[..start], &text[end..]),
+        _ if hidden == MaskedPart::User => format!("{}***{}", &text[..start], &text[end..]),
         Some(colon) => format!("{}{MASK}{}", &text[..=start + colon], &text[end..]),
         None => text.to_owned(),
     }
@@ -162,8 +162,8 @@ impl Value for Url {
         self.parsed.is_none()
     }
 
-    fn print(&self) -> Out {
-        self.parsed.as_ref().map_or(Out::Null, |url| Out::Text(url.redacted()))
+    fn print(&self) -> PrintedValue {
+        self.parsed.as_ref().map_or(PrintedValue::Null, |url| PrintedValue::Text(url.redacted()))
     }
 }
 

@@ -11,7 +11,7 @@ use ferula_config::{Config, ConfigError};
 use ferula_testkit::shared::workspace_root;
 
 /// Sections that only ferula has.
-const OURS: [&str; 1] = ["Part"];
+const OURS: [&str; 1] = ["IncludedFile"];
 
 /// One section of the recording.
 struct Section {

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use crate::TargetGroup;
 use crate::mechanism;
 use crate::metrics::Metrics;
-use crate::provider::{AnySection, Context, Groups, Mechanism, Output, Run, Shared};
+use crate::provider::{AnySection, Context, Groups, Mechanism, Output, Run, SharedState};
 
 /// The groups of every job, by its name. A job without targets has an empty list.
 pub type TargetSets = Arc<BTreeMap<String, Vec<Arc<TargetGroup>>>>;
@@ -32,7 +32,7 @@ struct Inner {
     registry: Registry,
     shutdown: Shutdown,
     mechanisms: Vec<Mechanism>,
-    shared: Shared,
+    shared: SharedState,
     metrics: Metrics,
     state: Mutex<State>,
     /// A provider sent groups.
@@ -75,7 +75,7 @@ impl Manager {
             registry: registry.clone(),
             shutdown,
             mechanisms,
-            shared: Shared::default(),
+            shared: SharedState::default(),
             metrics: Metrics::new(registry, name),
             state: Mutex::default(),
             changed: Notify::new(),
@@ -193,7 +193,7 @@ impl Manager {
     }
 
     #[cfg(test)]
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &SharedState {
         &self.0.shared
     }
 
@@ -282,20 +282,20 @@ mod tests {
 
     use super::*;
 
-    struct Bed {
+    struct TestBed {
         clock: SimClock,
         manager: Manager,
         shutdown: Shutdown,
     }
 
-    fn bed() -> Bed {
+    fn bed() -> TestBed {
         let clock = SimClock::at(Timestamp::from_millis(0));
         let shutdown = Shutdown::new();
         let manager = Manager::new("scrape", Arc::new(clock.clone()), &Registry::new(), shutdown.clone());
-        Bed { clock, manager, shutdown }
+        TestBed { clock, manager, shutdown }
     }
 
-    impl Bed {
+    impl TestBed {
         fn apply(&self, yaml: &str) {
             let config = Config::parse(yaml).expect("a good configuration");
             self.manager.apply_config(

@@ -10,7 +10,7 @@ use ferula_http_client::{HttpClient, Request};
 use serde_json::Value as Json;
 
 use crate::mechanism::tests as mechanisms;
-use crate::played::{Bed, PlayedServer};
+use crate::played::{PlayedServer, TestBed};
 
 /// Labels that are newer than Prometheus 3.5, the version used for the comparison.
 const NEWER_LABELS: [&str; 3] =
@@ -144,7 +144,7 @@ async fn the_real_prometheus_discovers_the_same() {
     for (name, (server, count), discovery) in &servers {
         let services: Vec<(&str, &str)> =
             moved(name).iter().map(|(_, _, real)| (*real, server.address.as_str())).collect();
-        let bed = Bed::in_real_time(discovery, &services);
+        let bed = TestBed::in_real_time(discovery, &services);
         let known = |label: &&str| !NEWER_LABELS.iter().any(|newer| label.starts_with(newer));
         let without_newer = |target: String| target.split(' ').filter(known).collect::<Vec<_>>().join(" ");
         let found = bed.targets(*count).await.into_iter().map(without_newer);

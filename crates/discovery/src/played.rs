@@ -10,7 +10,7 @@ use ferula_runtime::{RealClock, Shutdown, SimClock};
 use ferula_telemetry::Registry;
 pub(crate) use ferula_testkit::played_api::{Play, PlayedServer, ReceivedRequest};
 
-use crate::provider::{Context, Shared};
+use crate::provider::{Context, SharedState};
 use crate::refresh::Refresh;
 use crate::{Manager, TargetGroup, TargetSets};
 
@@ -32,20 +32,20 @@ impl PlayedServices {
 }
 
 /// A manager with one job, `a`, whose discovery sections are YAML in flow style.
-pub(crate) struct Bed {
+pub(crate) struct TestBed {
     pub manager: Manager,
     pub registry: Registry,
     pub clock: SimClock,
     shutdown: Shutdown,
 }
 
-impl Drop for Bed {
+impl Drop for TestBed {
     fn drop(&mut self) {
         self.shutdown.request();
     }
 }
 
-impl Bed {
+impl TestBed {
     /// Creates one with simulated services: their real addresses, and the addresses of the simulations.
     pub(crate) fn with_services(discovery: &str, services: &[(&str, &str)]) -> Self {
         let clock = SimClock::at(Timestamp::from_millis(0));
@@ -74,7 +74,7 @@ impl Bed {
         let manager = Manager::new("scrape", clock, &registry, shutdown.clone());
         let played = manager.shared().get::<PlayedServices>();
         services.iter().for_each(|(real, address)| played.play(real, address));
-        let bed = Bed { manager, registry, clock: sim, shutdown };
+        let bed = TestBed { manager, registry, clock: sim, shutdown };
         bed.apply(discovery);
         let manager = bed.manager.clone();
         tokio::spawn(async move { manager.run().await });
@@ -140,7 +140,7 @@ impl Bed {
         self.wait_for_metric_of(name, at_least, "").await;
     }
 
-    /// Waits like [`Bed::wait_for_metric`]; `what` appears in the panic.
+    /// Waits like [`TestBed::wait_for_metric`]; `what` appears in the panic.
     pub(crate) async fn wait_for_metric_of(&self, name: &str, at_least: f64, what: &str) {
         let start = std::time::Instant::now();
         while self.metric(name) < at_least {
@@ -187,6 +187,6 @@ pub(crate) fn context() -> Context {
         clock: RealClock::shared(),
         registry: Registry::new(),
         job: "a".into(),
-        shared: Shared::default(),
+        shared: SharedState::default(),
     }
 }

@@ -59,7 +59,7 @@ pub(crate) struct Context {
     pub registry: Registry,
     /// The first job that uses the section: the label `config` of metrics, as in Prometheus.
     pub job: Arc<str>,
-    pub shared: Shared,
+    pub shared: SharedState,
 }
 
 impl Context {
@@ -75,9 +75,9 @@ impl Context {
 
 /// State that the providers of one mechanism share, such as connections: one value of each type.
 #[derive(Clone, Default)]
-pub(crate) struct Shared(Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
+pub(crate) struct SharedState(Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
 
-impl Shared {
+impl SharedState {
     pub(crate) fn get<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
         let mut all = self.0.locked();
         let value = all.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));

@@ -54,7 +54,7 @@ pub struct FamiliesError {
 
 /// Which sample of a metric a line is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum SampleRole {
     Plain,
     Sum,
     Count,
@@ -95,7 +95,7 @@ struct Reader<'a> {
 
 /// A line up to its value.
 struct Line {
-    family: Option<(String, Part)>,
+    family: Option<(String, SampleRole)>,
     labels: Vec<(String, String)>,
     /// `quantile` or `le`.
     bound: f64,
@@ -212,31 +212,33 @@ impl Reader<'_> {
     }
 
     /// The family of a sample's name, and which of its samples this is.
-    fn family(&mut self, name: String) -> Step<(String, Part)> {
+    fn family(&mut self, name: String) -> Step<(String, SampleRole)> {
         if !self.names.is_metric_name(&name) {
             return self.wrong(format!("invalid metric name {}", go_quote(&name)));
         }
         if self.families.contains_key(&name) {
-            return Ok((name, Part::Plain));
+            return Ok((name, SampleRole::Plain));
         }
-        for (suffix, part) in [("_count", Part::Count), ("_sum", Part::Sum), ("_bucket", Part::Plain)] {
+        for (suffix, part) in
+            [("_count", SampleRole::Count), ("_sum", SampleRole::Sum), ("_bucket", SampleRole::Plain)]
+        {
             let Some(base) = name.strip_suffix(suffix).filter(|base| !base.is_empty()) else { continue };
             match self.families.get(base).map(|family| family.kind) {
                 Some(MetricType::Histogram | MetricType::GaugeHistogram) => {
                     return Ok((base.to_owned(), part));
                 }
-                Some(MetricType::Summary) if part != Part::Plain => return Ok((base.to_owned(), part)),
+                Some(MetricType::Summary) if part != SampleRole::Plain => return Ok((base.to_owned(), part)),
                 _ => {}
             }
         }
         let family =
             Family { name: name.clone(), help: None, kind: MetricType::Unknown, metrics: Vec::new() };
         self.families.insert(name.clone(), family);
-        Ok((name, Part::Plain))
+        Ok((name, SampleRole::Plain))
     }
 
     /// The same for the name of a sample; after this its type can no longer be stated.
-    fn settle(&mut self, name: String) -> Step<(String, Part)> {
+    fn settle(&mut self, name: String) -> Step<(String, SampleRole)> {
         let family = self.family(name)?;
         self.stated.insert(family.0.clone(), ());
         Ok(family)
@@ -280,7 +282,14 @@ impl Reader<'_> {
     }
 
     /// Stores a value and returns the position of its metric.
-    fn store(&mut self, name: &str, part: Part, metric: FamilyMetric, bound: f64, value: f64) -> Step<usize> {
+    fn store(
+        &mut self,
+        name: &str,
+        part: SampleRole,
+        metric: FamilyMetric,
+        bound: f64,
+        value: f64,
+    ) -> Step<usize> {
         let Some(family) = self.families.get_mut(name) else { return Ok(0) };
         let histogram = matches!(family.kind, MetricType::Histogram | MetricType::GaugeHistogram);
         if !histogram && family.kind != MetricType::Summary {
@@ -293,16 +302,19 @@ impl Reader<'_> {
             family.metrics.push(metric);
             family.metrics.len() - 1
         });
-        if histogram && value < 0.0 && (part == Part::Count || part == Part::Plain && !bound.is_nan()) {
-            let what = if part == Part::Count { "count" } else { "bucket population" };
+        if histogram
+            && value < 0.0
+            && (part == SampleRole::Count || part == SampleRole::Plain && !bound.is_nan())
+        {
+            let what = if part == SampleRole::Count { "count" } else { "bucket population" };
             return self.wrong(format!("negative {what} for histogram {}", go_quote(name)));
         }
         let metric = &mut family.metrics[at];
         match part {
-            Part::Sum => metric.sum = value,
-            Part::Count => metric.count = value,
-            Part::Plain if !bound.is_nan() => metric.parts.push((bound, value)),
-            Part::Plain => {}
+            SampleRole::Sum => metric.sum = value,
+            SampleRole::Count => metric.count = value,
+            SampleRole::Plain if !bound.is_nan() => metric.parts.push((bound, value)),
+            SampleRole::Plain => {}
         }
         Ok(at)
     }

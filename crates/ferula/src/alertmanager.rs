@@ -19,11 +19,11 @@ use std::process::ExitCode;
 use ferula_telemetry::{error, info, logging};
 
 use self::flags::AlertmanagerFlags;
-use crate::tools::args::{Args, Argument, Command, Kind, argument};
+use crate::tools::args::{Args, Argument, Command, ValueKind, argument};
 
 const WORDS: Argument = argument(
     "export DIR",
-    Kind::Texts,
+    ValueKind::Texts,
     "Instead of serving, write the silences and the notification log of --storage.path into a directory, as Alertmanager reads them.",
 );
 

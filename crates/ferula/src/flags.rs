@@ -30,7 +30,7 @@ use ferula_tsdb::Compression;
 pub use external_url::external_url;
 pub use features::{FeatureSet, OtlpDeltas};
 pub use help::{documentation, help};
-pub use parse::{Given, Parsed, parse};
+pub use parse::{GivenFlags, Parsed, parse};
 use table::{FLAGS, Key, Mode, Support, find};
 use value::ValueType;
 
@@ -173,7 +173,7 @@ impl Flags {
     ///
     /// # Errors
     /// Flags that exclude each other, values out of range, and what this build does not support.
-    pub fn check(given: &Given) -> Result<Flags, Refused> {
+    pub fn check(given: &GivenFlags) -> Result<Flags, Refused> {
         let values = Values(parse::all_values(given));
         check_modes(given, values.get(table::AGENT))?;
         let without_effect = check_support(given)?;
@@ -371,7 +371,7 @@ pub fn route_prefix(text: &str) -> String {
     format!("/{}", text.trim_matches('/'))
 }
 
-fn check_modes(given: &Given, agent: bool) -> Result<(), Refused> {
+fn check_modes(given: &GivenFlags, agent: bool) -> Result<(), Refused> {
     let (excluded, how) = if agent { (Mode::Server, "not be") } else { (Mode::Agent, "only be") };
     let names = given.keys().filter(|name| find(name).is_some_and(|flag| flag.mode == excluded));
     let names: Vec<String> = names.map(|name| go_quote(&format!("--{name}"))).collect();
@@ -382,7 +382,7 @@ fn check_modes(given: &Given, agent: bool) -> Result<(), Refused> {
 }
 
 /// Refuses what this build does not support, and returns the flags that have no effect.
-fn check_support(given: &Given) -> Result<Vec<(String, &'static str)>, Refused> {
+fn check_support(given: &GivenFlags) -> Result<Vec<(String, &'static str)>, Refused> {
     let mut without_effect = Vec::new();
     for flag in FLAGS {
         let Some(value) = given.get(flag.name).map(|values| values.join(",")) else { continue };

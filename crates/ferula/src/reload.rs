@@ -234,7 +234,7 @@ impl Requests {
 
     /// Handles requests until shutdown.
     pub async fn serve(mut self, reloader: Arc<Reloader>, shutdown: Shutdown) {
-        let mut files = Watched::new(|| reloader.checksum());
+        let mut files = WatchedFiles::new(|| reloader.checksum());
         if let Some(interval) = self.auto_reload {
             info!("Automatic configuration file reloading enabled", interval = format!("{interval:?}"));
         }
@@ -277,16 +277,16 @@ impl Requests {
 }
 
 /// Files that are read again when they have changed.
-struct Watched<C> {
+struct WatchedFiles<C> {
     /// Returns another number when a file has changed.
     checksum: C,
     read: u64,
 }
 
-impl<C: Fn() -> u64> Watched<C> {
+impl<C: Fn() -> u64> WatchedFiles<C> {
     fn new(checksum: C) -> Self {
         let read = checksum();
-        Watched { checksum, read }
+        WatchedFiles { checksum, read }
     }
 
     fn has_changed(&self) -> bool {
@@ -317,7 +317,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_changes_while_it_is_read_is_read_again() {
         let content = Cell::new(1);
-        let mut files = Watched::new(|| content.get());
+        let mut files = WatchedFiles::new(|| content.get());
         assert!(!files.has_changed());
         content.set(2);
         assert!(files.has_changed());

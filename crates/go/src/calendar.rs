@@ -118,13 +118,13 @@ pub struct Zoned<'a> {
 }
 
 /// The moment that a layout is filled with.
-struct Shown<'a> {
+struct FormattedMoment<'a> {
     civil: Civil,
     offset_seconds: i32,
     zone: &'a str,
 }
 
-impl std::ops::Deref for Shown<'_> {
+impl std::ops::Deref for FormattedMoment<'_> {
     type Target = Civil;
 
     fn deref(&self) -> &Civil {
@@ -143,7 +143,7 @@ pub fn format(nanos: i64, layout: &str) -> String {
 pub fn format_zoned(time: &Zoned<'_>, layout: &str) -> String {
     let &Zoned { seconds, nanos, offset_seconds, zone } = time;
     let civil = Civil::from_unix(seconds.wrapping_add(offset_seconds.into()));
-    let civil = Shown { civil, offset_seconds, zone };
+    let civil = FormattedMoment { civil, offset_seconds, zone };
     let nanosecond = i64::from(nanos);
     let mut out = String::with_capacity(layout.len() + 8);
     let mut rest = layout;
@@ -194,10 +194,10 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-type Show = fn(&Shown<'_>, &mut String);
+type WriteElement = fn(&FormattedMoment<'_>, &mut String);
 
 /// Elements of a layout, longer ones before those they begin with.
-const LAYOUT: [(&str, Show); 34] = [
+const LAYOUT: [(&str, WriteElement); 34] = [
     ("January", |c, out| out.push_str(c.month_name())),
     ("Jan", |c, out| out.push_str(&c.month_name()[..3])),
     ("Monday", |c, out| out.push_str(c.weekday_name())),
@@ -247,7 +247,7 @@ fn push_spaced(out: &mut String, value: u32, width: usize) {
 }
 
 /// The name of the zone; without one, the offset.
-fn push_zone(shown: &Shown<'_>, out: &mut String) {
+fn push_zone(shown: &FormattedMoment<'_>, out: &mut String) {
     match shown.zone {
         "" => push_offset(out, shown.offset_seconds, "-0700"),
         zone => out.push_str(zone),

@@ -63,7 +63,7 @@ pub fn format_number(v: f64) -> Option<String> {
 
 /// What a byte of a string needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Need {
+enum EscapeForm {
     /// Nothing: it stays.
     Nothing,
     /// The letter after a backslash.
@@ -74,31 +74,31 @@ enum Need {
     Look,
 }
 
-type Style = [Need; 256];
+type Style = [EscapeForm; 256];
 
 const fn style(html: bool, short_b_and_f: bool, separators: bool) -> Style {
-    let mut needs = [Need::Nothing; 256];
+    let mut needs = [EscapeForm::Nothing; 256];
     let mut byte = 0;
     while byte < 0x20 {
-        needs[byte] = Need::Code;
+        needs[byte] = EscapeForm::Code;
         byte += 1;
     }
-    needs[b'"' as usize] = Need::Short(b'"');
-    needs[b'\\' as usize] = Need::Short(b'\\');
-    needs[b'\n' as usize] = Need::Short(b'n');
-    needs[b'\r' as usize] = Need::Short(b'r');
-    needs[b'\t' as usize] = Need::Short(b't');
+    needs[b'"' as usize] = EscapeForm::Short(b'"');
+    needs[b'\\' as usize] = EscapeForm::Short(b'\\');
+    needs[b'\n' as usize] = EscapeForm::Short(b'n');
+    needs[b'\r' as usize] = EscapeForm::Short(b'r');
+    needs[b'\t' as usize] = EscapeForm::Short(b't');
     if short_b_and_f {
-        needs[0x08] = Need::Short(b'b');
-        needs[0x0c] = Need::Short(b'f');
+        needs[0x08] = EscapeForm::Short(b'b');
+        needs[0x0c] = EscapeForm::Short(b'f');
     }
     if html {
-        needs[b'<' as usize] = Need::Code;
-        needs[b'>' as usize] = Need::Code;
-        needs[b'&' as usize] = Need::Code;
+        needs[b'<' as usize] = EscapeForm::Code;
+        needs[b'>' as usize] = EscapeForm::Code;
+        needs[b'&' as usize] = EscapeForm::Code;
     }
     if separators {
-        needs[0xe2] = Need::Look;
+        needs[0xe2] = EscapeForm::Look;
     }
     needs
 }
@@ -114,16 +114,16 @@ fn push(out: &mut impl Buffer, text: &str, style: &Style) {
     let mut plain_from = 0;
     for (at, byte) in bytes.iter().enumerate() {
         let need = style[usize::from(*byte)];
-        if need == Need::Nothing {
+        if need == EscapeForm::Nothing {
             continue;
         }
         let mut escape = *b"\\u00xx";
         let (escape, length) = match need {
-            Need::Short(letter) => {
+            EscapeForm::Short(letter) => {
                 escape[1] = letter;
                 (&escape[..2], 1)
             }
-            Need::Look => match bytes.get(at + 1..at + 3) {
+            EscapeForm::Look => match bytes.get(at + 1..at + 3) {
                 Some([0x80, 0xa8]) => (&b"\\u2028"[..], 3),
                 Some([0x80, 0xa9]) => (&b"\\u2029"[..], 3),
                 _ => continue,

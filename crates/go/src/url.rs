@@ -14,7 +14,7 @@ pub use self::escape::{
     EscapeError, QueryError, encode_query, parse_query, path_escape, path_unescape, percent_encode,
     percent_encoded, query_escape, query_unescape,
 };
-use self::escape::{Part, escape, is_valid_encoded, lossy, unescape};
+use self::escape::{UrlPart, escape, is_valid_encoded, lossy, unescape};
 pub use self::parse::{ParseError, Reason};
 
 /// The parts of a URL. Texts that were escaped are kept as bytes, since `%ff` may be in them.
@@ -113,10 +113,10 @@ impl Url {
     /// `Userinfo.String`: name and password as they are written; `None` without an `@`.
     pub fn userinfo(&self) -> Option<String> {
         let user = self.user.as_ref()?;
-        let mut out = escape(&user.name, Part::UserPassword);
+        let mut out = escape(&user.name, UrlPart::UserPassword);
         if let Some(password) = &user.password {
             out.push(':');
-            out.push_str(&escape(password, Part::UserPassword));
+            out.push_str(&escape(password, UrlPart::UserPassword));
         }
         Some(out)
     }
@@ -136,8 +136,8 @@ impl Url {
     /// # Errors
     /// A bad escape.
     pub fn set_path(&mut self, path: &str) -> Result<(), EscapeError> {
-        self.path = unescape(path.as_bytes(), Part::Path)?;
-        self.raw_path = (escape(&self.path, Part::Path) != path).then(|| path.to_owned());
+        self.path = unescape(path.as_bytes(), UrlPart::Path)?;
+        self.raw_path = (escape(&self.path, UrlPart::Path) != path).then(|| path.to_owned());
         Ok(())
     }
 
@@ -149,8 +149,8 @@ impl Url {
 
     /// The path as it is sent.
     pub fn escaped_path(&self) -> String {
-        escaped_as_written(&self.path, self.raw_path.as_deref(), Part::Path).unwrap_or_else(|| {
-            if self.path == b"*" { "*".to_owned() } else { escape(&self.path, Part::Path) }
+        escaped_as_written(&self.path, self.raw_path.as_deref(), UrlPart::Path).unwrap_or_else(|| {
+            if self.path == b"*" { "*".to_owned() } else { escape(&self.path, UrlPart::Path) }
         })
     }
 
@@ -176,8 +176,8 @@ impl Url {
     }
 
     fn escaped_fragment(&self) -> String {
-        escaped_as_written(&self.fragment, self.raw_fragment.as_deref(), Part::Fragment)
-            .unwrap_or_else(|| escape(&self.fragment, Part::Fragment))
+        escaped_as_written(&self.fragment, self.raw_fragment.as_deref(), UrlPart::Fragment)
+            .unwrap_or_else(|| escape(&self.fragment, UrlPart::Fragment))
     }
 
     /// The target of a request line: path and query.
@@ -253,7 +253,7 @@ impl Url {
 }
 
 /// The text as written, if it is valid and still means the same.
-fn escaped_as_written(bytes: &[u8], raw: Option<&str>, part: Part) -> Option<String> {
+fn escaped_as_written(bytes: &[u8], raw: Option<&str>, part: UrlPart) -> Option<String> {
     let raw = raw.filter(|raw| is_valid_encoded(raw, part))?;
     (unescape(raw.as_bytes(), part).ok()? == bytes).then(|| raw.to_owned())
 }
@@ -339,6 +339,6 @@ impl Url {
             out.push_str(&user);
             out.push('@');
         }
-        out.push_str(&escape(&self.host, Part::Host));
+        out.push_str(&escape(&self.host, UrlPart::Host));
     }
 }

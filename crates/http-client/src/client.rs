@@ -20,7 +20,7 @@ use crate::connect::{self, Connection, HeaderRoom, Route, Sender};
 use crate::error::{Cause, RequestError, SetupError};
 use crate::error_text::answer_cause;
 use crate::message::{Request, Response};
-use crate::oauth2::{self, Ask, Asking, TokenSource};
+use crate::oauth2::{self, Ask, PendingTokenRequest, TokenSource};
 use crate::pool::{Key, Lease, Pool};
 use crate::proxy::Proxies;
 use crate::redirect::{self, REDIRECTS_MAX};
@@ -287,7 +287,7 @@ impl HttpClient {
 }
 
 impl Ask for HttpClient {
-    fn ask(&self, request: Request) -> Asking<'_> {
+    fn ask(&self, request: Request) -> PendingTokenRequest<'_> {
         Box::pin(self.send(request))
     }
 }

@@ -19,10 +19,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::Cause;
 use crate::error_text::answer_cause;
-use crate::proxy::{Kind, Proxies, Proxy};
+use crate::proxy::{Proxies, Proxy, ProxyProtocol};
 use crate::tls::Tls;
 use crate::url::{Url, port_or_default};
-use crate::wire::{HEADER_BYTES_MAX, Watched, Wire};
+use crate::wire::{HEADER_BYTES_MAX, RecordedStream, Wire};
 
 /// Maximum number of header fields. The map of the `http` crate holds no more than 24,576.
 const HEADER_FIELDS_MAX: usize = 20_000;
@@ -63,7 +63,7 @@ pub(crate) struct Route<'a> {
 impl Route<'_> {
     /// Whether the proxy receives the request itself, with the full URL in the request line.
     pub fn asks_proxy(&self) -> bool {
-        self.url.scheme() == "http" && self.proxy.is_some_and(|proxy| proxy.kind != Kind::Socks5)
+        self.url.scheme() == "http" && self.proxy.is_some_and(|proxy| proxy.kind != ProxyProtocol::Socks5)
     }
 }
 
@@ -93,7 +93,7 @@ pub(crate) async fn open(route: &Route<'_>, tls: &Tls, proxies: &Proxies) -> Res
         dialled.stream = Box::new(stream);
     }
     let wire = Arc::new(Wire::named(dialled.connection));
-    let io = TokioIo::new(Watched::new(dialled.stream, wire.clone()));
+    let io = TokioIo::new(RecordedStream::new(dialled.stream, wire.clone()));
     let sender = if http2 { http2_over(io).await } else { http1_over(io, route.header_room).await };
     match sender {
         Ok(sender) => Ok(Connection { sender, wire }),
@@ -102,7 +102,7 @@ pub(crate) async fn open(route: &Route<'_>, tls: &Tls, proxies: &Proxies) -> Res
 }
 
 async fn http1_over(
-    io: TokioIo<Watched<Box<dyn Stream>>>,
+    io: TokioIo<RecordedStream<Box<dyn Stream>>>,
     header_room: HeaderRoom,
 ) -> Result<Sender, hyper::Error> {
     let mut builder = http1::Builder::new();
@@ -119,7 +119,7 @@ async fn http1_over(
     Ok(Sender::Http1(sender))
 }
 
-async fn http2_over(io: TokioIo<Watched<Box<dyn Stream>>>) -> Result<Sender, hyper::Error> {
+async fn http2_over(io: TokioIo<RecordedStream<Box<dyn Stream>>>) -> Result<Sender, hyper::Error> {
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_AFTER)
@@ -141,18 +141,18 @@ async fn through_proxy(
     let target = format!("{}:{}", bracketed(&route.url.hostname()), port_or_default(route.url));
     let mut dialled = match (dial::tcp(&host, &port).await, proxy.kind) {
         (Ok(dialled), _) => dialled,
-        (Err(cause), Kind::Socks5) => {
+        (Err(cause), ProxyProtocol::Socks5) => {
             let proxy = format!("{}:{port}", bracketed(&host));
             return Err(Cause::Socks { proxy, target, reason: cause.to_string() });
         }
         (Err(cause), _) => return Err(Cause::ProxyConnect(Box::new(cause))),
     };
-    if proxy.kind == Kind::Https {
+    if proxy.kind == ProxyProtocol::Https {
         let stream = tls.connect(dialled.stream, &host, false).await;
         dialled.stream = Box::new(stream.map_err(|cause| Cause::ProxyConnect(Box::new(cause)))?);
     }
     match proxy.kind {
-        Kind::Socks5 => tunnel::socks5(&mut dialled.stream, proxy, route.url, &target).await?,
+        ProxyProtocol::Socks5 => tunnel::socks5(&mut dialled.stream, proxy, route.url, &target).await?,
         _ if route.url.scheme() == "https" => {
             tunnel::connect(&mut dialled, proxy, &target, &proxies.connect_headers).await?;
         }

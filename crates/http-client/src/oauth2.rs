@@ -35,11 +35,12 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Requests tokens. A trait, because the client that needs tokens is built on this module.
 pub(crate) trait Ask: std::fmt::Debug + Send + Sync {
-    fn ask(&self, request: Request) -> Asking<'_>;
+    fn ask(&self, request: Request) -> PendingTokenRequest<'_>;
 }
 
 /// A token request in progress.
-pub(crate) type Asking<'a> = Pin<Box<dyn Future<Output = Result<Response, RequestError>> + Send + 'a>>;
+pub(crate) type PendingTokenRequest<'a> =
+    Pin<Box<dyn Future<Output = Result<Response, RequestError>> + Send + 'a>>;
 
 /// The client section for token requests.
 pub(crate) fn client_section(section: &OAuth2) -> HttpClientConfig {

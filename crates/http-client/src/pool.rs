@@ -14,7 +14,7 @@ use hyper::client::conn::{http1, http2};
 use tokio::time::Instant;
 
 use crate::connect::{Connection, HeaderRoom, Route, Sender};
-use crate::proxy::Kind;
+use crate::proxy::ProxyProtocol;
 use crate::url::port_or_default;
 use crate::wire::Wire;
 
@@ -28,7 +28,7 @@ const IDLE_PER_SERVER_MAX: usize = 1000;
 pub(crate) struct Key {
     https: bool,
     address: String,
-    proxy: Option<(Kind, String)>,
+    proxy: Option<(ProxyProtocol, String)>,
     unix_socket: Option<Arc<Path>>,
 }
 
@@ -59,7 +59,7 @@ struct State {
     generation: u64,
     idle: HashMap<(Key, HeaderRoom), Vec<Idle>>,
     /// HTTP/2: one connection serves any number of requests.
-    shared: HashMap<Key, Shared>,
+    shared: HashMap<Key, SharedConnection>,
     /// Servers whose headers exceeded the usual room, with the time of the last request.
     wordy: HashMap<Key, Instant>,
     sweeping: bool,
@@ -73,13 +73,13 @@ struct Idle {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedConnection {
     sender: http2::SendRequest<Full<Bytes>>,
     wire: Arc<Wire>,
     used: Instant,
 }
 
-impl Shared {
+impl SharedConnection {
     fn usable(&self) -> bool {
         !self.sender.is_closed() && self.used.elapsed() < IDLE_TIME_MAX
     }
@@ -155,7 +155,8 @@ impl Pool {
     ) {
         let mut state = self.lock();
         if state.generation == generation {
-            let shared = Shared { sender: sender.clone(), wire: wire.clone(), used: Instant::now() };
+            let shared =
+                SharedConnection { sender: sender.clone(), wire: wire.clone(), used: Instant::now() };
             state.shared.insert(key.clone(), shared);
             self.start_sweeping(&mut state);
         }

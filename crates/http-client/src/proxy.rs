@@ -25,7 +25,7 @@ pub(crate) struct Proxies {
 
 /// The protocol of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
+pub(crate) enum ProxyProtocol {
     Http,
     Https,
     Socks5,
@@ -34,7 +34,7 @@ pub(crate) enum Kind {
 /// One proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Proxy {
-    pub kind: Kind,
+    pub kind: ProxyProtocol,
     pub url: Url,
 }
 
@@ -46,9 +46,9 @@ impl Proxy {
         }
         let refused = |reason: String| SetupError::Proxy { address: masked_text(address), reason };
         let known = |url: &Url| match url.scheme() {
-            "http" => Some(Kind::Http),
-            "https" => Some(Kind::Https),
-            "socks5" | "socks5h" => Some(Kind::Socks5),
+            "http" => Some(ProxyProtocol::Http),
+            "https" => Some(ProxyProtocol::Https),
+            "socks5" | "socks5h" => Some(ProxyProtocol::Socks5),
             _ => None,
         };
         let parsed = Url::parse(address).ok().filter(|url| known(url).is_some() && !url.host().is_empty());
@@ -56,7 +56,7 @@ impl Proxy {
             Some(url) => url,
             None => url::parse(&format!("http://{address}")).map_err(|error| refused(error.to_string()))?,
         };
-        let kind = known(&url).unwrap_or(Kind::Http);
+        let kind = known(&url).unwrap_or(ProxyProtocol::Http);
         Ok(Some(Proxy { kind, url }))
     }
 

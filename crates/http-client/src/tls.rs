@@ -22,7 +22,7 @@ use tokio_rustls::client::TlsStream;
 use crate::error::{Cause, SetupError, TlsError};
 use crate::error_text::tls_cause;
 use crate::secret::{Source, read};
-use crate::wire::{Watched, Wire};
+use crate::wire::{RecordedStream, Wire};
 
 /// How long a handshake may take, as in Go.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -156,7 +156,7 @@ impl Tls {
         stream: S,
         host: &str,
         for_http: bool,
-    ) -> Result<TlsStream<Watched<S>>, Cause>
+    ) -> Result<TlsStream<RecordedStream<S>>, Cause>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -171,7 +171,7 @@ impl Tls {
             client = Arc::new(plain);
         }
         let wire = Arc::new(Wire::default());
-        let handshake = TlsConnector::from(client).connect(name, Watched::new(stream, wire.clone()));
+        let handshake = TlsConnector::from(client).connect(name, RecordedStream::new(stream, wire.clone()));
         match tokio::time::timeout(HANDSHAKE_TIME_MAX, handshake).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(tls_cause(error, &wire)),

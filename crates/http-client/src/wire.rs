@@ -58,18 +58,18 @@ impl Wire {
 
 /// A connection that records what is read.
 #[derive(Debug)]
-pub(crate) struct Watched<S> {
+pub(crate) struct RecordedStream<S> {
     stream: S,
     wire: std::sync::Arc<Wire>,
 }
 
-impl<S> Watched<S> {
+impl<S> RecordedStream<S> {
     pub fn new(stream: S, wire: std::sync::Arc<Wire>) -> Self {
-        Watched { stream, wire }
+        RecordedStream { stream, wire }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for RecordedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -84,7 +84,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for RecordedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

@@ -111,7 +111,7 @@ fn alerts(names: &[&str]) -> Vec<Alert> {
     names.iter().map(|name| alert(name)).collect()
 }
 
-struct Bed {
+struct TestBed {
     manager: Manager,
     shutdown: Shutdown,
     registry: Registry,
@@ -119,18 +119,18 @@ struct Bed {
     discovery: Discovery,
 }
 
-impl Bed {
-    fn start(config: &str, options: Options) -> Bed {
+impl TestBed {
+    fn start(config: &str, options: Options) -> TestBed {
         Self::start_with(config, options, RealClock::shared())
     }
 
     /// `clock` drives the manager; discovery uses the system clock.
-    fn start_with(config: &str, options: Options, clock: SharedClock) -> Bed {
+    fn start_with(config: &str, options: Options, clock: SharedClock) -> TestBed {
         ferula_telemetry::logging::init(Level::Error, Format::Logfmt);
         let (registry, shutdown) = (Registry::new(), Shutdown::new());
         let manager = Manager::new(options, &registry, clock, shutdown.clone());
         let discovery = Discovery::new("notify", RealClock::shared(), &registry, shutdown.clone());
-        let bed = Bed {
+        let bed = TestBed {
             task: tokio::spawn({
                 let (manager, targets) = (manager.clone(), discovery.subscribe());
                 async move { manager.run(targets).await }
@@ -181,7 +181,7 @@ impl Bed {
 #[tokio::test]
 async fn alerts_are_relabelled_and_sent_with_credentials_to_everyone() {
     let (first, second) = (Fake::start(Some(200)).await, Fake::start(Some(202)).await);
-    let bed = Bed::start(
+    let bed = TestBed::start(
         &format!(
             "global: {{external_labels: {{dc: x, job: never}}}}
 alerting:
@@ -234,7 +234,7 @@ fn one_each(addresses: &[&str]) -> String {
 async fn a_hanging_or_failing_alertmanager_delays_no_other_and_loses_nothing() {
     let (good, hanging, failing) =
         (Fake::start(Some(200)).await, Fake::start(None).await, Fake::start(Some(500)).await);
-    let bed = Bed::start(
+    let bed = TestBed::start(
         &one_each(&[&good.address, &hanging.address, &failing.address]),
         Options { batch_size: 2, ..Options::default() },
     );
@@ -270,7 +270,7 @@ async fn a_hanging_or_failing_alertmanager_delays_no_other_and_loses_nothing() {
 async fn refused_batches_are_dropped_and_a_full_queue_drops_the_oldest() {
     let refusing = Fake::start(Some(400)).await;
     let down = "127.0.0.1:1";
-    let bed = Bed::start(
+    let bed = TestBed::start(
         &one_each(&[&refusing.address, down]),
         Options { queue_capacity: 3, batch_size: 2, ..Options::default() },
     );
@@ -298,7 +298,7 @@ async fn refused_batches_are_dropped_and_a_full_queue_drops_the_oldest() {
 #[tokio::test]
 async fn queues_are_drained_at_shutdown_and_survive_a_reload() {
     let (fake, other) = (Fake::start(Some(200)).await, Fake::start(Some(200)).await);
-    let bed = Bed::start(&one_each(&[&fake.address]), Options { batch_size: 1, ..Options::default() });
+    let bed = TestBed::start(&one_each(&[&fake.address]), Options { batch_size: 1, ..Options::default() });
     bed.discovered(1).await;
     bed.apply(&one_each(&[&other.address, &fake.address]));
     bed.discovered(2).await;
@@ -314,7 +314,7 @@ async fn metrics_of_an_address_stay_while_any_sender_uses_it() {
     let url = format!("http://{}/api/v2/alerts", fake.address);
     let sent = "prometheus_notifications_sent_total";
     let both = one_each(&[&fake.address, &fake.address]).replacen("200ms", "300ms", 1);
-    let bed = Bed::start(&both, Options::default());
+    let bed = TestBed::start(&both, Options::default());
     bed.discovered(2).await;
     bed.manager.send(alerts(&["A"]));
     fake.wait_for(2).await;
@@ -348,7 +348,7 @@ async fn a_section_with_missing_files_starts_sending_once_they_exist() {
         ca.display()
     );
     let clock = SimClock::at(Timestamp::from_millis(0));
-    let bed = Bed::start_with("{}", Options::default(), Arc::new(clock.clone()));
+    let bed = TestBed::start_with("{}", Options::default(), Arc::new(clock.clone()));
     let config = Config::parse(&text).unwrap();
     assert!(bed.manager.apply_config(&config).is_err());
     let jobs = Manager::discovery_jobs(&config);

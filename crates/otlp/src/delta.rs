@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use crate::point::{Buckets, ExponentialPoint, HistogramPoint, Kind, Metric, Number, NumberPoint};
+use crate::point::{Buckets, ExponentialPoint, HistogramPoint, Metric, MetricKind, Number, NumberPoint};
 use crate::value::Attribute;
 
 /// How long a stream without points is remembered.
@@ -66,14 +66,14 @@ impl StreamId {
     }
 }
 
-fn kind_number(kind: Kind) -> u8 {
+fn kind_number(kind: MetricKind) -> u8 {
     match kind {
-        Kind::Empty => 0,
-        Kind::Gauge => 1,
-        Kind::Sum => 2,
-        Kind::Histogram => 3,
-        Kind::ExponentialHistogram => 4,
-        Kind::Summary => 5,
+        MetricKind::Empty => 0,
+        MetricKind::Gauge => 1,
+        MetricKind::Sum => 2,
+        MetricKind::Histogram => 3,
+        MetricKind::ExponentialHistogram => 4,
+        MetricKind::Summary => 5,
     }
 }
 

@@ -11,7 +11,7 @@ use ferula_go::base64;
 use ferula_go::protobuf::{push_varint, put_bytes, put_double, put_sint, put_varint};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use self::schema::{Field, Kind, Message};
+use self::schema::{Field, FieldKind, Message};
 
 /// Converts a request from JSON to protobuf.
 ///
@@ -75,7 +75,7 @@ impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
         if *repeated {
             return deserializer.deserialize_any(ListSeed { field: self.field, out: self.out });
         }
-        if let Kind::Message(message) = kind {
+        if let FieldKind::Message(message) = kind {
             let mut inner = Vec::new();
             MessageSeed { message: message(), out: &mut inner }.deserialize(deserializer)?;
             put_bytes(self.out, *number, &inner);
@@ -117,7 +117,7 @@ impl<'de> DeserializeSeed<'de> for ElementSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        if let Kind::Message(message) = self.field.kind {
+        if let FieldKind::Message(message) = self.field.kind {
             let mut inner = Vec::new();
             MessageSeed { message: message(), out: &mut inner }.deserialize(deserializer)?;
             put_bytes(self.out, self.field.number, &inner);
@@ -140,24 +140,28 @@ impl ScalarSeed<'_> {
         let signed = || i64::try_from(integer).map_err(|_| beyond());
         let unsigned = || u64::try_from(integer).map_err(|_| beyond());
         match self.field.kind {
-            Kind::Double => put_double(out, number, integer as f64),
-            Kind::Fixed64 => put_fixed64(out, number, unsigned()?),
-            Kind::SignedFixed64 => put_fixed64(out, number, signed()? as u64),
-            Kind::Unsigned32 => {
+            FieldKind::Double => put_double(out, number, integer as f64),
+            FieldKind::Fixed64 => put_fixed64(out, number, unsigned()?),
+            FieldKind::SignedFixed64 => put_fixed64(out, number, signed()? as u64),
+            FieldKind::Unsigned32 => {
                 let value = u32::try_from(integer).map_err(|_| beyond())?;
                 put_varint(out, number, u64::from(value));
             }
-            Kind::Unsigned64 => put_varint(out, number, unsigned()?),
-            Kind::Zigzag32 => {
+            FieldKind::Unsigned64 => put_varint(out, number, unsigned()?),
+            FieldKind::Zigzag32 => {
                 let value = i32::try_from(integer).map_err(|_| beyond())?;
                 put_sint(out, number, i64::from(value));
             }
-            Kind::Signed64 => put_varint(out, number, signed()? as u64),
-            Kind::Enum(_) => {
+            FieldKind::Signed64 => put_varint(out, number, signed()? as u64),
+            FieldKind::Enum(_) => {
                 let value = i32::try_from(integer).map_err(|_| beyond())?;
                 put_varint(out, number, i64::from(value) as u64);
             }
-            Kind::Text | Kind::Bool | Kind::Base64 | Kind::Hex | Kind::Message(_) => {
+            FieldKind::Text
+            | FieldKind::Bool
+            | FieldKind::Base64
+            | FieldKind::Hex
+            | FieldKind::Message(_) => {
                 return Err(E::custom(format!("a number is no value of {}", self.field.camel)));
             }
         }
@@ -183,7 +187,7 @@ impl<'de> Visitor<'de> for ScalarSeed<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        if self.field.kind != Kind::Bool {
+        if self.field.kind != FieldKind::Bool {
             return Err(E::invalid_type(serde::de::Unexpected::Bool(value), &self));
         }
         put_varint(self.out, self.field.number, u64::from(value));
@@ -199,7 +203,7 @@ impl<'de> Visitor<'de> for ScalarSeed<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        if self.field.kind != Kind::Double {
+        if self.field.kind != FieldKind::Double {
             return Err(E::invalid_type(serde::de::Unexpected::Float(value), &self));
         }
         put_double(self.out, self.field.number, value);
@@ -210,18 +214,18 @@ impl<'de> Visitor<'de> for ScalarSeed<'_> {
         let number = self.field.number;
         let invalid = || E::custom(format!("{text:?} is no value of {}", self.field.camel));
         match self.field.kind {
-            Kind::Text => put_bytes(self.out, number, text.as_bytes()),
-            Kind::Base64 => put_bytes(self.out, number, &base64::decode(text).ok_or_else(invalid)?),
-            Kind::Hex => put_bytes(self.out, number, &hex_bytes(text).ok_or_else(invalid)?),
-            Kind::Enum(names) => {
+            FieldKind::Text => put_bytes(self.out, number, text.as_bytes()),
+            FieldKind::Base64 => put_bytes(self.out, number, &base64::decode(text).ok_or_else(invalid)?),
+            FieldKind::Hex => put_bytes(self.out, number, &hex_bytes(text).ok_or_else(invalid)?),
+            FieldKind::Enum(names) => {
                 // As in pdata, an unknown name counts as the first one.
                 let value = names.iter().position(|name| *name == text).unwrap_or(0);
                 put_varint(self.out, number, value as u64);
             }
-            Kind::Double => {
+            FieldKind::Double => {
                 put_double(self.out, number, ferula_go::number::parse_float(text).map_err(|_| invalid())?)
             }
-            Kind::Bool | Kind::Message(_) => return Err(invalid()),
+            FieldKind::Bool | FieldKind::Message(_) => return Err(invalid()),
             _ => {
                 let value: i128 = text.parse().map_err(|_| invalid())?;
                 self.put_integer(value)?;

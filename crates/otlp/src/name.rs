@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use ferula_go::quote::go_quote;
 
-use crate::point::{Kind, Metric};
+use crate::point::{Metric, MetricKind};
 
 /// Why a name cannot be translated. The texts are Prometheus'.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,12 +78,12 @@ fn is_metric_char(c: char) -> bool {
 }
 
 fn is_counter(metric: &Metric<'_>) -> bool {
-    metric.kind == Kind::Sum && metric.monotonic
+    metric.kind == MetricKind::Sum && metric.monotonic
 }
 
 /// Whether a gauge is a ratio. Counters of objects have the unit 1, too, but are not ratios.
 fn is_ratio(metric: &Metric<'_>) -> bool {
-    metric.kind == Kind::Gauge && metric.unit == "1"
+    metric.kind == MetricKind::Gauge && metric.unit == "1"
 }
 
 impl Naming {

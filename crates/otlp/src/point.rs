@@ -10,7 +10,7 @@ const POINT_BYTES: usize = 512;
 
 /// The kinds of metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// An unknown kind.
     Empty,
     Gauge,
@@ -35,7 +35,7 @@ pub struct Metric<'a> {
     pub name: &'a str,
     pub description: &'a str,
     pub unit: &'a str,
-    pub kind: Kind,
+    pub kind: MetricKind,
     pub temporality: Temporality,
     pub monotonic: bool,
     /// The message of its kind.
@@ -52,7 +52,7 @@ impl<'a> Metric<'a> {
             name: "",
             description: "",
             unit: "",
-            kind: Kind::Empty,
+            kind: MetricKind::Empty,
             temporality: Temporality::Unspecified,
             monotonic: false,
             data: &[],
@@ -72,11 +72,11 @@ impl<'a> Metric<'a> {
                     metric.unit = text(value.bytes("Metric.unit")?);
                     continue;
                 }
-                5 => Kind::Gauge,
-                7 => Kind::Sum,
-                9 => Kind::Histogram,
-                10 => Kind::ExponentialHistogram,
-                11 => Kind::Summary,
+                5 => MetricKind::Gauge,
+                7 => MetricKind::Sum,
+                9 => MetricKind::Histogram,
+                10 => MetricKind::ExponentialHistogram,
+                11 => MetricKind::Summary,
                 _ => continue,
             };
             (metric.kind, metric.data) = (kind, value.bytes("Metric.data")?);
@@ -86,7 +86,8 @@ impl<'a> Metric<'a> {
     }
 
     fn read_data(&mut self) -> Result<(), ProtobufError> {
-        let has_temporality = matches!(self.kind, Kind::Sum | Kind::Histogram | Kind::ExponentialHistogram);
+        let has_temporality =
+            matches!(self.kind, MetricKind::Sum | MetricKind::Histogram | MetricKind::ExponentialHistogram);
         let mut reader = Reader::new(self.data);
         while let Some((field, value)) = reader.field()? {
             match field {
@@ -98,7 +99,7 @@ impl<'a> Metric<'a> {
                         _ => Temporality::Other,
                     };
                 }
-                3 if self.kind == Kind::Sum => self.monotonic = value.uint("Sum.is_monotonic")? != 0,
+                3 if self.kind == MetricKind::Sum => self.monotonic = value.uint("Sum.is_monotonic")? != 0,
                 _ => {}
             }
         }

@@ -21,7 +21,7 @@ use self::origin::{ResourceLabels, ScopeLabels};
 pub use self::settings::Settings;
 use crate::delta::Deltas;
 use crate::name;
-use crate::point::{Kind, Messages, Metric, Temporality, time_of};
+use crate::point::{Messages, Metric, MetricKind, Temporality, time_of};
 
 /// A sample on its way to the store.
 pub struct Translated<'a> {
@@ -97,32 +97,32 @@ pub struct Translation<'t> {
 const ERRORS_MAX: usize = 100;
 
 /// Why a metric ends early.
-enum Ended {
+enum EarlyEnd {
     Fatal(Fatal),
     Error(TranslateError),
 }
 
-impl<E: Into<TranslateError>> From<E> for Ended {
+impl<E: Into<TranslateError>> From<E> for EarlyEnd {
     fn from(error: E) -> Self {
-        Ended::Error(error.into())
+        EarlyEnd::Error(error.into())
     }
 }
 
-impl From<Fatal> for Ended {
+impl From<Fatal> for EarlyEnd {
     fn from(fatal: Fatal) -> Self {
-        Ended::Fatal(fatal)
+        EarlyEnd::Fatal(fatal)
     }
 }
 
-impl From<ProtobufError> for Ended {
+impl From<ProtobufError> for EarlyEnd {
     fn from(error: ProtobufError) -> Self {
-        Ended::Fatal(error.into())
+        EarlyEnd::Fatal(error.into())
     }
 }
 
-impl From<OutOfMemory> for Ended {
+impl From<OutOfMemory> for EarlyEnd {
     fn from(error: OutOfMemory) -> Self {
-        Ended::Fatal(error.into())
+        EarlyEnd::Fatal(error.into())
     }
 }
 
@@ -145,11 +145,11 @@ impl<'t> Translation<'t> {
     }
 
     /// An error ends its metric; what cannot be got over ends the request.
-    fn note(&mut self, result: Result<(), Ended>) -> Result<(), Fatal> {
+    fn note(&mut self, result: Result<(), EarlyEnd>) -> Result<(), Fatal> {
         match result {
             Ok(()) => Ok(()),
-            Err(Ended::Fatal(fatal)) => Err(fatal),
-            Err(Ended::Error(error)) => {
+            Err(EarlyEnd::Fatal(fatal)) => Err(fatal),
+            Err(EarlyEnd::Error(error)) => {
                 if self.errors.len() < ERRORS_MAX {
                     self.errors.push(error);
                 }
@@ -210,13 +210,13 @@ impl<'t> Translation<'t> {
         metric: &Metric<'_>,
         resource: &ResourceLabels<'_>,
         scope: &ScopeLabels,
-    ) -> Result<(), Ended> {
-        if metric.kind == Kind::Empty {
+    ) -> Result<(), EarlyEnd> {
+        if metric.kind == MetricKind::Empty {
             return Err(TranslateError::NoKind(metric.name.to_owned()).into());
         }
         let adds_up = metric.temporality == Temporality::Delta && self.deltas.is_some();
         let is_known = match metric.kind {
-            Kind::Gauge | Kind::Summary => true,
+            MetricKind::Gauge | MetricKind::Summary => true,
             _ => match metric.temporality {
                 Temporality::Cumulative => true,
                 Temporality::Delta => adds_up || self.settings.stores_deltas,
@@ -240,7 +240,7 @@ impl<'t> Translation<'t> {
         }
         let stored = self.points(metric, &family, adds_up);
         // What was pushed before an error must not wait for the next metric.
-        let flushed = self.sink.flush().map_err(Ended::from);
+        let flushed = self.sink.flush().map_err(EarlyEnd::from);
         stored.and(flushed)
     }
 }
@@ -260,12 +260,12 @@ fn metadata_of(metric: &Metric<'_>, adds_up: bool) -> MetricMetadata {
     let is_delta = metric.temporality == Temporality::Delta && !adds_up;
     let kind = match metric.kind {
         _ if is_delta => MetricType::Unknown,
-        Kind::Gauge => MetricType::Gauge,
-        Kind::Sum if metric.monotonic => MetricType::Counter,
-        Kind::Sum => MetricType::Gauge,
-        Kind::Histogram | Kind::ExponentialHistogram => MetricType::Histogram,
-        Kind::Summary => MetricType::Summary,
-        Kind::Empty => MetricType::Unknown,
+        MetricKind::Gauge => MetricType::Gauge,
+        MetricKind::Sum if metric.monotonic => MetricType::Counter,
+        MetricKind::Sum => MetricType::Gauge,
+        MetricKind::Histogram | MetricKind::ExponentialHistogram => MetricType::Histogram,
+        MetricKind::Summary => MetricType::Summary,
+        MetricKind::Empty => MetricType::Unknown,
     };
     MetricMetadata { kind, unit: name::unit(metric.unit), help: metric.description.to_owned() }
 }

@@ -359,14 +359,14 @@ impl Expr {
 
     fn fits_a_line(&self) -> bool {
         // Stops at the first byte too many, so that formatting stays linear in the length of the query.
-        write!(Room(LINE_BYTES_MAX), "{self}").is_ok()
+        write!(LengthLimit(LINE_BYTES_MAX), "{self}").is_ok()
     }
 }
 
 /// Counts what is written; refuses what does not fit.
-struct Room(usize);
+struct LengthLimit(usize);
 
-impl Write for Room {
+impl Write for LengthLimit {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0 = self.0.checked_sub(text.len()).ok_or(fmt::Error)?;
         Ok(())

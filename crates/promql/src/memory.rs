@@ -16,11 +16,11 @@ use crate::QueryError;
 /// What one query holds. Everything goes back when it is dropped. Clones are the same account.
 #[derive(Clone, Debug)]
 pub(crate) struct QueryAccount {
-    held: Rc<Held>,
+    held: Rc<AccountBytes>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct AccountBytes {
     contract: MemoryContract,
     /// Bytes taken from the contract.
     taken: Cell<u64>,
@@ -30,12 +30,12 @@ struct Held {
 
 impl QueryAccount {
     pub(crate) fn new(contract: MemoryContract) -> Self {
-        QueryAccount { held: Rc::new(Held { contract, taken: Cell::new(0), used: Cell::new(0) }) }
+        QueryAccount { held: Rc::new(AccountBytes { contract, taken: Cell::new(0), used: Cell::new(0) }) }
     }
 
     /// Makes sure that `bytes` more may be allocated. They count until the innermost open frame is closed.
     pub(crate) fn charge(&self, bytes: usize) -> Result<(), QueryError> {
-        let Held { contract, taken, used } = &*self.held;
+        let AccountBytes { contract, taken, used } = &*self.held;
         let more = used.get().saturating_add(bytes as u64);
         if more > taken.get() {
             let missing = (more - taken.get()).next_multiple_of(RESERVE_STEP_BYTES);
@@ -64,14 +64,14 @@ impl QueryAccount {
 
     /// Releases everything but `bytes`, which the query's result uses.
     pub(crate) fn keep(self, bytes: u64) -> HeldMemory {
-        let Held { contract, taken, .. } = &*self.held;
+        let AccountBytes { contract, taken, .. } = &*self.held;
         let kept = bytes.min(taken.get());
         taken.set(taken.get() - kept);
         HeldMemory { contract: Some(contract.clone()), bytes: kept }
     }
 }
 
-impl Drop for Held {
+impl Drop for AccountBytes {
     fn drop(&mut self) {
         self.contract.give_back(self.taken.get());
     }

@@ -7,7 +7,7 @@ use crate::expand::Point;
 
 /// An expected text.
 #[derive(Clone, Debug)]
-pub(crate) enum Wanted {
+pub(crate) enum ExpectedText {
     /// Any text.
     Anything,
     /// Exactly this text.
@@ -16,26 +16,26 @@ pub(crate) enum Wanted {
     Pattern(Regex),
 }
 
-impl Wanted {
+impl ExpectedText {
     /// A pattern for `what`.
-    pub(crate) fn pattern(text: &str, what: &str) -> Result<Wanted, String> {
-        Regex::new(text).map(Wanted::Pattern).map_err(|_| format!("invalid regex {text} for {what}"))
+    pub(crate) fn pattern(text: &str, what: &str) -> Result<ExpectedText, String> {
+        Regex::new(text).map(ExpectedText::Pattern).map_err(|_| format!("invalid regex {text} for {what}"))
     }
 
     /// Whether `text` is as expected.
     pub(crate) fn matches(&self, text: &str) -> bool {
         match self {
-            Wanted::Anything => true,
-            Wanted::Text(wanted) => wanted == text,
-            Wanted::Pattern(pattern) => pattern.is_match(text),
+            ExpectedText::Anything => true,
+            ExpectedText::Text(wanted) => wanted == text,
+            ExpectedText::Pattern(pattern) => pattern.is_match(text),
         }
     }
 
     fn describe(&self) -> String {
         match self {
-            Wanted::Anything => "any text".to_owned(),
-            Wanted::Text(text) => format!("message {text:?}"),
-            Wanted::Pattern(pattern) => format!("pattern {:?}", pattern.as_str()),
+            ExpectedText::Anything => "any text".to_owned(),
+            ExpectedText::Text(text) => format!("message {text:?}"),
+            ExpectedText::Pattern(pattern) => format!("pattern {:?}", pattern.as_str()),
         }
     }
 }
@@ -44,10 +44,10 @@ impl Wanted {
 #[derive(Debug)]
 pub(crate) enum Expectation {
     Ordered,
-    Fail(Wanted),
-    Warn(Wanted),
+    Fail(ExpectedText),
+    Warn(ExpectedText),
     NoWarn,
-    Info(Wanted),
+    Info(ExpectedText),
     NoInfo,
 }
 
@@ -82,17 +82,17 @@ pub(crate) struct Expectations {
     /// Series must come in the given order.
     pub(crate) ordered: bool,
     /// The query must fail, with this text.
-    pub(crate) fail: Option<Wanted>,
+    pub(crate) fail: Option<ExpectedText>,
     /// There must be a warning (`eval_warn`).
     pub(crate) some_warning: bool,
     /// There must be an info (`eval_info`).
     pub(crate) some_info: bool,
     /// Each must match a warning, and every warning must match one of these.
-    pub(crate) warn: Vec<Wanted>,
+    pub(crate) warn: Vec<ExpectedText>,
     /// There must be no warning.
     pub(crate) no_warn: bool,
     /// Like `warn`, for infos.
-    pub(crate) info: Vec<Wanted>,
+    pub(crate) info: Vec<ExpectedText>,
     /// There must be no info.
     pub(crate) no_info: bool,
     /// The result is this string.
@@ -108,7 +108,9 @@ impl Expectations {
     pub(crate) fn add(&mut self, expectation: Expectation) -> Result<(), String> {
         match expectation {
             Expectation::Ordered => self.ordered = true,
-            Expectation::Fail(_) if matches!(&self.fail, Some(Wanted::Text(_) | Wanted::Pattern(_))) => {
+            Expectation::Fail(_)
+                if matches!(&self.fail, Some(ExpectedText::Text(_) | ExpectedText::Pattern(_))) =>
+            {
                 return Err("invalid expect lines, multiple expect fail lines are not allowed".to_owned());
             }
             Expectation::Fail(wanted) => self.fail = Some(wanted),
@@ -174,7 +176,7 @@ impl Expectations {
     }
 }
 
-fn check_kind(kind: &str, expected: &[Wanted], actual: &[String]) -> Result<(), String> {
+fn check_kind(kind: &str, expected: &[ExpectedText], actual: &[String]) -> Result<(), String> {
     if expected.is_empty() {
         return Ok(());
     }

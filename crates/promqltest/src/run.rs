@@ -10,7 +10,7 @@ use ferula_storage::Queryable;
 use crate::at_modifier::pinned;
 use crate::compare::{check_scalar, check_sorted, check_value, check_vector};
 use crate::load::load_into;
-use crate::script::{Command, CommandKind, Eval, When, parse_script};
+use crate::script::{Command, CommandKind, Eval, EvalTimes, parse_script};
 use crate::{Failure, ScriptReport, Store, StoreFactory};
 
 const MINUTE_MS: i64 = 60_000;
@@ -109,12 +109,12 @@ impl Runner {
 
     fn eval(&self, store: &dyn Store, eval: &Eval) -> Result<(), String> {
         match eval.when {
-            When::Range { start_ms, end_ms, step_ms } => {
+            EvalTimes::Range { start_ms, end_ms, step_ms } => {
                 let outcome = self.range(store, &eval.query, Grid { start_ms, end_ms, step_ms });
                 check_outcome(eval, &eval.query, &outcome, (start_ms, end_ms, step_ms))
                     .map_err(|error| format!("{}: {error}", eval.query))
             }
-            When::Instant { at_ms } => {
+            EvalTimes::Instant { at_ms } => {
                 self.eval_instant(store, eval, &eval.query, at_ms)?;
                 for (query, at_ms) in pinned(&eval.query, at_ms)? {
                     self.eval_instant(store, eval, &query, at_ms)?;

@@ -8,7 +8,7 @@ use ferula_promql_syntax::{ParserOptions, parse};
 use regex::Regex;
 
 use crate::expand::{Point, parse_series, parse_start_line};
-use crate::expect::{Expectation, Expectations, ExpectedValue, Wanted};
+use crate::expect::{Expectation, Expectations, ExpectedText, ExpectedValue};
 
 /// One command of a script.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub(crate) struct LoadSeries {
 
 /// When a query is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum When {
+pub(crate) enum EvalTimes {
     /// At one time.
     Instant { at_ms: i64 },
     /// At every step.
@@ -68,7 +68,7 @@ pub(crate) struct Eval {
     /// The query.
     pub(crate) query: String,
     /// When.
-    pub(crate) when: When,
+    pub(crate) when: EvalTimes,
     /// The expected result.
     pub(crate) expected: Expectations,
 }
@@ -193,7 +193,7 @@ impl<'t> Reader<'t> {
         let mut eval = Eval { query, when, expected: Expectations::default() };
         match modifier.as_deref() {
             Some("ordered") => eval.expected.ordered = true,
-            Some("fail") => eval.expected.fail = Some(Wanted::Anything),
+            Some("fail") => eval.expected.fail = Some(ExpectedText::Anything),
             Some("warn") => eval.expected.some_warning = true,
             Some("info") => eval.expected.some_info = true,
             _ => {}
@@ -203,17 +203,17 @@ impl<'t> Reader<'t> {
         while let Some(line) = self.next_in_block() {
             position += 1;
             if let Some(message) = line.strip_prefix("expected_fail_message").filter(|_| old_fail) {
-                eval.expected.fail = Some(Wanted::Text(message.trim().to_owned()));
+                eval.expected.fail = Some(ExpectedText::Text(message.trim().to_owned()));
                 return Ok(eval);
             }
             if let Some(pattern) = line.strip_prefix("expected_fail_regexp").filter(|_| old_fail) {
-                eval.expected.fail = Some(Wanted::pattern(pattern.trim(), "expected_fail_regexp")?);
+                eval.expected.fail = Some(ExpectedText::pattern(pattern.trim(), "expected_fail_regexp")?);
                 return Ok(eval);
             }
             if line.starts_with(EXPECT_RANGE_PREFIX) {
                 let (start_ms, end_ms, step_ms) = expect_range(line)?;
                 eval.expected.window = Some((start_ms, end_ms, step_ms));
-                eval.when = When::Instant { at_ms: end_ms };
+                eval.when = EvalTimes::Instant { at_ms: end_ms };
                 continue;
             }
             if let Some(text) = line.strip_prefix(EXPECT_STRING_PREFIX) {
@@ -230,7 +230,7 @@ impl<'t> Reader<'t> {
                 return Ok(eval);
             }
             let (labels, points) = parse_series(line).map_err(|error| format!("{line:?}: {error}"))?;
-            let instant = matches!(eval.when, When::Instant { .. });
+            let instant = matches!(eval.when, EvalTimes::Instant { .. });
             if points.len() > 1 && instant && eval.expected.window.is_none() {
                 return Err("expecting multiple values in instant evaluation not allowed. consider using \
                             'expect range vector' directive to enable a range vector result for an instant query"
@@ -243,13 +243,13 @@ impl<'t> Reader<'t> {
 }
 
 /// Splits an `eval` line into modifier, time and query.
-fn eval_line(line: &str) -> Result<(Option<String>, When, String), String> {
+fn eval_line(line: &str) -> Result<(Option<String>, EvalTimes, String), String> {
     if let Some(parts) = EVAL_INSTANT.captures(line) {
         let at = parts.get(2).map_or("", |m| m.as_str());
         let at_ms =
             parse_millis(at).map_err(|error| format!("invalid timestamp definition {at:?}: {error}"))?;
         let modifier = parts.get(1).map(|m| m.as_str().to_owned());
-        return Ok((modifier, When::Instant { at_ms }, parts[3].to_owned()));
+        return Ok((modifier, EvalTimes::Instant { at_ms }, parts[3].to_owned()));
     }
     let parts = EVAL_RANGE.captures(line).ok_or(
         "invalid evaluation command. Must be either 'eval[_fail|_warn|_ordered] instant [at <offset:duration>] \
@@ -257,7 +257,7 @@ fn eval_line(line: &str) -> Result<(Option<String>, When, String), String> {
     )?;
     let (start_ms, end_ms, step_ms) = times(&parts[2], &parts[3], &parts[4])?;
     let modifier = parts.get(1).map(|m| m.as_str().to_owned());
-    Ok((modifier, When::Range { start_ms, end_ms, step_ms }, parts[5].to_owned()))
+    Ok((modifier, EvalTimes::Range { start_ms, end_ms, step_ms }, parts[5].to_owned()))
 }
 
 fn times(from: &str, to: &str, step: &str) -> Result<(i64, i64, i64), String> {
@@ -285,9 +285,9 @@ fn expect(line: &str) -> Result<Expectation, String> {
         .ok_or("invalid expect statement, must match `expect <type> <match_type>: <string>` format")?;
     let kind = &parts[1];
     let wanted = match (parts.get(2).map(|m| m.as_str()), parts.get(3).map(|m| m.as_str().trim())) {
-        (Some("msg"), Some(text)) => Wanted::Text(text.to_owned()),
-        (Some("regex"), Some(text)) => Wanted::pattern(text, kind)?,
-        _ => Wanted::Anything,
+        (Some("msg"), Some(text)) => ExpectedText::Text(text.to_owned()),
+        (Some("regex"), Some(text)) => ExpectedText::pattern(text, kind)?,
+        _ => ExpectedText::Anything,
     };
     Ok(match kind {
         "ordered" => Expectation::Ordered,
@@ -358,11 +358,11 @@ mod tests {
     #[test]
     fn queries_may_hold_the_words_of_the_command() {
         let (_, when, query) = eval_line("eval instant at 50m sum(a) at 3").expect("matches");
-        assert_eq!((when, query.as_str()), (When::Instant { at_ms: 3_000_000 }, "sum(a) at 3"));
+        assert_eq!((when, query.as_str()), (EvalTimes::Instant { at_ms: 3_000_000 }, "sum(a) at 3"));
         let (modifier, when, query) =
             eval_line("eval_warn range from 0 to 10m step 1m count(x) step 2").expect("matches");
         assert_eq!(modifier.as_deref(), Some("warn"));
-        assert_eq!(when, When::Range { start_ms: 0, end_ms: 600_000, step_ms: 60_000 });
+        assert_eq!(when, EvalTimes::Range { start_ms: 0, end_ms: 600_000, step_ms: 60_000 });
         assert_eq!(query, "count(x) step 2");
     }
 }

@@ -159,14 +159,14 @@ impl Receiver {
         let mut first_invalid = None;
         while let Some(series) = request.next_series()? {
             match self.resolve(&series, &mut *commit.appender) {
-                Ok(Resolved::Series(series_ref)) => commit.add(series_ref, &series)?,
-                Ok(Resolved::Invalid(problem)) => {
+                Ok(SeriesLookup::Series(series_ref)) => commit.add(series_ref, &series)?,
+                Ok(SeriesLookup::Invalid(problem)) => {
                     if commit.written.series_invalid == 0 {
                         first_invalid = Some((message::short_labels(&series.labels()?), problem));
                     }
                     commit.written.series_invalid += 1;
                 }
-                Ok(Resolved::Unknown) => commit.check(&series)?,
+                Ok(SeriesLookup::Unknown) => commit.check(&series)?,
                 Err(WriteError::Refused(limit)) if limit.is_limit() => {
                     left_out.get_or_insert((0, limit)).0 += 1;
                 }
@@ -197,29 +197,33 @@ impl Receiver {
     }
 
     /// The series with these labels.
-    fn resolve(&self, series: &TimeSeries<'_>, appender: &mut dyn Appender) -> Result<Resolved, WriteError> {
+    fn resolve(
+        &self,
+        series: &TimeSeries<'_>,
+        appender: &mut dyn Appender,
+    ) -> Result<SeriesLookup, WriteError> {
         let key = self.cache.key(series.label_bytes()?);
         if let Some(known) = self.cache.get(key) {
-            return Ok(Resolved::Series(known));
+            return Ok(SeriesLookup::Series(known));
         }
         let mut labels = series.labels()?;
         labels.sort_unstable();
         let labels = match check_labels(&labels) {
             Ok(labels) => labels,
-            Err(problem) => return Ok(Resolved::Invalid(problem)),
+            Err(problem) => return Ok(SeriesLookup::Invalid(problem)),
         };
         if !series.has_samples()? {
-            return Ok(Resolved::Unknown);
+            return Ok(SeriesLookup::Unknown);
         }
         let set = LabelSet::from_sorted(labels.into_iter().filter(|(_, value)| !value.is_empty()));
         let series_ref = appender.resolve(&set)?;
         self.cache.insert(key, series_ref);
-        Ok(Resolved::Series(series_ref))
+        Ok(SeriesLookup::Series(series_ref))
     }
 }
 
 /// The result of looking up the labels of a series.
-enum Resolved {
+enum SeriesLookup {
     /// A series of the store, created if necessary.
     Series(SeriesRef),
     /// The labels are invalid.

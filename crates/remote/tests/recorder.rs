@@ -31,7 +31,7 @@ pub enum Fault {
 
 /// Everything that has arrived. The value of a sample is its number.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct ReceivedData {
     pub requests: u64,
     pub series: usize,
     /// Samples that were new.
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Numbers {
     }
 }
 
-impl Seen {
+impl ReceivedData {
     /// How many of the samples 0 to `stored`, over all series, did not arrive.
     pub fn missing(&self, stored: u64) -> u64 {
         let missing_of = |numbers: &Vec<u64>| {
@@ -70,20 +70,20 @@ impl Seen {
 
 type Faults = Box<dyn Fn(u64) -> Fault + Send>;
 
-struct Shared {
-    seen: Mutex<Seen>,
+struct RecorderState {
+    seen: Mutex<ReceivedData>,
     faults: Mutex<Faults>,
     changed: Notify,
 }
 
-impl Shared {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+impl RecorderState {
+    fn seen(&self) -> MutexGuard<'_, ReceivedData> {
         self.seen.lock().expect("no test panics with it")
     }
 }
 
 pub struct Recorder {
-    shared: Arc<Shared>,
+    shared: Arc<RecorderState>,
     address: SocketAddr,
 }
 
@@ -92,8 +92,11 @@ impl Recorder {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let faults: Faults = Box::new(|_| Fault::None);
-        let shared =
-            Arc::new(Shared { seen: Mutex::default(), faults: Mutex::new(faults), changed: Notify::new() });
+        let shared = Arc::new(RecorderState {
+            seen: Mutex::default(),
+            faults: Mutex::new(faults),
+            changed: Notify::new(),
+        });
         let all = shared.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -113,7 +116,7 @@ impl Recorder {
         *self.shared.faults.lock().expect("no test panics with it") = Box::new(faults);
     }
 
-    pub fn seen(&self) -> Seen {
+    pub fn seen(&self) -> ReceivedData {
         self.shared.seen().clone()
     }
 
@@ -127,7 +130,7 @@ impl Recorder {
         self.wait(|seen| seen.requests >= requests).await;
     }
 
-    async fn wait(&self, done: impl Fn(&Seen) -> bool) {
+    async fn wait(&self, done: impl Fn(&ReceivedData) -> bool) {
         let reached = async {
             loop {
                 let changed = self.shared.changed.notified();
@@ -143,7 +146,7 @@ impl Recorder {
 }
 
 /// Answers one request; `None` if the connection has ended.
-async fn serve(shared: &Shared, stream: &TcpStream) -> Option<()> {
+async fn serve(shared: &RecorderState, stream: &TcpStream) -> Option<()> {
     // Another handle to the same socket.
     let mut stream = TcpHalves(stream);
     let (head, mut body) = read_head(&mut stream).await?;
@@ -231,7 +234,7 @@ async fn read_head(stream: &mut TcpHalves<'_>) -> Option<(String, Vec<u8>)> {
     }
 }
 
-fn record(seen: &mut Seen, body: &[u8]) {
+fn record(seen: &mut ReceivedData, body: &[u8]) {
     let message = snappy::decode(body).expect("packed");
     let mut request = WriteRequest::new(&message);
     let (mut new, mut old) = (0, 0);

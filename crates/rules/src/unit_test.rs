@@ -89,7 +89,7 @@ pub fn run(
         let say = |text: String| options.debug.iter().for_each(|debug| debug(&text));
         let began = options.clock.elapsed();
         say(format!("DEBUG: Starting test {name}"));
-        let failures = match Bed::new(file, tests, rules, &order, options) {
+        let failures = match TestBed::new(file, tests, rules, &order, options) {
             Ok(mut bed) => bed.run(options.debug),
             Err(failures) => failures,
         };
@@ -130,7 +130,7 @@ fn read_inputs(tests: &TestGroup, start: UnixNanos) -> Result<Vec<Input>, String
 }
 
 /// One group of tests with its store, rules and inputs.
-struct Bed<'a> {
+struct TestBed<'a> {
     file: &'a UnitTestFile,
     tests: &'a TestGroup,
     store: Arc<dyn RuleStore>,
@@ -142,7 +142,7 @@ struct Bed<'a> {
     diff: bool,
 }
 
-impl<'a> Bed<'a> {
+impl<'a> TestBed<'a> {
     fn new(
         file: &'a UnitTestFile,
         tests: &'a TestGroup,
@@ -182,7 +182,7 @@ impl<'a> Bed<'a> {
             }
         }
         groups.sort_by_key(|group| order.get(group.name.as_str()).copied().unwrap_or(0));
-        Ok(Bed {
+        Ok(TestBed {
             file,
             tests,
             store,
@@ -314,14 +314,14 @@ impl<'a> Bed<'a> {
 
     fn check_alerts(&self, test: &AlertTest) -> Option<String> {
         let rules = self.groups.iter().flat_map(|group| group.snapshot().rules);
-        let mut got: Vec<Shown> = rules
+        let mut got: Vec<ShownAlert> = rules
             .filter_map(|rule| match rule {
                 RuleSnapshot::Alerting(rule) if rule.name == test.alertname => Some(rule),
                 _ => None,
             })
             .flat_map(firing)
             .collect();
-        let mut expected: Vec<Shown> = test
+        let mut expected: Vec<ShownAlert> = test
             .exp_alerts
             .iter()
             .map(|alert| {
@@ -398,9 +398,9 @@ fn failed_rule(rule: &RuleSnapshot, at: UnixNanos) -> Option<String> {
 }
 
 /// Labels and annotations of an alert.
-type Shown = (LabelSet, LabelSet);
+type ShownAlert = (LabelSet, LabelSet);
 
-fn firing(rule: AlertingSnapshot) -> Vec<Shown> {
+fn firing(rule: AlertingSnapshot) -> Vec<ShownAlert> {
     let fires = rule.alerts.into_iter().filter(|alert| alert.state == AlertState::Firing);
     fires
         .map(|alert| {
@@ -410,11 +410,11 @@ fn firing(rule: AlertingSnapshot) -> Vec<Shown> {
         .collect()
 }
 
-fn show_alerts(alerts: &[Shown]) -> String {
+fn show_alerts(alerts: &[ShownAlert]) -> String {
     if alerts.is_empty() {
         return "[]".to_owned();
     }
-    let one = |(index, (labels, annotations)): (usize, &Shown)| {
+    let one = |(index, (labels, annotations)): (usize, &ShownAlert)| {
         let text = format!("\nLabels:{labels}\nAnnotations:{annotations}");
         format!("{index}:{}", indented(&text, "  "))
     };

@@ -80,13 +80,13 @@ fn lines(reports: &[GroupReport]) -> Vec<Line> {
 }
 
 /// The known properties of an alert: its state, value and annotations.
-type Known = (AlertState, f64, Vec<(String, String)>);
+type AlertProperties = (AlertState, f64, Vec<(String, String)>);
 
 /// The same by evaluating step by step; also returns the number of failed evaluations of each rule.
 fn step_by_step(groups: &[Group], from: UnixNanos, to: UnixNanos) -> (Vec<Line>, BTreeMap<String, u64>) {
     let (mut lines, mut failures) = (Vec::new(), BTreeMap::new());
     for group in groups {
-        let mut known: BTreeMap<(String, LabelSet), Known> = BTreeMap::new();
+        let mut known: BTreeMap<(String, LabelSet), AlertProperties> = BTreeMap::new();
         let mut at = group.slot_before(from);
         while at < from {
             at = at.plus(group.interval());
@@ -97,7 +97,7 @@ fn step_by_step(groups: &[Group], from: UnixNanos, to: UnixNanos) -> (Vec<Line>,
                 let RuleSnapshot::Alerting(rule) = rule else { continue };
                 let limited = rule.last_error.starts_with("exceeded limit");
                 *failures.entry(rule.name.clone()).or_default() += u64::from(!rule.last_error.is_empty());
-                let now: BTreeMap<LabelSet, Known> = rule
+                let now: BTreeMap<LabelSet, AlertProperties> = rule
                     .alerts
                     .into_iter()
                     .map(|alert| (alert.labels, (alert.state, alert.value, alert.annotations)))

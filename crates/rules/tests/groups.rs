@@ -24,9 +24,9 @@ use ferula_testkit::MemStorage;
 
 /// Keeps the alerts that were sent.
 #[derive(Default)]
-struct Sent(Mutex<Vec<Alert>>);
+struct SentAlerts(Mutex<Vec<Alert>>);
 
-impl AlertSink for Sent {
+impl AlertSink for SentAlerts {
     fn send(&self, alerts: Vec<Alert>) {
         self.0.lock().unwrap().extend(alerts);
     }
@@ -34,7 +34,7 @@ impl AlertSink for Sent {
 
 struct World {
     storage: MemStorage,
-    sent: Arc<Sent>,
+    sent: Arc<SentAlerts>,
     registry: Registry,
     clock: SimClock,
     context: Arc<GroupContext>,
@@ -47,7 +47,7 @@ impl World {
 
     fn with_concurrency(extra: Option<usize>) -> Self {
         ferula_telemetry::logging::init(Level::Error, Format::Logfmt);
-        let (storage, sent, registry) = (MemStorage::new(), Arc::<Sent>::default(), Registry::new());
+        let (storage, sent, registry) = (MemStorage::new(), Arc::<SentAlerts>::default(), Registry::new());
         let clock = SimClock::at(Timestamp::from_millis(0));
         let engine = Engine::new(EngineOptions::default());
         let context = Arc::new(GroupContext {
@@ -525,12 +525,12 @@ async fn slots_that_pass_unseen_are_counted() {
 
 /// Holds every query until its group is released, and counts them.
 #[derive(Default)]
-struct Held {
+struct HeldQueries {
     state: Mutex<BTreeMap<String, (usize, bool)>>,
     changed: std::sync::Condvar,
 }
 
-impl Held {
+impl HeldQueries {
     fn let_go(&self, group: &str) {
         self.state.lock().unwrap().entry(group.to_owned()).or_default().1 = true;
         self.changed.notify_all();
@@ -542,7 +542,7 @@ impl Held {
     }
 }
 
-impl RuleQuery for Held {
+impl RuleQuery for HeldQueries {
     fn value(
         &self,
         _: &ferula_promql_syntax::Expr,
@@ -559,8 +559,8 @@ impl RuleQuery for Held {
 }
 
 /// A world whose queries are held, and its manager with these groups of two rules each.
-async fn held_groups(names: &[String]) -> (World, Arc<Held>, Arc<Manager>, tempfile::TempDir) {
-    let (mut world, held) = (World::new(), Arc::<Held>::default());
+async fn held_groups(names: &[String]) -> (World, Arc<HeldQueries>, Arc<Manager>, tempfile::TempDir) {
+    let (mut world, held) = (World::new(), Arc::<HeldQueries>::default());
     world.context = Arc::new(GroupContext { query: held.clone(), ..GroupContext::clone(&world.context) });
     let rules = "[{record: one, expr: up}, {record: two, expr: up}]";
     let files: Vec<(String, String)> = names

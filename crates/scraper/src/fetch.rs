@@ -11,7 +11,7 @@ use ferula_http_client::{BodyError, RequestError};
 use ferula_runtime::clock::Sleep;
 
 use crate::gzip::GzipError;
-use crate::page_memory::Share;
+use crate::page_memory::PageShare;
 
 /// A page, decompressed.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Page {
     /// The `Content-Type` header, or "".
     pub content_type: String,
     /// The page's share of the memory for all pages.
-    pub share: Option<Share>,
+    pub share: Option<PageShare>,
 }
 
 /// Why there is no page. The texts are those of Go's client, because the targets page shows them.

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use crate::fetch::{Fetch, FetchError, Fetching, Page};
 use crate::gzip::{self, GzipError};
 use crate::options::JobOptions;
-use crate::page_memory::{PageMemory, Share};
+use crate::page_memory::{PageMemory, PageShare};
 use crate::target::Target;
 
 /// The `User-Agent` of requests: the version whose behaviour this is.
@@ -110,7 +110,7 @@ impl HttpFetch {
     }
 
     /// Reads the body as it arrives.
-    async fn body(&self, mut response: Response) -> Result<(Bytes, Share), FetchError> {
+    async fn body(&self, mut response: Response) -> Result<(Bytes, PageShare), FetchError> {
         let limit = self.limit();
         let memory = &self.reading.memory;
         let stated = response.header_text(&CONTENT_LENGTH).parse::<u64>().ok();
@@ -154,7 +154,7 @@ impl HttpFetch {
 
     /// Decompresses a page. If its share is too small, it waits for a larger one and is decompressed
     /// again: a thread that waited for memory would block others.
-    async fn inflated(&self, body: Bytes, mut share: Share) -> Result<(Bytes, Share), FetchError> {
+    async fn inflated(&self, body: Bytes, mut share: PageShare) -> Result<(Bytes, PageShare), FetchError> {
         let limit = self.limit();
         if let Some(plain) = gzip::inflate_small(&body, SMALL_PAGE_BYTES.min(limit.usize())) {
             return Ok((plain.into(), share));

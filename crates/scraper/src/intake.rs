@@ -21,7 +21,7 @@ use self::comments::Comments;
 use self::resolution::{reduce_to_buckets, reduce_to_schema};
 use crate::error::ScrapeError;
 use crate::fetch::Page;
-use crate::labels::Stated;
+use crate::labels::StatedMetadata;
 use crate::metadata_cache::{MetadataCache, is_of_family};
 use crate::metrics::Metrics;
 use crate::options::{JobOptions, PageOptions};
@@ -272,7 +272,7 @@ impl<'a> Intake<'a> {
     ) -> Result<(), ScrapeError> {
         let job = self.context.job;
         self.counts.scraped += 1;
-        let stated = Stated { kind: sample.kind, unit: &comments.unit };
+        let stated = StatedMetadata { kind: sample.kind, unit: &comments.unit };
         let Some(series) = self.series_of(&sample, stated)? else { return Ok(()) };
         self.counts.kept += 1;
         let own_time = sample.timestamp.filter(|_| job.honor_timestamps);
@@ -369,7 +369,7 @@ impl<'a> Intake<'a> {
         &mut self,
         key: &[u8],
         series: &SampleSeries,
-        stated: Stated<'_>,
+        stated: StatedMetadata<'_>,
         (family, metadata): (&str, Option<(&MetricMetadata, bool)>),
     ) -> Option<MetricMetadata> {
         let (metadata, changed) = metadata?;
@@ -392,7 +392,7 @@ impl<'a> Intake<'a> {
     fn series_of(
         &mut self,
         sample: &Sample<'_>,
-        stated: Stated<'_>,
+        stated: StatedMetadata<'_>,
     ) -> Result<Option<SampleSeries>, ScrapeError> {
         match self.series.lookup(sample.key) {
             Lookup::Known { entry, series, repeated, recent } => {

@@ -28,7 +28,7 @@ pub struct LabelLimits {
 
 /// The type and unit that the page states for a sample.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Stated<'a> {
+pub struct StatedMetadata<'a> {
     /// From the last `# TYPE`.
     pub kind: MetricType,
     /// From the last `# UNIT`; may be empty.
@@ -53,7 +53,7 @@ impl LabelOptions {
     pub fn stored(
         &self,
         scraped: &LabelScratch,
-        stated: Stated<'_>,
+        stated: StatedMetadata<'_>,
         target: &LabelSet,
     ) -> Result<Option<LabelSet>, ScrapeError> {
         let mut labels = LabelSetBuilder::new();
@@ -196,8 +196,10 @@ mod tests {
             (true, r#"m{job=""}"#, r#"{__name__="m", instance="h:1"}"#),
         ] {
             let options = LabelOptions { honor_labels: honor, ..LabelOptions::default() };
-            let stored =
-                options.stored(&scratch(key), Stated::default(), &target()).expect("valid").expect("kept");
+            let stored = options
+                .stored(&scratch(key), StatedMetadata::default(), &target())
+                .expect("valid")
+                .expect("kept");
             assert_eq!(stored.to_string(), expected, "{key} honor={honor}");
         }
     }
@@ -206,7 +208,7 @@ mod tests {
     fn the_stated_type_and_unit_become_labels() {
         let stated = |key, kind, unit| {
             let options = LabelOptions { type_and_unit: true, ..LabelOptions::default() };
-            let labels = options.stored(&scratch(key), Stated { kind, unit }, &LabelSet::empty());
+            let labels = options.stored(&scratch(key), StatedMetadata { kind, unit }, &LabelSet::empty());
             labels.expect("good labels").expect("kept").to_string()
         };
         assert_eq!(
@@ -228,7 +230,7 @@ mod tests {
         let target = LabelSet::from_pairs([("a", "1"), ("exported_a", "2")]);
         let options = LabelOptions::default();
         let stored = options
-            .stored(&scratch(r#"m{a="x",exported_a="y"}"#), Stated::default(), &target)
+            .stored(&scratch(r#"m{a="x",exported_a="y"}"#), StatedMetadata::default(), &target)
             .expect("valid")
             .expect("kept");
         assert_eq!(
@@ -252,11 +254,11 @@ mod tests {
     fn rules_see_target_labels_and_can_drop_or_invalidate_a_sample() {
         let with = |rule: Rule| LabelOptions { rules: vec![rule], ..LabelOptions::default() };
         let drop = with(rule(Action::Drop, "go_.*", "", "$1"));
-        assert_eq!(drop.stored(&scratch("go_threads"), Stated::default(), &target()), Ok(None));
-        assert!(drop.stored(&scratch("up2"), Stated::default(), &target()).expect("valid").is_some());
+        assert_eq!(drop.stored(&scratch("go_threads"), StatedMetadata::default(), &target()), Ok(None));
+        assert!(drop.stored(&scratch("up2"), StatedMetadata::default(), &target()).expect("valid").is_some());
         let unnamed = with(rule(Action::Replace, ".*", METRIC_NAME, ""));
         assert_eq!(
-            unnamed.stored(&scratch("m"), Stated::default(), &target()),
+            unnamed.stored(&scratch("m"), StatedMetadata::default(), &target()),
             Err(ScrapeError::MissingName)
         );
     }
@@ -265,11 +267,14 @@ mod tests {
     fn names_and_limits_are_checked() {
         let legacy = LabelOptions { scheme: NameScheme::Legacy, ..LabelOptions::default() };
         let error = legacy
-            .stored(&scratch(r#"{"a.b"}"#), Stated::default(), &LabelSet::empty())
+            .stored(&scratch(r#"{"a.b"}"#), StatedMetadata::default(), &LabelSet::empty())
             .expect_err("not a legacy name");
         assert_eq!(error.to_string(), r#"invalid metric name or label names: {__name__="a.b"}"#);
-        let twice =
-            LabelOptions::default().stored(&scratch(r#"m{a="1",a="2"}"#), Stated::default(), &target());
+        let twice = LabelOptions::default().stored(
+            &scratch(r#"m{a="1",a="2"}"#),
+            StatedMetadata::default(),
+            &target(),
+        );
         assert_eq!(twice.expect_err("twice").to_string(), r#"label name "a" is not unique: invalid sample"#);
         for (limits, expected) in [
             (
@@ -286,8 +291,9 @@ mod tests {
             ),
         ] {
             let options = LabelOptions { limits, ..LabelOptions::default() };
-            let error =
-                options.stored(&scratch("m"), Stated::default(), &target()).expect_err("over the limit");
+            let error = options
+                .stored(&scratch("m"), StatedMetadata::default(), &target())
+                .expect_err("over the limit");
             assert_eq!(error.to_string(), expected);
         }
     }

@@ -21,10 +21,10 @@ const KIB: usize = 1 << 10;
 
 /// The memory for all pages. Clones share the same memory.
 #[derive(Clone, Debug)]
-pub struct PageMemory(Arc<[Room; 3]>);
+pub struct PageMemory(Arc<[PagePool; 3]>);
 
 #[derive(Debug)]
-struct Room {
+struct PagePool {
     /// The size limit of a page in this room.
     page_bytes_max: usize,
     /// The free part of the budget, in KiB.
@@ -34,13 +34,13 @@ struct Room {
 
 /// A page's share, released when dropped.
 #[derive(Debug)]
-pub struct Share {
+pub struct PageShare {
     permit: OwnedSemaphorePermit,
     room: usize,
     bytes: usize,
 }
 
-impl Share {
+impl PageShare {
     /// The size that the page may reach within this share.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -59,7 +59,7 @@ impl PageMemory {
         let room = |page_bytes_max: usize, budget_bytes: usize| {
             // One page of each room always fits, whatever the budget.
             let budget_kib = (budget_bytes.max(page_bytes_max) / KIB).min(Semaphore::MAX_PERMITS);
-            Room { page_bytes_max, free: Arc::new(Semaphore::new(budget_kib)), budget_kib }
+            PagePool { page_bytes_max, free: Arc::new(Semaphore::new(budget_kib)), budget_kib }
         };
         let large = budget_bytes / 4 * 3;
         let (small_page, medium_page) = ((budget_bytes / 64).min(1 << 20), (budget_bytes / 16).min(16 << 20));
@@ -72,7 +72,7 @@ impl PageMemory {
 
     /// Returns a share for a page of up to `bytes`, or the largest that the matching room allows. `held` is what the
     /// page already has; it is released once the larger share is available.
-    pub async fn share(&self, bytes: usize, held: Option<Share>) -> Share {
+    pub async fn share(&self, bytes: usize, held: Option<PageShare>) -> PageShare {
         let fitting = self.0.iter().position(|room| bytes <= room.page_bytes_max);
         let room = fitting.unwrap_or(self.0.len() - 1);
         let wanted = bytes.min(self.0[room].page_bytes_max);
@@ -94,7 +94,7 @@ impl PageMemory {
 
     /// Returns a share for a page of unknown size: the largest page of the next room after `held`, but at most
     /// `bytes_max`. In the last room the share stays the same.
-    pub async fn larger_room(&self, held: Option<Share>, bytes_max: usize) -> Share {
+    pub async fn larger_room(&self, held: Option<PageShare>, bytes_max: usize) -> PageShare {
         let room = match held {
             None => 0,
             Some(held) if held.room + 1 == self.0.len() => return held,
@@ -111,15 +111,15 @@ impl PageMemory {
         self.0.iter().map(|room| room.free.available_permits()).sum()
     }
 
-    async fn take(&self, room: usize, bytes: usize) -> Share {
-        let Room { free, budget_kib, .. } = &self.0[room];
+    async fn take(&self, room: usize, bytes: usize) -> PageShare {
+        let PagePool { free, budget_kib, .. } = &self.0[room];
         let kib = u32::try_from(bytes.div_ceil(KIB).clamp(1, *budget_kib)).unwrap_or(u32::MAX);
         let permit = free.clone().acquire_many_owned(kib).await.expect("this semaphore is never closed");
-        Share { permit, room, bytes }
+        PageShare { permit, room, bytes }
     }
 
     /// Releases what a complete page does not need.
-    pub fn shrink(share: &mut Share, bytes: usize) {
+    pub fn shrink(share: &mut PageShare, bytes: usize) {
         let kib = bytes.div_ceil(KIB).max(1);
         let spare = share.permit.num_permits().saturating_sub(kib);
         drop(share.permit.split(spare));

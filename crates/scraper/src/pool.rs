@@ -16,7 +16,7 @@ use crate::failure_log::FailureLogs;
 use crate::http::{HttpFetch, PageReading, USER_AGENT_TEXT};
 use crate::options::{Features, JobOptions, same_labels};
 use crate::preview::Preview;
-use crate::scrape_loop::{Forced, LoopServices, ScrapeLoop, Stopped};
+use crate::scrape_loop::{JobFailure, LoopServices, ScrapeLoop, Stopped};
 use crate::target::{DroppedTarget, Target, TargetMaker, TargetOutcome};
 
 /// The targets of one job.
@@ -36,7 +36,7 @@ pub(crate) struct Pool {
 /// A target and its loop.
 struct Running {
     target: Arc<Target>,
-    forced: Forced,
+    forced: JobFailure,
     stop: Shutdown,
     task: JoinHandle<Stopped>,
 }
@@ -220,7 +220,7 @@ impl Pool {
         context: &PoolContext,
     ) -> Running {
         let shared = context.shared.clone();
-        let (forced, stop) = (Forced::default(), shared.shutdown.child());
+        let (forced, stop) = (JobFailure::default(), shared.shutdown.child());
         let fetch = HttpFetch::new(self.client.clone(), context.reading.clone(), &target, &self.job);
         let new_loop = ScrapeLoop {
             state: shared.new_state(),

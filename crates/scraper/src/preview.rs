@@ -15,7 +15,7 @@ use ferula_runtime::SharedClock;
 use crate::error::ScrapeError;
 use crate::fetch::{Fetch, FetchError, Page};
 use crate::http::HttpFetch;
-use crate::labels::{LabelLimits, LabelOptions, Stated};
+use crate::labels::{LabelLimits, LabelOptions, StatedMetadata};
 use crate::options::JobOptions;
 use crate::target::Target;
 
@@ -157,7 +157,7 @@ fn read_page(
         if decode(key, kind, &mut scratch).is_err() {
             continue;
         }
-        let stated = Stated { kind, unit: unit_of(kind, &unit) };
+        let stated = StatedMetadata { kind, unit: unit_of(kind, &unit) };
         let labels = plain.stored(&scratch, stated, target).ok().flatten().unwrap_or_default();
         let stored = match overgrowing(&options.rules, &labels) {
             Some(index) => Err(ScrapeError::Overgrown(index + 1)),

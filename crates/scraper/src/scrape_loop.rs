@@ -60,7 +60,7 @@ impl LoopServices {
 }
 
 /// A failure of the job rather than of the target. It replaces the scrape.
-pub type Forced = Arc<Mutex<Option<ScrapeError>>>;
+pub type JobFailure = Arc<Mutex<Option<ScrapeError>>>;
 
 /// One target's loop.
 pub struct ScrapeLoop {
@@ -69,7 +69,7 @@ pub struct ScrapeLoop {
     pub(crate) job: Arc<JobOptions>,
     pub(crate) fetch: Arc<dyn Fetch>,
     pub(crate) state: TargetState,
-    pub(crate) forced: Forced,
+    pub(crate) forced: JobFailure,
     /// Stops this loop alone.
     pub(crate) stop: Shutdown,
     /// Offsets this server's scrapes from those of its replicas.

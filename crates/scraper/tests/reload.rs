@@ -64,13 +64,13 @@ impl Target {
     }
 }
 
-struct Bed {
+struct TestBed {
     scraper: Scraper,
     store: MemStorage,
     clock: SimClock,
 }
 
-impl Bed {
+impl TestBed {
     fn apply(&self, config: &str) {
         let config = Config::parse(config).expect("a good configuration");
         self.scraper.apply_config(&config).expect("it is applied");
@@ -139,7 +139,7 @@ async fn reloads_every_second_for_a_minute_miss_and_double_no_scrape() {
         let scraper = scraper.clone();
         async move { scraper.run().await }
     });
-    let bed = Bed { scraper, store, clock: clock.clone() };
+    let bed = TestBed { scraper, store, clock: clock.clone() };
     let mut all = Vec::new();
     for _ in 0..10 {
         all.push(Target::start(&clock).await);

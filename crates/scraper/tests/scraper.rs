@@ -53,14 +53,14 @@ impl FakeTarget {
     }
 }
 
-struct Bed {
+struct TestBed {
     scraper: Scraper,
     store: MemStorage,
     shutdown: Shutdown,
     run: tokio::task::JoinHandle<()>,
 }
 
-impl Bed {
+impl TestBed {
     fn start(config: &str) -> Self {
         let (store, shutdown) = (MemStorage::new(), Shutdown::new());
         let scraper = Scraper::new(ScraperSetup {
@@ -76,7 +76,7 @@ impl Bed {
             let scraper = scraper.clone();
             async move { scraper.run().await }
         });
-        let bed = Bed { scraper, store, shutdown, run };
+        let bed = TestBed { scraper, store, shutdown, run };
         bed.apply(config);
         bed
     }
@@ -125,7 +125,7 @@ fn config(jobs: &str) -> String {
 async fn targets_are_scraped_into_the_store() {
     let target = FakeTarget::start("# TYPE a counter\na{x=\"y\"} 7\n").await;
     let address = target.address;
-    let bed = Bed::start(&config(&format!(
+    let bed = TestBed::start(&config(&format!(
         "- job_name: j\n  static_configs: [{{targets: ['{address}', '127.0.0.1:1'], labels: {{env: test}}}}]\n"
     )));
     bed.until("two scrapes", |bed| bed.stored("a").values().any(|values| values.len() >= 2)).await;
@@ -160,7 +160,7 @@ async fn a_reload_keeps_unchanged_jobs_and_ends_removed_ones() {
     let job = |name: &str, target: &FakeTarget, more: &str| {
         format!("- job_name: {name}\n  static_configs: [{{targets: ['{}']}}]\n{more}", target.address)
     };
-    let bed = Bed::start(&config(&(job("kept", &kept, "") + &job("gone", &gone, ""))));
+    let bed = TestBed::start(&config(&(job("kept", &kept, "") + &job("gone", &gone, ""))));
     bed.until("both are scraped", |bed| !bed.stored("a").is_empty() && !bed.stored("b").is_empty()).await;
     let before = bed.scraper.targets();
 
@@ -204,7 +204,7 @@ async fn targets_come_from_files_and_job_limits_apply() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("targets.json");
     std::fs::write(&file, "[]").expect("written");
-    let bed = Bed::start(&config(&format!(
+    let bed = TestBed::start(&config(&format!(
         "- job_name: files\n  target_limit: 1\n  keep_dropped_targets: 1\n  file_sd_configs: [{{files: ['{}'], refresh_interval: 50ms}}]\n  relabel_configs: [{{source_labels: [drop], regex: 'yes', action: drop}}]\n",
         file.display()
     )));

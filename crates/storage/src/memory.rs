@@ -24,11 +24,11 @@ pub struct OutOfMemory {
 /// What all readers of a process may hold together. Clones are the same contract.
 #[derive(Clone, Debug)]
 pub struct MemoryContract {
-    shared: Arc<Shared>,
+    shared: Arc<ContractState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ContractState {
     used: AtomicU64,
     limit: AtomicU64,
 }
@@ -36,7 +36,9 @@ struct Shared {
 impl MemoryContract {
     /// A contract over `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        MemoryContract { shared: Arc::new(Shared { used: AtomicU64::new(0), limit: AtomicU64::new(limit) }) }
+        MemoryContract {
+            shared: Arc::new(ContractState { used: AtomicU64::new(0), limit: AtomicU64::new(limit) }),
+        }
     }
 
     /// A contract that refuses nothing.

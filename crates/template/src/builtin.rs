@@ -11,7 +11,7 @@ use crate::format::{print, sprint, sprintf};
 use crate::function::Function;
 use crate::value::{Parameter, Value};
 
-type Called<T> = Result<T, CallError>;
+type CallResult<T> = Result<T, CallError>;
 
 const ANY: &[Parameter] = &[Parameter::Any];
 const TWO: &[Parameter] = &[Parameter::Any, Parameter::Any];
@@ -69,7 +69,7 @@ fn joined(args: &[Value]) -> String {
     }
 }
 
-fn length(value: &Value) -> Called<Value> {
+fn length(value: &Value) -> CallResult<Value> {
     let length = match value.plain() {
         Value::Text(text) => text.len(),
         Value::List(items, _) => items.len(),
@@ -80,7 +80,7 @@ fn length(value: &Value) -> Called<Value> {
     Ok(Value::Int(length as i64))
 }
 
-fn index(value: &Value, indices: &[Value]) -> Called<Value> {
+fn index(value: &Value, indices: &[Value]) -> CallResult<Value> {
     if matches!(value, Value::Nil) {
         return Err(CallError::argument("index of untyped nil"));
     }
@@ -111,7 +111,7 @@ fn index(value: &Value, indices: &[Value]) -> Called<Value> {
 }
 
 /// The index of an element. Go checks it once too generously, and the end is refused in other words.
-fn element(index: &Value, length: usize, kind: &str) -> Called<usize> {
+fn element(index: &Value, length: usize, kind: &str) -> CallResult<usize> {
     match position(index, length)? {
         at if at == length => Err(CallError::Argument(format!("reflect: {kind} index out of range"))),
         at => Ok(at),
@@ -119,7 +119,7 @@ fn element(index: &Value, length: usize, kind: &str) -> Called<usize> {
 }
 
 /// An index into something of this length, its end included.
-fn position(index: &Value, length: usize) -> Called<usize> {
+fn position(index: &Value, length: usize) -> CallResult<usize> {
     let index = match index {
         Value::Int(index) => *index,
         Value::Nil => return Err(CallError::argument("cannot index slice/array with nil")),
@@ -134,7 +134,7 @@ fn position(index: &Value, length: usize) -> Called<usize> {
     at.ok_or_else(|| CallError::Argument(format!("index out of range: {index}")))
 }
 
-fn slice(value: &Value, indices: &[Value]) -> Called<Value> {
+fn slice(value: &Value, indices: &[Value]) -> CallResult<Value> {
     if indices.len() > 3 {
         return Err(CallError::Argument(format!("too many slice indexes: {}", indices.len())));
     }
@@ -168,7 +168,7 @@ fn incompatible(a: &Value, b: &Value) -> CallError {
     CallError::Argument(format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name()))
 }
 
-fn equal_any(first: &Value, others: &[Value]) -> Called<bool> {
+fn equal_any(first: &Value, others: &[Value]) -> CallResult<bool> {
     if others.is_empty() {
         return Err(CallError::argument("missing argument for comparison"));
     }
@@ -180,7 +180,7 @@ fn equal_any(first: &Value, others: &[Value]) -> Called<bool> {
     Ok(false)
 }
 
-fn equal(a: &Value, b: &Value) -> Called<bool> {
+fn equal(a: &Value, b: &Value) -> CallResult<bool> {
     match (a.plain(), b.plain()) {
         (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
         (Value::Int(a), Value::Int(b)) => Ok(a == b),
@@ -198,7 +198,7 @@ fn equal(a: &Value, b: &Value) -> Called<bool> {
     }
 }
 
-fn order(a: &Value, b: &Value) -> Called<Option<Ordering>> {
+fn order(a: &Value, b: &Value) -> CallResult<Option<Ordering>> {
     let is_basic = |v: &Value| matches!(v, Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_));
     match (a.plain(), b.plain()) {
         (Value::Int(a), Value::Int(b)) => Ok(Some(a.cmp(b))),
@@ -210,11 +210,11 @@ fn order(a: &Value, b: &Value) -> Called<Option<Ordering>> {
     }
 }
 
-fn less(a: &Value, b: &Value) -> Called<bool> {
+fn less(a: &Value, b: &Value) -> CallResult<bool> {
     Ok(order(a, b)? == Some(Ordering::Less))
 }
 
-fn less_or_equal(a: &Value, b: &Value) -> Called<bool> {
+fn less_or_equal(a: &Value, b: &Value) -> CallResult<bool> {
     Ok(matches!(order(a, b)?, Some(Ordering::Less | Ordering::Equal)))
 }
 

@@ -5,7 +5,7 @@ use ferula_go::unicode::{is_digit, is_letter, is_print};
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TokenKind {
     /// The token's text is the error; nothing follows it.
     Error,
     Bool,
@@ -65,7 +65,7 @@ const KEYWORDS: [(&str, Keyword); 11] = [
 /// One token.
 #[derive(Clone, Debug)]
 pub struct Token {
-    pub kind: Kind,
+    pub kind: TokenKind,
     /// Byte where it begins.
     pub position: usize,
     /// Line where it begins, from 1.
@@ -77,9 +77,9 @@ impl Token {
     /// The token as error texts show it.
     pub fn shown(&self) -> String {
         match self.kind {
-            Kind::End => "EOF".to_owned(),
-            Kind::Error => self.text.clone(),
-            Kind::Keyword(_) => format!("<{}>", self.text),
+            TokenKind::End => "EOF".to_owned(),
+            TokenKind::Error => self.text.clone(),
+            TokenKind::Keyword(_) => format!("<{}>", self.text),
             _ if self.text.len() > 10 => {
                 format!("{}...", go_quote(&self.text.chars().take(10).collect::<String>()))
             }
@@ -96,7 +96,7 @@ pub fn tokens(text: &str) -> Vec<Token> {
     let mut lexer = Lexer { text, at: 0, start: 0, line: 1, start_line: 1, parens: 0, out: Vec::new() };
     if let Err(message) = lexer.outside() {
         lexer.out.push(Token {
-            kind: Kind::Error,
+            kind: TokenKind::Error,
             position: lexer.start,
             line: lexer.start_line,
             text: message,
@@ -148,7 +148,7 @@ impl Lexer<'_> {
         self.start_line = self.line;
     }
 
-    fn emit(&mut self, kind: Kind) {
+    fn emit(&mut self, kind: TokenKind) {
         let text = self.text[self.start..self.at].to_owned();
         self.out.push(Token { kind, position: self.start, line: self.start_line, text });
         self.ignore();
@@ -160,9 +160,9 @@ impl Lexer<'_> {
             let Some(found) = self.rest().find(LEFT) else {
                 self.at = self.text.len();
                 if self.at > self.start {
-                    self.emit(Kind::Text);
+                    self.emit(TokenKind::Text);
                 }
-                self.emit(Kind::End);
+                self.emit(TokenKind::End);
                 return Ok(());
             };
             let delimiter = self.at + found;
@@ -172,7 +172,7 @@ impl Lexer<'_> {
                 self.at = self.start + self.text[self.start..delimiter].trim_end_matches(is_space).len();
             }
             if self.at > self.start {
-                self.emit(Kind::Text);
+                self.emit(TokenKind::Text);
             }
             self.at = delimiter;
             self.ignore();
@@ -183,7 +183,7 @@ impl Lexer<'_> {
                 continue;
             }
             self.at += LEFT.len();
-            self.emit(Kind::LeftDelimiter);
+            self.emit(TokenKind::LeftDelimiter);
             self.at += marker;
             self.ignore();
             self.parens = 0;
@@ -225,7 +225,7 @@ impl Lexer<'_> {
             self.ignore();
         }
         self.at += RIGHT.len();
-        self.emit(Kind::RightDelimiter);
+        self.emit(TokenKind::RightDelimiter);
         if trims {
             self.at = self.text.len() - self.rest().trim_start_matches(is_space).len();
             self.ignore();
@@ -246,31 +246,31 @@ impl Lexer<'_> {
             let Some(c) = self.next() else { return Err("unclosed action".to_owned()) };
             match c {
                 c if is_space(c) => self.space(),
-                '=' => self.emit(Kind::Assign),
+                '=' => self.emit(TokenKind::Assign),
                 ':' => {
                     if self.next() != Some('=') {
                         return Err("expected :=".to_owned());
                     }
-                    self.emit(Kind::Declare);
+                    self.emit(TokenKind::Declare);
                 }
-                '|' => self.emit(Kind::Pipe),
-                '"' => self.quoted('"', "unterminated quoted string", Kind::String)?,
-                '\'' => self.quoted('\'', "unterminated character constant", Kind::CharConstant)?,
+                '|' => self.emit(TokenKind::Pipe),
+                '"' => self.quoted('"', "unterminated quoted string", TokenKind::String)?,
+                '\'' => self.quoted('\'', "unterminated character constant", TokenKind::CharConstant)?,
                 '`' => {
                     let end = self.rest().find('`').ok_or("unterminated raw quoted string")?;
                     self.at += end + 1;
-                    self.emit(Kind::RawString);
+                    self.emit(TokenKind::RawString);
                 }
-                '$' => self.name(Kind::Variable)?,
+                '$' => self.name(TokenKind::Variable)?,
                 // A dot that ends the text is read as a number, as in Go.
-                '.' if self.peek().is_some_and(|c| !c.is_ascii_digit()) => self.name(Kind::Field)?,
+                '.' if self.peek().is_some_and(|c| !c.is_ascii_digit()) => self.name(TokenKind::Field)?,
                 '.' | '+' | '-' | '0'..='9' => {
                     self.at -= 1;
                     self.number()?;
                 }
                 c if is_alphanumeric(c) => self.identifier()?,
                 '(' => {
-                    self.emit(Kind::LeftParen);
+                    self.emit(TokenKind::LeftParen);
                     self.parens += 1;
                 }
                 ')' => {
@@ -278,9 +278,9 @@ impl Lexer<'_> {
                     if self.parens < 0 {
                         return Err("unexpected right paren".to_owned());
                     }
-                    self.emit(Kind::RightParen);
+                    self.emit(TokenKind::RightParen);
                 }
-                c if c.is_ascii_graphic() => self.emit(Kind::Char),
+                c if c.is_ascii_graphic() => self.emit(TokenKind::Char),
                 c => return Err(format!("unrecognized character in action: {}", shown_char(c))),
             }
         }
@@ -293,7 +293,7 @@ impl Lexer<'_> {
             if has_right_trim_marker(&self.text[before..]) && self.text[before + 2..].starts_with(RIGHT) {
                 self.at = before;
                 if self.at > self.start {
-                    self.emit(Kind::Space);
+                    self.emit(TokenKind::Space);
                 }
                 return;
             }
@@ -302,10 +302,10 @@ impl Lexer<'_> {
             }
             self.at += 1;
         }
-        self.emit(Kind::Space);
+        self.emit(TokenKind::Space);
     }
 
-    fn quoted(&mut self, end: char, unterminated: &str, kind: Kind) -> Result<(), String> {
+    fn quoted(&mut self, end: char, unterminated: &str, kind: TokenKind) -> Result<(), String> {
         loop {
             match self.next() {
                 Some('\\') if self.peek().is_some_and(|c| c != '\n') => {
@@ -321,9 +321,9 @@ impl Lexer<'_> {
     }
 
     /// What follows `.` or `$`.
-    fn name(&mut self, kind: Kind) -> Result<(), String> {
+    fn name(&mut self, kind: TokenKind) -> Result<(), String> {
         if self.at_terminator() {
-            self.emit(if kind == Kind::Field { Kind::Keyword(Keyword::Dot) } else { kind });
+            self.emit(if kind == TokenKind::Field { TokenKind::Keyword(Keyword::Dot) } else { kind });
             return Ok(());
         }
         self.word()?;
@@ -336,9 +336,9 @@ impl Lexer<'_> {
         let word = &self.text[self.start..self.at];
         let keyword = KEYWORDS.iter().find(|(text, _)| *text == word).map(|(_, keyword)| *keyword);
         self.emit(match (keyword, word) {
-            (Some(keyword), _) => Kind::Keyword(keyword),
-            (None, "true" | "false") => Kind::Bool,
-            (None, _) => Kind::Identifier,
+            (Some(keyword), _) => TokenKind::Keyword(keyword),
+            (None, "true" | "false") => TokenKind::Bool,
+            (None, _) => TokenKind::Identifier,
         });
         Ok(())
     }
@@ -373,7 +373,7 @@ impl Lexer<'_> {
         if !sound {
             return Err(format!("bad number syntax: {}", go_quote(&self.text[self.start..self.at])));
         }
-        self.emit(Kind::Number);
+        self.emit(TokenKind::Number);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use crate::ast::{Branch, Command, List, Node, NodeKind, Operand, OperandKind, Pi
 use crate::builtin;
 use crate::error::TemplateError;
 use crate::function::FunctionMap;
-use crate::lexer::{Keyword, Kind, Token, tokens};
+use crate::lexer::{Keyword, Token, TokenKind, tokens};
 use crate::number;
 use ferula_go::quote::{go_quote, unquote};
 
@@ -78,7 +78,7 @@ impl Parser<'_> {
     fn next_word(&mut self) -> Token {
         loop {
             let token = self.next();
-            if token.kind != Kind::Space {
+            if token.kind != TokenKind::Space {
                 return token;
             }
         }
@@ -96,7 +96,7 @@ impl Parser<'_> {
     }
 
     fn unexpected<T>(&self, token: &Token, context: &str) -> Parsed<T> {
-        if token.kind != Kind::Error {
+        if token.kind != TokenKind::Error {
             return self.error(format!("unexpected {} in {context}", token.shown()));
         }
         let mut started = String::new();
@@ -107,7 +107,7 @@ impl Parser<'_> {
         self.error(format!("{}{started}", token.shown()))
     }
 
-    fn expect(&mut self, kind: Kind, context: &str) -> Parsed<Token> {
+    fn expect(&mut self, kind: TokenKind, context: &str) -> Parsed<Token> {
         let token = self.next_word();
         if token.kind == kind { Ok(token) } else { self.unexpected(&token, context) }
     }
@@ -125,10 +125,10 @@ impl Parser<'_> {
 
     fn root(&mut self) -> Parsed<List> {
         let mut nodes = Vec::new();
-        while self.peek().kind != Kind::End {
+        while self.peek().kind != TokenKind::End {
             let before = self.at;
-            if self.next().kind == Kind::LeftDelimiter
-                && self.next_word().kind == Kind::Keyword(Keyword::Define)
+            if self.next().kind == TokenKind::LeftDelimiter
+                && self.next_word().kind == TokenKind::Keyword(Keyword::Define)
             {
                 self.definition()?;
                 continue;
@@ -147,7 +147,7 @@ impl Parser<'_> {
         const CONTEXT: &str = "define clause";
         let token = self.next_word();
         let name = self.template_name(&token, CONTEXT)?;
-        self.expect(Kind::RightDelimiter, CONTEXT)?;
+        self.expect(TokenKind::RightDelimiter, CONTEXT)?;
         let list = self.separate_list(CONTEXT)?;
         self.add(name, list)
     }
@@ -184,7 +184,7 @@ impl Parser<'_> {
     fn list(&mut self) -> Parsed<(List, Ending)> {
         self.deeper(|parser| {
             let mut nodes = Vec::new();
-            while parser.peek_word().kind != Kind::End {
+            while parser.peek_word().kind != TokenKind::End {
                 match parser.text_or_action()? {
                     Ok(node) => nodes.push(node),
                     Err(ending) => return Ok((List(nodes), ending)),
@@ -197,8 +197,8 @@ impl Parser<'_> {
     fn text_or_action(&mut self) -> Parsed<Result<Node, Ending>> {
         let token = self.next_word();
         match token.kind {
-            Kind::Text => Ok(Ok(Node { position: token.position, kind: NodeKind::Text(token.text) })),
-            Kind::LeftDelimiter => {
+            TokenKind::Text => Ok(Ok(Node { position: token.position, kind: NodeKind::Text(token.text) })),
+            TokenKind::LeftDelimiter => {
                 self.action_line = token.line;
                 let action = self.action();
                 if action.is_ok() {
@@ -214,34 +214,34 @@ impl Parser<'_> {
         let token = self.next_word();
         let node = |kind| Ok(Ok(Node { position: token.position, kind }));
         match token.kind {
-            Kind::Keyword(Keyword::Block) => self.block().map(Ok),
-            Kind::Keyword(Keyword::Break) => {
+            TokenKind::Keyword(Keyword::Block) => self.block().map(Ok),
+            TokenKind::Keyword(Keyword::Break) => {
                 self.loop_word("break")?;
                 node(NodeKind::Break)
             }
-            Kind::Keyword(Keyword::Continue) => {
+            TokenKind::Keyword(Keyword::Continue) => {
                 self.loop_word("continue")?;
                 node(NodeKind::Continue)
             }
-            Kind::Keyword(Keyword::Else) => {
+            TokenKind::Keyword(Keyword::Else) => {
                 let next = self.peek_word();
-                if !matches!(next.kind, Kind::Keyword(Keyword::If | Keyword::With)) {
-                    self.expect(Kind::RightDelimiter, "else")?;
+                if !matches!(next.kind, TokenKind::Keyword(Keyword::If | Keyword::With)) {
+                    self.expect(TokenKind::RightDelimiter, "else")?;
                 }
                 Ok(Err(Ending::Else(next.position)))
             }
-            Kind::Keyword(Keyword::End) => {
-                self.expect(Kind::RightDelimiter, "end")?;
+            TokenKind::Keyword(Keyword::End) => {
+                self.expect(TokenKind::RightDelimiter, "end")?;
                 Ok(Err(Ending::End))
             }
-            Kind::Keyword(Keyword::If) => self.control("if").map(Ok),
-            Kind::Keyword(Keyword::Range) => self.control("range").map(Ok),
-            Kind::Keyword(Keyword::With) => self.control("with").map(Ok),
-            Kind::Keyword(Keyword::Template) => self.template().map(Ok),
+            TokenKind::Keyword(Keyword::If) => self.control("if").map(Ok),
+            TokenKind::Keyword(Keyword::Range) => self.control("range").map(Ok),
+            TokenKind::Keyword(Keyword::With) => self.control("with").map(Ok),
+            TokenKind::Keyword(Keyword::Template) => self.template().map(Ok),
             _ => {
                 self.back();
                 let position = self.peek().position;
-                let pipe = self.pipeline("command", Kind::RightDelimiter)?;
+                let pipe = self.pipeline("command", TokenKind::RightDelimiter)?;
                 Ok(Ok(Node { position, kind: NodeKind::Action(pipe) }))
             }
         }
@@ -249,7 +249,7 @@ impl Parser<'_> {
 
     fn loop_word(&mut self, word: &str) -> Parsed<()> {
         let token = self.next_word();
-        if token.kind != Kind::RightDelimiter {
+        if token.kind != TokenKind::RightDelimiter {
             return self.unexpected(&token, &format!("{{{{{word}}}}}"));
         }
         if self.range_depth == 0 {
@@ -261,7 +261,7 @@ impl Parser<'_> {
     /// `if`, `range` or `with` up to and with its `{{end}}`.
     fn control(&mut self, word: &'static str) -> Parsed<Node> {
         let scope = self.variables.len();
-        let pipe = self.pipeline(word, Kind::RightDelimiter)?;
+        let pipe = self.pipeline(word, TokenKind::RightDelimiter)?;
         let position = pipe.position;
         self.range_depth += usize::from(word == "range");
         let (list, ending) = self.list()?;
@@ -283,8 +283,8 @@ impl Parser<'_> {
     fn otherwise(&mut self, word: &'static str, _position: usize) -> Parsed<List> {
         let next = self.peek().kind;
         // `{{else if x}}` is an `{{if x}}` inside of the else part that shares the one `{{end}}`.
-        if (word == "if" && next == Kind::Keyword(Keyword::If))
-            || (word == "with" && next == Kind::Keyword(Keyword::With))
+        if (word == "if" && next == TokenKind::Keyword(Keyword::If))
+            || (word == "with" && next == TokenKind::Keyword(Keyword::With))
         {
             self.next();
             let nested = self.deeper(|parser| parser.control(word))?;
@@ -301,7 +301,7 @@ impl Parser<'_> {
         const CONTEXT: &str = "block clause";
         let token = self.next_word();
         let name = self.template_name(&token, CONTEXT)?;
-        let pipe = self.pipeline(CONTEXT, Kind::RightDelimiter)?;
+        let pipe = self.pipeline(CONTEXT, TokenKind::RightDelimiter)?;
         let list = self.separate_list(CONTEXT)?;
         self.add(name.clone(), list)?;
         Ok(Node { position: token.position, kind: NodeKind::Template(name, Some(pipe)) })
@@ -312,16 +312,16 @@ impl Parser<'_> {
         let token = self.next_word();
         let name = self.template_name(&token, CONTEXT)?;
         let mut pipe = None;
-        if self.next_word().kind != Kind::RightDelimiter {
+        if self.next_word().kind != TokenKind::RightDelimiter {
             self.back();
-            pipe = Some(self.pipeline(CONTEXT, Kind::RightDelimiter)?);
+            pipe = Some(self.pipeline(CONTEXT, TokenKind::RightDelimiter)?);
         }
         Ok(Node { position: token.position, kind: NodeKind::Template(name, pipe) })
     }
 
     fn template_name(&self, token: &Token, context: &str) -> Parsed<String> {
         match token.kind {
-            Kind::String | Kind::RawString => self.unquoted(&token.text),
+            TokenKind::String | TokenKind::RawString => self.unquoted(&token.text),
             _ => self.unexpected(token, context),
         }
     }
@@ -333,7 +333,7 @@ impl Parser<'_> {
         }
     }
 
-    fn pipeline(&mut self, context: &str, end: Kind) -> Parsed<Pipe> {
+    fn pipeline(&mut self, context: &str, end: TokenKind) -> Parsed<Pipe> {
         let position = self.peek_word().position;
         let mut pipe = Pipe { position, declares: Vec::new(), assigns: false, commands: Vec::new() };
         self.declarations(&mut pipe, context)?;
@@ -344,16 +344,16 @@ impl Parser<'_> {
                     self.check_pipeline(&pipe, context)?;
                     return Ok(pipe);
                 }
-                Kind::Bool
-                | Kind::CharConstant
-                | Kind::Keyword(Keyword::Dot | Keyword::Nil)
-                | Kind::Field
-                | Kind::Identifier
-                | Kind::Number
-                | Kind::RawString
-                | Kind::String
-                | Kind::Variable
-                | Kind::LeftParen => {
+                TokenKind::Bool
+                | TokenKind::CharConstant
+                | TokenKind::Keyword(Keyword::Dot | Keyword::Nil)
+                | TokenKind::Field
+                | TokenKind::Identifier
+                | TokenKind::Number
+                | TokenKind::RawString
+                | TokenKind::String
+                | TokenKind::Variable
+                | TokenKind::LeftParen => {
                     self.back();
                     let command = self.command()?;
                     pipe.commands.push(command);
@@ -367,27 +367,30 @@ impl Parser<'_> {
     fn declarations(&mut self, pipe: &mut Pipe, context: &str) -> Parsed<()> {
         loop {
             let variable = self.peek_word();
-            if variable.kind != Kind::Variable {
+            if variable.kind != TokenKind::Variable {
                 return Ok(());
             }
             let before = self.at;
             self.next();
             let next = self.next_word();
             match next.kind {
-                Kind::Assign | Kind::Declare => {
-                    pipe.assigns = next.kind == Kind::Assign;
+                TokenKind::Assign | TokenKind::Declare => {
+                    pipe.assigns = next.kind == TokenKind::Assign;
                     pipe.declares.push(variable.text.clone());
                     self.variables.push(variable.text);
                     return Ok(());
                 }
-                Kind::Char if next.text == "," => {
+                TokenKind::Char if next.text == "," => {
                     pipe.declares.push(variable.text.clone());
                     self.variables.push(variable.text);
                     if context != "range" || pipe.declares.len() >= 2 {
                         return self.error(format!("too many declarations in {context}"));
                     }
                     let follows = self.peek_word().kind;
-                    if !matches!(follows, Kind::Variable | Kind::RightDelimiter | Kind::RightParen) {
+                    if !matches!(
+                        follows,
+                        TokenKind::Variable | TokenKind::RightDelimiter | TokenKind::RightParen
+                    ) {
                         return self.error("range can only initialize variables");
                     }
                 }
@@ -429,9 +432,9 @@ impl Parser<'_> {
             }
             let token = self.next();
             match token.kind {
-                Kind::Space => continue,
-                Kind::RightDelimiter | Kind::RightParen => self.back(),
-                Kind::Pipe => {}
+                TokenKind::Space => continue,
+                TokenKind::RightDelimiter | TokenKind::RightParen => self.back(),
+                TokenKind::Pipe => {}
                 _ => return self.unexpected(&token, "operand"),
             }
             break;
@@ -446,11 +449,11 @@ impl Parser<'_> {
     fn operand(&mut self) -> Parsed<Option<Operand>> {
         let Some(term) = self.term()? else { return Ok(None) };
         let token = self.peek();
-        if token.kind != Kind::Field {
+        if token.kind != TokenKind::Field {
             return Ok(Some(term));
         }
         let mut names = Vec::new();
-        while self.peek().kind == Kind::Field {
+        while self.peek().kind == TokenKind::Field {
             names.push(self.next().text[1..].to_owned());
         }
         let position = token.position;
@@ -478,35 +481,37 @@ impl Parser<'_> {
     fn term(&mut self) -> Parsed<Option<Operand>> {
         let token = self.next_word();
         let kind = match token.kind {
-            Kind::Identifier => {
+            TokenKind::Identifier => {
                 if !builtin::is_builtin(&token.text) && !self.functions.contains_key(token.text.as_str()) {
                     return self.error(format!("function {} not defined", go_quote(&token.text)));
                 }
                 OperandKind::Function(token.text)
             }
-            Kind::Keyword(Keyword::Dot) => OperandKind::Dot,
-            Kind::Keyword(Keyword::Nil) => OperandKind::Nil,
-            Kind::Variable => {
+            TokenKind::Keyword(Keyword::Dot) => OperandKind::Dot,
+            TokenKind::Keyword(Keyword::Nil) => OperandKind::Nil,
+            TokenKind::Variable => {
                 if !self.variables.contains(&token.text) {
                     return self.error(format!("undefined variable {}", go_quote(&token.text)));
                 }
                 OperandKind::Variable(vec![token.text])
             }
-            Kind::Field => OperandKind::Field(vec![token.text[1..].to_owned()]),
-            Kind::Bool => OperandKind::Bool(token.text == "true"),
-            Kind::CharConstant | Kind::Number => match number::number(&token.text) {
+            TokenKind::Field => OperandKind::Field(vec![token.text[1..].to_owned()]),
+            TokenKind::Bool => OperandKind::Bool(token.text == "true"),
+            TokenKind::CharConstant | TokenKind::Number => match number::number(&token.text) {
                 Ok(number) => OperandKind::Number(number),
                 Err(message) => return self.error(message),
             },
-            Kind::LeftParen => {
+            TokenKind::LeftParen => {
                 let pipe =
-                    self.deeper(|parser| parser.pipeline("parenthesized pipeline", Kind::RightParen))?;
+                    self.deeper(|parser| parser.pipeline("parenthesized pipeline", TokenKind::RightParen))?;
                 return Ok(Some(Operand {
                     position: pipe.position,
                     kind: OperandKind::Pipe(Box::new(pipe)),
                 }));
             }
-            Kind::String | Kind::RawString => OperandKind::Text(self.unquoted(&token.text)?, token.text),
+            TokenKind::String | TokenKind::RawString => {
+                OperandKind::Text(self.unquoted(&token.text)?, token.text)
+            }
             _ => {
                 self.back();
                 return Ok(None);

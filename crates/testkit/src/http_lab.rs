@@ -46,11 +46,11 @@ pub struct Lab {
     certificate: String,
     key: String,
     /// Heads of requests and the server that got them, in the order of arrival.
-    seen: Seen,
+    seen: ReceivedHeads,
 }
 
 /// Requests: the server's name, and the head as it arrived, followed by the body.
-pub type Seen = Arc<Mutex<Vec<(&'static str, String)>>>;
+pub type ReceivedHeads = Arc<Mutex<Vec<(&'static str, String)>>>;
 
 fn arrives(at: &'static str, with: &[&str], without: &[&str]) -> Expected {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
@@ -60,7 +60,7 @@ fn arrives(at: &'static str, with: &[&str], without: &[&str]) -> Expected {
 impl Lab {
     /// Starts all servers.
     pub async fn start() -> Self {
-        let seen = Seen::default();
+        let seen = ReceivedHeads::default();
         let directory = tempfile::tempdir().expect("a directory");
         let issued = servers::Issued::new();
         let mut servers = Vec::new();

@@ -29,7 +29,7 @@ pub enum Play {
 }
 
 /// All requests so far, in the order of their arrival.
-type Seen = Arc<Mutex<Vec<ReceivedRequest>>>;
+type ReceivedRequests = Arc<Mutex<Vec<ReceivedRequest>>>;
 
 type Script = Arc<dyn Fn(&ReceivedRequest) -> Play + Send + Sync>;
 
@@ -47,7 +47,7 @@ pub struct ReceivedRequest {
 pub struct PlayedServer {
     /// `127.0.0.1:port`
     pub address: String,
-    pub requests: Seen,
+    pub requests: ReceivedRequests,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -74,7 +74,7 @@ impl PlayedServer {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound").to_string();
-        let requests: Seen = Arc::default();
+        let requests: ReceivedRequests = Arc::default();
         let script: Script = Arc::new(script);
         let seen = requests.clone();
         let task = tokio::spawn(async move {
@@ -131,7 +131,7 @@ pub fn untrusted() -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: Script, seen: Seen) {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: Script, seen: ReceivedRequests) {
     let mut bytes = Vec::new();
     loop {
         let Some(request) = read_request(&mut stream, &mut bytes).await else { return };

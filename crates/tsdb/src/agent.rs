@@ -32,8 +32,8 @@ use crate::Stopwatch;
 use crate::close::LOCK_FILE;
 use crate::disk::{Disk, FileLock};
 use crate::feed::{Cursor, end_of};
-use crate::held::Held;
 use crate::ids::LogRef;
+use crate::log_hold::LogHold;
 use crate::options::WAL_DIR;
 use crate::recovery::Recovered;
 use crate::sync::{Mutex, RwLock, rank};
@@ -43,7 +43,7 @@ use crate::wal::group::{GroupLog, UnsyncedHook};
 use crate::wal::{Compression, WriterOptions};
 use metrics::Metrics;
 use series::AllSeries;
-pub use truncate::Truncated;
+pub use truncate::TruncationReport;
 
 /// How the store of an agent works. The defaults are Prometheus'.
 #[derive(Clone, Debug)]
@@ -133,7 +133,7 @@ pub struct AgentDb {
     /// How old segments are. Held while the log is truncated.
     marks: Mutex<VecDeque<SegmentMark>, rank::Maintenance>,
     /// What readers of the log still need.
-    held: Held,
+    held: LogHold,
     metrics: Metrics,
     recovered: Recovered,
     closed: AtomicBool,

@@ -68,26 +68,26 @@ impl Blob {
     ///
     /// # Errors
     /// `UnexpectedEof` if the file is shorter.
-    pub fn range(&self, offset: u64, len: usize) -> io::Result<Piece> {
+    pub fn range(&self, offset: u64, len: usize) -> io::Result<BlobSlice> {
         let past_end = || io::Error::new(io::ErrorKind::UnexpectedEof, "the file is too short");
         let end = offset.checked_add(len as u64).filter(|end| *end <= self.bytes).ok_or_else(past_end)?;
         match &self.source {
             Source::Mapped(file) => {
                 // The ends fit into `usize`, because the file is mapped.
-                Ok(Piece(Bytes::Mapped { file: file.clone(), start: offset as usize, end: end as usize }))
+                Ok(BlobSlice(Bytes::Mapped { file: file.clone(), start: offset as usize, end: end as usize }))
             }
             Source::Pread(file) => {
                 let mut buf = vec![0; len];
                 if file.read_at(&mut buf, offset)? < len {
                     return Err(past_end());
                 }
-                Ok(Piece(Bytes::Owned(buf)))
+                Ok(BlobSlice(Bytes::Owned(buf)))
             }
         }
     }
 
     /// Up to `len` bytes at `offset`; fewer at the end of the file.
-    pub fn prefix(&self, offset: u64, len: usize) -> io::Result<Piece> {
+    pub fn prefix(&self, offset: u64, len: usize) -> io::Result<BlobSlice> {
         let left = usize::try_from(self.bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
         self.range(offset.min(self.bytes), len.min(left))
     }
@@ -95,7 +95,7 @@ impl Blob {
 
 /// A range of a [`Blob`], or bytes in memory.
 #[derive(Clone)]
-pub struct Piece(Bytes);
+pub struct BlobSlice(Bytes);
 
 #[derive(Clone)]
 enum Bytes {
@@ -103,27 +103,27 @@ enum Bytes {
     Owned(Vec<u8>),
 }
 
-impl Piece {
+impl BlobSlice {
     /// The part from byte `from` up to, but not including, byte `to`.
     ///
     /// # Panics
     /// There are fewer bytes.
-    pub fn slice(self, from: usize, to: usize) -> Piece {
+    pub fn slice(self, from: usize, to: usize) -> BlobSlice {
         match self.0 {
             Bytes::Mapped { file, start, end } => {
                 assert!(from <= to && to <= end - start, "a slice lies within its piece");
-                Piece(Bytes::Mapped { file, start: start + from, end: start + to })
+                BlobSlice(Bytes::Mapped { file, start: start + from, end: start + to })
             }
             Bytes::Owned(mut bytes) => {
                 bytes.truncate(to);
                 bytes.drain(..from);
-                Piece(Bytes::Owned(bytes))
+                BlobSlice(Bytes::Owned(bytes))
             }
         }
     }
 }
 
-impl Piece {
+impl BlobSlice {
     /// Converts to a vector; without a copy if it is one already.
     pub fn into_vec(self) -> Vec<u8> {
         match self.0 {
@@ -133,13 +133,13 @@ impl Piece {
     }
 }
 
-impl From<Vec<u8>> for Piece {
+impl From<Vec<u8>> for BlobSlice {
     fn from(bytes: Vec<u8>) -> Self {
-        Piece(Bytes::Owned(bytes))
+        BlobSlice(Bytes::Owned(bytes))
     }
 }
 
-impl Deref for Piece {
+impl Deref for BlobSlice {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -150,9 +150,9 @@ impl Deref for Piece {
     }
 }
 
-impl std::fmt::Debug for Piece {
+impl std::fmt::Debug for BlobSlice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Piece({} bytes)", self.len())
+        write!(f, "BlobSlice({} bytes)", self.len())
     }
 }
 

@@ -20,7 +20,7 @@ use crate::block::{Block, BlockOptions};
 use crate::damage::{Damage, DamageList};
 use crate::disk::{Disk, FileLock};
 use crate::head::{Cardinality, Head, HeadAppender};
-use crate::held::Held;
+use crate::log_hold::LogHold;
 use crate::maintain::pending::Pending;
 use crate::metrics::MaintenanceMetrics;
 use crate::options::{OpenError, Options, WBL_DIR, check_float_encoding};
@@ -51,7 +51,7 @@ pub struct Db {
     /// What is known of the segments of the out-of-order log.
     pub(crate) out_of_order_segments: SharedSegments,
     /// What readers of the log still need.
-    pub(crate) held: Held,
+    pub(crate) held: LogHold,
     /// Held for the whole life of the database.
     pub(crate) lock: Mutex<Option<FileLock>, rank::LockFile>,
 }

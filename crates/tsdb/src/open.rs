@@ -19,14 +19,14 @@ use crate::disk::{Disk, FaultDisk, FileLock, create_dir_durable};
 use crate::head::{ChunkRules, Head, HeadParts, Limits, Metrics};
 use crate::head_chunks;
 use crate::metrics::{MaintenanceMetrics, register_gauges};
+use crate::obstacles::clear_the_way;
 use crate::options::{CHUNKS_HEAD_DIR, OpenError, Options, WAL_DIR, WBL_DIR};
 use crate::recovery::{LogFiles, Progress, Recovered, Recovery, SavepointFiles, rebuild_checkpoint};
 use crate::savepoint::SAVEPOINT_DIR;
 use crate::savepoint::segments::{
-    LOG_LIST, Lost, OUT_OF_ORDER_LIST, Segments, SegmentsError, SharedSegments, note_beginnings,
+    LOG_LIST, LostSegment, OUT_OF_ORDER_LIST, Segments, SegmentsError, SharedSegments, note_beginnings,
 };
 use crate::series_state;
-use crate::strange::clear_the_way;
 use crate::sync::Mutex;
 use crate::view::Views;
 use crate::wal::format::{
@@ -294,8 +294,8 @@ struct KnownSegments {
     out_of_order: SharedSegments,
     /// Whether the list of the log's segments could be read.
     read: Result<(), SegmentsError>,
-    log_lost: Vec<Lost>,
-    out_of_order_lost: Vec<Lost>,
+    log_lost: Vec<LostSegment>,
+    out_of_order_lost: Vec<LostSegment>,
 }
 
 /// Sets aside whatever has the name of the lock file but is not a file.

@@ -20,7 +20,7 @@ use crate::head::Replay;
 use crate::head_chunks::load;
 use crate::ids::LogRef;
 use crate::savepoint::Start;
-use crate::savepoint::segments::Lost;
+use crate::savepoint::segments::LostSegment;
 use crate::wal::ahead::{ReplayHelper, SegmentItem, read_ahead};
 use crate::wal::format::{
     Segment, checkpoint_path, list_checkpoints, list_if_there, list_segments, segment_path,
@@ -188,7 +188,7 @@ impl Recovery<Replay<'_>> {
         &mut self,
         disk: &dyn Disk,
         dir: &Path,
-        lost: &[Lost],
+        lost: &[LostSegment],
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
         let corruptions_before = self.recovered.corruptions;
@@ -239,7 +239,7 @@ impl<S: LogSink> Recovery<S> {
         disk: &dyn Disk,
         dir: &Path,
         start: Option<&Start>,
-        lost: &[Lost],
+        lost: &[LostSegment],
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<()> {
         report(Progress::Replaying);
@@ -274,7 +274,7 @@ impl<S: LogSink> Recovery<S> {
         disk: &dyn Disk,
         dir: &Path,
         segments: &[Segment],
-        lost: &[Lost],
+        lost: &[LostSegment],
         report: &mut dyn FnMut(Progress),
     ) -> io::Result<u32> {
         let Some(number) = list_checkpoints(disk, dir)?.last().copied() else {
@@ -327,7 +327,7 @@ impl<S: LogSink> Recovery<S> {
         dir: &Path,
         segments: &[Segment],
         checkpoint: Option<u32>,
-        lost: &[Lost],
+        lost: &[LostSegment],
         report: &mut dyn FnMut(Progress),
     ) {
         const COST: &str = "the samples that were only there";
@@ -428,5 +428,5 @@ pub(crate) struct LogFiles<'a> {
     pub dir: &'a Path,
     pub chunks_dir: &'a Path,
     /// Segments that were written and are gone or emptied.
-    pub lost: &'a [Lost],
+    pub lost: &'a [LostSegment],
 }

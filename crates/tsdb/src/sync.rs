@@ -125,13 +125,13 @@ impl<T, R: Rank> Mutex<T, R> {
     /// In debug builds, if the thread holds a lock of the same or a later rank.
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T, R> {
-        let held = Held::enter();
+        let held = HeldRank::enter();
         Guard { guard: self.lock.locked(), held }
     }
 
     /// Acquires the lock if it is free.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T, R>> {
-        let held = Held::enter();
+        let held = HeldRank::enter();
         match self.lock.try_lock() {
             Ok(guard) => Some(Guard { guard, held }),
             Err(TryLockError::Poisoned(poisoned)) => Some(Guard { guard: poisoned.into_inner(), held }),
@@ -158,7 +158,7 @@ impl<T, R: Rank> RwLock<T, R> {
     /// As [`Mutex::lock`]: a thread that reads twice would deadlock with a writer in between.
     #[inline]
     pub fn read(&self) -> ReadGuard<'_, T, R> {
-        let held = Held::enter();
+        let held = HeldRank::enter();
         Guard { guard: self.lock.read_locked(), held }
     }
 
@@ -168,7 +168,7 @@ impl<T, R: Rank> RwLock<T, R> {
     /// As [`Mutex::lock`].
     #[inline]
     pub fn write(&self) -> WriteGuard<'_, T, R> {
-        let held = Held::enter();
+        let held = HeldRank::enter();
         Guard { guard: self.lock.write_locked(), held }
     }
 
@@ -194,7 +194,7 @@ impl<L: fmt::Debug, R> fmt::Debug for Ranked<L, R> {
 /// Holds a lock until it is dropped.
 pub struct Guard<G, R: Rank> {
     guard: G,
-    held: Held<R>,
+    held: HeldRank<R>,
 }
 
 impl<G: Deref, R: Rank> Deref for Guard<G, R> {
@@ -241,9 +241,9 @@ thread_local! {
 }
 
 /// Proof that this thread holds a lock of rank `R`. Empty in release builds.
-struct Held<R: Rank>(PhantomData<fn() -> R>);
+struct HeldRank<R: Rank>(PhantomData<fn() -> R>);
 
-impl<R: Rank> Held<R> {
+impl<R: Rank> HeldRank<R> {
     #[inline]
     fn enter() -> Self {
         #[cfg(debug_assertions)]
@@ -259,12 +259,12 @@ impl<R: Rank> Held<R> {
             }
             held.push(R::ORDER);
         });
-        Held(PhantomData)
+        HeldRank(PhantomData)
     }
 }
 
 #[cfg(debug_assertions)]
-impl<R: Rank> Drop for Held<R> {
+impl<R: Rank> Drop for HeldRank<R> {
     fn drop(&mut self) {
         HELD.with_borrow_mut(|held| {
             if let Some(last) = held.iter().rposition(|order| *order == R::ORDER) {

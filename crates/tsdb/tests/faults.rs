@@ -32,7 +32,7 @@ fn options() -> Options {
 
 /// What the last query returned, and what had been written by then.
 #[derive(Default)]
-struct Seen {
+struct LastQuery {
     shown: Floats,
     asked: Floats,
     /// What had been returned when the log was last synced.
@@ -40,7 +40,7 @@ struct Seen {
 }
 
 /// Scrapes, out-of-order samples, queries and maintenance until the disk dies or everything is done.
-fn live(disk: &FaultDisk, seen: &mut Seen) {
+fn live(disk: &FaultDisk, seen: &mut LastQuery) {
     let Ok(db) = try_open(disk, options()) else { return };
     seen.shown = floats(&db);
     let start = seen.shown.values().filter_map(|s| s.last_key_value()).map(|(t, _)| *t).max();
@@ -77,7 +77,7 @@ fn live(disk: &FaultDisk, seen: &mut Seen) {
     }
 }
 
-fn assert_between(found: &Floats, seen: &Seen, what: &str) {
+fn assert_between(found: &Floats, seen: &LastQuery, what: &str) {
     assert_kept(found, &seen.shown, &seen.asked, what);
 }
 
@@ -102,7 +102,7 @@ fn assert_kept(found: &Floats, kept: &Floats, asked: &Floats, what: &str) {
 #[test]
 fn a_crash_at_any_write_loses_nothing_that_a_query_had_returned() {
     let whole = FaultDisk::default();
-    live(&whole, &mut Seen::default());
+    live(&whole, &mut LastQuery::default());
     let operations = whole.operations();
     assert!(operations > 150, "{operations} operations");
     // All early writes (opening, the first commits), and a stride that over time includes every kind of later
@@ -110,7 +110,7 @@ fn a_crash_at_any_write_loses_nothing_that_a_query_had_returned() {
     for crash_at in (0..60).chain((60..operations).step_by(7)) {
         for torn_bytes in [0, 1, 50] {
             let disk = FaultDisk::new(Faults { crash_at: Some(crash_at), torn_bytes, ..Faults::default() });
-            let mut seen = Seen::default();
+            let mut seen = LastQuery::default();
             live(&disk, &mut seen);
             assert!(disk.crashed(), "write {crash_at} was never reached");
             let what = format!("crash at {crash_at} with {torn_bytes} bytes");
@@ -148,11 +148,11 @@ fn a_power_loss_at_any_write_loses_nothing_that_was_synced() {
         disk
     };
     let whole = fresh(Faults::default());
-    live(&whole, &mut Seen::default());
+    live(&whole, &mut LastQuery::default());
     let operations = whole.operations();
     for crash_at in (2..60).chain((60..operations).step_by(5)) {
         let disk = fresh(Faults { crash_at: Some(crash_at), ..Faults::default() });
-        let mut seen = Seen::default();
+        let mut seen = LastQuery::default();
         live(&disk, &mut seen);
         assert!(disk.crashed(), "write {crash_at} was never reached");
         for survives in [Survives::Synced, Survives::SyncedWithNames] {
@@ -174,7 +174,7 @@ fn what_was_deleted_stays_deleted_after_a_power_loss() {
     let disk = FaultDisk::default();
     disk.create_dir_all(Path::new(DIR)).expect("room");
     disk.sync_dir(Path::new("/")).expect("synced");
-    live(&disk, &mut Seen::default());
+    live(&disk, &mut LastQuery::default());
     let disk = disk.restart(Survives::Written);
     let db = open(&disk, options());
     assert!(!db.blocks().is_empty());

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use ferula_demo::condition::Condition;
 use serde_json::Value;
 
-use super::Show;
+use super::RunningDemo;
 use crate::peer::{free_port, percent_encode};
 use crate::run::root;
 
@@ -30,7 +30,7 @@ struct PanelQuery {
 /// Fails if a query has no answer, an error, or no value, or if it is slow each time.
 pub(super) fn check(ferula: &Path, directory: PathBuf, factor: u64) -> Result<String> {
     let queries = read_dashboards()?;
-    let show = Show::start(ferula, directory, factor, free_port()?, 99)?;
+    let show = RunningDemo::start(ferula, directory, factor, free_port()?, 99)?;
     // Panels of errors show errors, and panels of notifications show notifications.
     show.stage.services.set_condition(Condition {
         errors: 0.05,
@@ -67,7 +67,7 @@ pub(super) fn check(ferula: &Path, directory: PathBuf, factor: u64) -> Result<St
 }
 
 /// What is wrong with the answer, if anything.
-fn ask(show: &Show, query: &PanelQuery) -> Result<Option<String>> {
+fn ask(show: &RunningDemo, query: &PanelQuery) -> Result<Option<String>> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs_f64();
     let text = percent_encode(&query.expr);
     let path = match query.is_range {

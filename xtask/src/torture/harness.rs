@@ -132,17 +132,17 @@ pub fn snappy_literals(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Samples by series and time in milliseconds.
-pub type Shown = BTreeMap<String, BTreeMap<i64, String>>;
+pub type ShownSamples = BTreeMap<String, BTreeMap<i64, String>>;
 
 /// Everything that a server shows of the fixture from `hours` back on; `None` when it is gone.
-pub fn shown(port: u16, at_seconds: f64, hours: u32) -> Option<Shown> {
+pub fn shown(port: u16, at_seconds: f64, hours: u32) -> Option<ShownSamples> {
     let query = percent_encode(&format!("torture[{hours}h]"));
     let (status, body) = get(port, &format!("/api/v1/query?query={query}&time={at_seconds}")).ok()?;
     let answer: Value = serde_json::from_slice(&body).ok()?;
     if status != 200 {
         return None;
     }
-    let mut all = Shown::new();
+    let mut all = ShownSamples::new();
     for series in answer["data"]["result"].as_array()? {
         let samples = all.entry(series["metric"]["series"].as_str()?.to_owned()).or_default();
         for sample in series["values"].as_array()? {
@@ -154,14 +154,14 @@ pub fn shown(port: u16, at_seconds: f64, hours: u32) -> Option<Shown> {
 }
 
 /// How many samples of `kept` are not in `now`, or are others.
-pub fn missing(kept: &Shown, now: &Shown) -> usize {
+pub fn missing(kept: &ShownSamples, now: &ShownSamples) -> usize {
     let same = |series: &String, at: &i64, value: &String| {
         now.get(series).and_then(|samples| samples.get(at)).is_some_and(|found| found == value)
     };
     kept.iter().map(|(series, all)| all.iter().filter(|(at, value)| !same(series, at, value)).count()).sum()
 }
 
-pub fn count(shown: &Shown) -> usize {
+pub fn count(shown: &ShownSamples) -> usize {
     shown.values().map(BTreeMap::len).sum()
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 
 use super::Orders;
 use super::harness::{
-    Directory, REMOTE_WRITE, Random, Shown, configure, count, missing, post, shown, start, tool,
+    Directory, REMOTE_WRITE, Random, ShownSamples, configure, count, missing, post, shown, start, tool,
     write_request,
 };
 use crate::peer::{Process, free_port};
@@ -31,7 +31,7 @@ pub fn run(orders: &Orders) -> Result<()> {
     configure(&dir.0, "")?;
     let mut random = Random(orders.seed);
     let prometheus = std::env::var_os("FERULA_PEERS").map(|peers| Path::new(&peers).join("prometheus"));
-    let (mut kept, mut kills, mut compared) = (Shown::new(), 0u64, 0u64);
+    let (mut kept, mut kills, mut compared) = (ShownSamples::new(), 0u64, 0u64);
     let begin = Instant::now();
     let mut now_ms = 1_700_000_000_000i64;
     while begin.elapsed() < orders.time || kills < 3 {
@@ -77,7 +77,7 @@ fn seconds(ms: i64) -> f64 {
 }
 
 /// Starts Prometheus on a copy of the directory, and compares what it shows.
-fn compare(program: &Path, dir: &Path, kept: &Shown, now_ms: i64) -> Result<()> {
+fn compare(program: &Path, dir: &Path, kept: &ShownSamples, now_ms: i64) -> Result<()> {
     let copy = dir.join("copy");
     let _ = std::fs::remove_dir_all(&copy);
     let status = Command::new("cp").args(["-r"]).arg(dir.join("data")).arg(&copy).status()?;

@@ -29,7 +29,7 @@ impl Api {
         let params = Params::new(query);
         let matchers = params.matchers("filter", self.syntax, "")?;
         let receivers = params.receivers(self.syntax)?;
-        let shows = Shown::new(&params);
+        let shows = StatusFilter::new(&params);
         let mut views = self
             .alertmanager
             .read(|engine, now| engine.alerts(|alert| matches(&matchers, &alert.labels), now));
@@ -50,7 +50,7 @@ impl Api {
         let params = Params::new(query);
         let matchers = params.matchers("filter", self.syntax, "")?;
         let receivers = params.receivers(self.syntax)?;
-        let (shows, shows_muted) = (Shown::new(&params), params.is_on("muted"));
+        let (shows, shows_muted) = (StatusFilter::new(&params), params.is_on("muted"));
         let mut groups = self.alertmanager.read(|engine, now| {
             let config = engine.setup().config.clone();
             let keep_receiver = |receiver: &str| {
@@ -161,15 +161,15 @@ impl Api {
 }
 
 /// The statuses selected by the query parameters.
-struct Shown {
+struct StatusFilter {
     active: bool,
     silenced: bool,
     inhibited: bool,
 }
 
-impl Shown {
+impl StatusFilter {
     fn new(params: &Params) -> Self {
-        Shown {
+        StatusFilter {
             active: params.is_on("active"),
             silenced: params.is_on("silenced"),
             inhibited: params.is_on("inhibited"),

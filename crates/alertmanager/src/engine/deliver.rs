@@ -10,7 +10,7 @@ use super::history::{AttemptNote, Event, Outcome, RESULT_BYTES_MAX};
 use super::record::Record;
 use super::state::{Engine, Timer};
 use crate::notification_log::LogEntry;
-use crate::receiver::{FailureReason, Kept, KeptValue, NotifyError};
+use crate::receiver::{FailureReason, KeptValue, KeptValues, NotifyError};
 
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 const BACKOFF_GROWTH: f64 = 1.5;
@@ -172,7 +172,7 @@ impl Engine {
     }
 
     /// Records in the notification log that the integration has been notified by this flush.
-    pub(super) fn note_told(&mut self, delivery: &Delivery, mut kept: Kept, now: UnixNanos) {
+    pub(super) fn note_told(&mut self, delivery: &Delivery, mut kept: KeptValues, now: UnixNanos) {
         let reason = delivery.content.reason;
         let outcome = match delivery.attempts {
             0 => Outcome::NothingToSend { reason },

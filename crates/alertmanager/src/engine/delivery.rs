@@ -8,7 +8,9 @@ use ferula_model::UnixNanos;
 use super::history::AttemptNote;
 use crate::alert::{Alert, Time};
 use crate::notification_log::{FlushHashes, LogReceiver};
-use crate::receiver::{Integration, Kept, Notification, NotifyError, Reason, Record, Sent, TemplateFault};
+use crate::receiver::{
+    Integration, KeptValues, Notification, NotifyError, Reason, Record, Sent, TemplateFault,
+};
 use crate::route::Labels;
 
 /// Identifies a group for as long as it exists.
@@ -32,7 +34,7 @@ pub struct Content {
     pub now: Time,
     pub repeat_interval: Duration,
     pub reason: Reason,
-    pub kept: Kept,
+    pub kept: KeptValues,
 }
 
 impl Content {

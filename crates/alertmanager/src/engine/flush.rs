@@ -11,7 +11,7 @@ use super::record::Record;
 use super::state::{ALIVE_INTERVAL, Engine, Flush, RouteSettings, Timer};
 use crate::alert::{Alert, Time};
 use crate::notification_log::{FlushHashes, LogEntry, LogReceiver, reason_to_notify};
-use crate::receiver::{Integration, Kept, KeptValue, Reason};
+use crate::receiver::{Integration, KeptValue, KeptValues, Reason};
 use crate::route::Labels;
 use crate::stored_alert::StoredAlert;
 
@@ -23,7 +23,7 @@ type Flushed = (Arc<StoredAlert>, bool);
 
 /// The part of a flush that is notified.
 #[derive(Default)]
-struct Telling {
+struct AlertsToNotify {
     alerts: Vec<Flushed>,
     /// Silenced alerts that are resolved; notified where they were notified as firing before they were silenced.
     silenced_ends: Vec<Flushed>,
@@ -87,19 +87,25 @@ impl Engine {
     }
 
     /// The alerts that are not muted, in their original order.
-    fn unmuted(&mut self, id: GroupId, mut alerts: Vec<Flushed>, tick: UnixNanos, now: UnixNanos) -> Telling {
+    fn unmuted(
+        &mut self,
+        id: GroupId,
+        mut alerts: Vec<Flushed>,
+        tick: UnixNanos,
+        now: UnixNanos,
+    ) -> AlertsToNotify {
         let time = Time::from_unix_nanos(now.0);
         let before = alerts.len();
         alerts.retain(|(alert, _)| self.inhibitor.inhibiting(&alert.labels, time).is_none());
         self.metrics.suppressed("inhibition", before - alerts.len());
         if alerts.is_empty() {
             self.note_muted(id, now, Outcome::Inhibited, before);
-            return Telling::default();
+            return AlertsToNotify::default();
         }
         if let Some((reason, outcome)) = self.mute_by_time(id, tick) {
             self.metrics.suppressed(reason, alerts.len());
             self.note_muted(id, now, outcome, alerts.len());
-            return Telling::default();
+            return AlertsToNotify::default();
         }
         let is_silenced = |(alert, _): &Flushed| !self.silencing(&alert.labels, now).is_empty();
         let (silenced, alerts): (Vec<Flushed>, Vec<Flushed>) = alerts.into_iter().partition(is_silenced);
@@ -108,12 +114,12 @@ impl Engine {
             self.note_muted(id, now, Outcome::Silenced, silenced.len());
         }
         if !self.settings.own.tells_end_of_silenced {
-            return Telling { alerts, ..Telling::default() };
+            return AlertsToNotify { alerts, ..AlertsToNotify::default() };
         }
         let (silenced_ends, firing): (Vec<Flushed>, Vec<Flushed>) =
             silenced.into_iter().partition(|(_, is_over)| *is_over);
         let silenced_firing = firing.iter().map(|(alert, _)| alert.log_hash()).collect();
-        Telling { alerts, silenced_ends, silenced_firing }
+        AlertsToNotify { alerts, silenced_ends, silenced_firing }
     }
 
     /// Whether time intervals mute the group; their names are kept for the API.
@@ -146,7 +152,7 @@ impl Engine {
     }
 
     /// Decides for each integration whether a notification is needed.
-    fn deliver(&mut self, id: GroupId, telling: &Telling, tick: UnixNanos, now: UnixNanos) {
+    fn deliver(&mut self, id: GroupId, telling: &AlertsToNotify, tick: UnixNanos, now: UnixNanos) {
         let Some(group) = self.groups.get(&id) else { return };
         let (key, route, labels) = (group.key.clone(), group.route.clone(), group.labels.clone());
         let integrations = self.setup.receivers.get(&*route.receiver).cloned().unwrap_or_default();
@@ -168,7 +174,7 @@ impl Engine {
                 continue;
             };
             let kept = match reason {
-                Reason::FirstNotification => Kept::new(),
+                Reason::FirstNotification => KeptValues::new(),
                 _ => last.map(|last| last.kept.clone()).unwrap_or_default(),
             };
             self.metrics.notification(integration.name, &route.receiver);
@@ -288,7 +294,7 @@ fn announced(last: Option<&LogEntry>) -> Vec<u64> {
 }
 
 /// Silenced alerts whose end the integration must be notified of.
-fn ends_to_tell(telling: &Telling, announced: &[u64]) -> Vec<Arc<StoredAlert>> {
+fn ends_to_tell(telling: &AlertsToNotify, announced: &[u64]) -> Vec<Arc<StoredAlert>> {
     let ends = telling.silenced_ends.iter().map(|(alert, _)| alert);
     ends.filter(|alert| announced.contains(&alert.log_hash())).cloned().collect()
 }

@@ -13,7 +13,7 @@ use super::flush::log_receiver;
 use super::state::{Engine, Group};
 use crate::alert::Time;
 use crate::notification_log::{FlushHashes, LogEntry, reason_to_notify};
-use crate::receiver::{Integration, Kept, Reason};
+use crate::receiver::{Integration, KeptValues, Reason};
 use crate::route::Labels;
 use crate::stored_alert::StoredAlert;
 
@@ -159,7 +159,7 @@ fn content_of(
         repeat_interval: group.route.repeat_interval,
         reason,
         kept: match reason {
-            Reason::FirstNotification => Kept::new(),
+            Reason::FirstNotification => KeptValues::new(),
             _ => last.map(|last| last.kept.clone()).unwrap_or_default(),
         },
     }

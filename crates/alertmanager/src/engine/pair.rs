@@ -17,7 +17,7 @@ use ferula_model::UnixNanos;
 
 use super::delivery::Delivery;
 use super::history::Outcome;
-use super::pair_state::{Other, Pair, PairMessage, PairView};
+use super::pair_state::{OtherMember, Pair, PairMessage, PairView};
 use super::record::Record;
 use super::state::{Engine, Timer};
 use crate::notification_log::{LogReceiver, reason_to_notify};
@@ -59,7 +59,7 @@ impl Engine {
     /// Applies messages of the other member; that any arrive shows that it is alive.
     pub fn take_from_peer(&mut self, name: &str, messages: Vec<PairMessage>, now: UnixNanos) {
         let Some(pair) = &mut self.pair else { return };
-        pair.other = Some(Other { name: name.to_owned(), heard_at: now });
+        pair.other = Some(OtherMember { name: name.to_owned(), heard_at: now });
         for message in messages {
             match message {
                 PairMessage::Record(Record::Silence(silence)) => {

@@ -29,13 +29,13 @@ pub(super) struct Pair {
     pub name: String,
     /// How long an attempt waits for the other member at most.
     pub patience: Duration,
-    pub other: Option<Other>,
+    pub other: Option<OtherMember>,
     pub trying: HashMap<(String, LogReceiver), UnixNanos>,
     pub outbox: Vec<PairMessage>,
 }
 
 #[derive(Debug)]
-pub(super) struct Other {
+pub(super) struct OtherMember {
     pub name: String,
     pub heard_at: UnixNanos,
 }

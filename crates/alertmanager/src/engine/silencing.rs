@@ -19,7 +19,7 @@ use super::view::AlertView;
 use crate::alert::Time;
 use crate::matcher_index::matches;
 use crate::notification_log::FlushHashes;
-use crate::receiver::{Kept, Reason};
+use crate::receiver::{KeptValues, Reason};
 use crate::route::Labels;
 use crate::silence::{REMINDED_AT, Silence, SilenceError, SilenceOptions, SilenceState, Silences};
 use crate::stored_alert::StoredAlert;
@@ -254,7 +254,7 @@ impl Engine {
                     now: time,
                     repeat_interval: group.route.repeat_interval,
                     reason: Reason::SilenceEnds,
-                    kept: Kept::new(),
+                    kept: KeptValues::new(),
                 };
                 let receiver = log_receiver(&group.route.receiver, integration);
                 let deadline = now.plus(group.route.group_interval.max(FLUSH_MIN));

@@ -11,7 +11,7 @@ use ferula_telemetry::Registry;
 use super::*;
 use crate::alert::Time;
 use crate::receiver::{
-    Attempt as Sending, FailureReason, Integration, Kept, Notification, Notifier, NotifyError, Sent,
+    Attempt as Sending, FailureReason, Integration, KeptValues, Notification, Notifier, NotifyError, Sent,
 };
 use crate::silence::{Silence, SilenceLimits};
 use crate::stored_alert::StoredAlert;
@@ -477,7 +477,7 @@ fn data_that_an_integration_keeps_is_returned_until_the_group_starts_over() {
     play.alert("g=1 n=1", 0, 500);
     let take = |play: &mut Play, at: i64| {
         let attempt = play.engine.poll(second(at)).remove(0);
-        let kept = Kept::from([("ts".into(), crate::receiver::KeptValue::Int(at))]);
+        let kept = KeptValues::from([("ts".into(), crate::receiver::KeptValue::Int(at))]);
         play.engine.finished(attempt.id, Attempted::plain(Ok(Sent { kept })), second(at));
         attempt.content.kept.len()
     };

@@ -9,7 +9,7 @@ use ferula_config::alertmanager::AlertmanagerConfig;
 use ferula_http_client::HttpClients;
 use ferula_runtime::SharedClock;
 
-use super::{Environment, Kept, Notification, Reason, Record, TemplateFault, integrations};
+use super::{Environment, KeptValues, Notification, Reason, Record, TemplateFault, integrations};
 use crate::alert::{Alert, Time};
 use crate::blocking::blocking;
 use crate::route::Labels;
@@ -102,7 +102,7 @@ async fn faults(
         now,
         repeat_interval: Duration::from_secs(4 * 3600),
         reason: Reason::FirstNotification,
-        kept: &Kept::new(),
+        kept: &KeptValues::new(),
         record: &record,
         rendering: None,
     };

@@ -42,7 +42,7 @@ impl Incidentio {
 /// The explanation in the service's answer.
 fn details(body: &str) -> String {
     #[derive(serde::Deserialize)]
-    struct Written {
+    struct ErrorBody {
         #[serde(default)]
         message: String,
         #[serde(default)]
@@ -50,7 +50,7 @@ fn details(body: &str) -> String {
         #[serde(default)]
         error: String,
     }
-    let Ok(Written { message, errors, error }) = serde_json::from_str(body) else { return String::new() };
+    let Ok(ErrorBody { message, errors, error }) = serde_json::from_str(body) else { return String::new() };
     let parts = [message, error, errors.join(", ")];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
 }

@@ -115,11 +115,11 @@ impl Jira {
         let answer = self.request(notification, Method::POST, &self.search_url(), body).await;
         let answer = answer.map_err(|error| error.prefixed("HTTP request to JIRA API: "))?;
         #[derive(serde::Deserialize)]
-        struct Written {
+        struct ResponseBody {
             #[serde(default)]
             issues: Option<Vec<Issue>>,
         }
-        let written: Written =
+        let written: ResponseBody =
             serde_json::from_str(&answer).map_err(|error| NotifyError::fatal(error.to_string()))?;
         Ok(written.issues.unwrap_or_default().into_iter().next())
     }
@@ -213,7 +213,7 @@ impl Jira {
         let url = self.url(&format!("issue/{}/transitions", issue.key));
         let answer = self.request(notification, Method::GET, &url, String::new()).await?;
         #[derive(serde::Deserialize)]
-        struct Written {
+        struct ResponseBody {
             #[serde(default)]
             transitions: Vec<Transition>,
         }
@@ -224,7 +224,7 @@ impl Jira {
             #[serde(default)]
             name: String,
         }
-        let written: Written =
+        let written: ResponseBody =
             serde_json::from_str(&answer).map_err(|error| NotifyError::fatal(error.to_string()))?;
         let known = written.transitions.into_iter().find(|transition| transition.name == *wanted);
         let Some(known) = known else {

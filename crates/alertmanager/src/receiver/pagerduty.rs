@@ -179,14 +179,14 @@ fn within_size(details: &Details, message: impl Fn(Option<String>) -> String) ->
 /// The service's explanation of an error.
 fn details_of(answer: &Answer) -> String {
     #[derive(serde::Deserialize)]
-    struct Written {
+    struct ErrorBody {
         #[serde(default)]
         message: String,
         #[serde(default)]
         errors: Vec<String>,
     }
     match serde_json::from_str(&answer.body) {
-        Ok(Written { message, errors }) if answer.status.as_u16() == 400 => {
+        Ok(ErrorBody { message, errors }) if answer.status.as_u16() == 400 => {
             format!("{message}: {}", errors.join(","))
         }
         _ => String::new(),

@@ -50,13 +50,13 @@ impl Rocketchat {
         let refused =
             |retry: bool, text: String| NotifyError { retry, reason: FailureReason::ClientError, text };
         #[derive(serde::Deserialize)]
-        struct Written {
+        struct ResponseBody {
             #[serde(default)]
             success: bool,
             #[serde(default)]
             error: String,
         }
-        let written: Written = serde_json::from_str(&answer.body).map_err(|error| {
+        let written: ResponseBody = serde_json::from_str(&answer.body).map_err(|error| {
             let body = go_quote(&answer.body);
             in_channel(refused(true, format!("could not unmarshal JSON response {body}: {error}")))
         })?;

@@ -7,7 +7,7 @@ use super::exchange::{Answer, Call, Service, inline_or_file};
 use super::fields::Fields;
 use super::json::{Object, array, quoted};
 use super::truncate::to_runes;
-use super::{Attempt, FailureReason, Kept, KeptValue, Notification, Notifier, NotifyError, Sent};
+use super::{Attempt, FailureReason, KeptValue, KeptValues, Notification, Notifier, NotifyError, Sent};
 use crate::template::Data;
 
 const TITLE_RUNES_MAX: usize = 1024;
@@ -107,7 +107,7 @@ impl Slack {
 
     /// Checks whether the service accepted the message, and keeps the identifier of one that can be updated
     /// later.
-    fn accepted(&self, answer: &Answer, kept: &Kept) -> Result<Sent, NotifyError> {
+    fn accepted(&self, answer: &Answer, kept: &KeptValues) -> Result<Sent, NotifyError> {
         let refused =
             |retry: bool, text: String| NotifyError { retry, reason: FailureReason::ClientError, text };
         if answer.is_broken {
@@ -120,7 +120,7 @@ impl Slack {
             };
         }
         #[derive(serde::Deserialize)]
-        struct Written {
+        struct ResponseBody {
             #[serde(default)]
             ok: bool,
             #[serde(default)]
@@ -130,7 +130,7 @@ impl Slack {
             #[serde(default)]
             ts: String,
         }
-        let written: Written = serde_json::from_str(&answer.body).map_err(|error| {
+        let written: ResponseBody = serde_json::from_str(&answer.body).map_err(|error| {
             let body = go_quote(&answer.body);
             refused(true, format!("could not unmarshal JSON response {body}: {error}"))
         })?;

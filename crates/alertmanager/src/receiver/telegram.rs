@@ -86,7 +86,7 @@ fn accepted(answer: &Answer) -> Result<Sent, NotifyError> {
         return Err(NotifyError::passing("telegram: internal server error (500)"));
     }
     #[derive(serde::Deserialize)]
-    struct Written {
+    struct ResponseBody {
         #[serde(default)]
         ok: bool,
         #[serde(default)]
@@ -94,7 +94,7 @@ fn accepted(answer: &Answer) -> Result<Sent, NotifyError> {
         #[serde(default)]
         description: String,
     }
-    let written: Written = serde_json::from_str(&answer.body)
+    let written: ResponseBody = serde_json::from_str(&answer.body)
         .map_err(|error| NotifyError::passing(format!("telebot: {error}")))?;
     if written.ok {
         return Ok(Sent::default());

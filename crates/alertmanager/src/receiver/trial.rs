@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ferula_runtime::SharedClock;
 
-use super::{Exchange, Integration, Kept, Notification, NotifyError, Reason, Record, TemplateFault};
+use super::{Exchange, Integration, KeptValues, Notification, NotifyError, Reason, Record, TemplateFault};
 use crate::alert::{Alert, Time};
 use crate::route::Labels;
 
@@ -62,7 +62,7 @@ pub async fn trial(
             now,
             repeat_interval: Duration::from_secs(4 * 3600),
             reason: Reason::FirstNotification,
-            kept: &Kept::new(),
+            kept: &KeptValues::new(),
             record: &record,
             rendering: None,
         };

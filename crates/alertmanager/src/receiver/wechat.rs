@@ -64,13 +64,13 @@ impl Wechat {
             return Err(error.because(FailureReason::of_status(code)));
         }
         #[derive(serde::Deserialize)]
-        struct Written {
+        struct ResponseBody {
             #[serde(default)]
             errcode: i64,
             #[serde(default)]
             errmsg: String,
         }
-        let written: Written =
+        let written: ResponseBody =
             serde_json::from_str(&answer.body).map_err(|error| NotifyError::passing(error.to_string()))?;
         match written.errcode {
             0 => Ok(Sent::default()),
@@ -111,11 +111,11 @@ impl Wechat {
             Call::new(Method::GET, url).secret(&secret).hide_url().dry_answer("{\"access_token\":\"TOKEN\"}");
         let answer = self.service.send(notification.record, call).await?;
         #[derive(serde::Deserialize)]
-        struct Written {
+        struct ResponseBody {
             #[serde(default)]
             access_token: String,
         }
-        let written: Written =
+        let written: ResponseBody =
             serde_json::from_str(&answer.body).map_err(|error| NotifyError::fatal(error.to_string()))?;
         if written.access_token.is_empty() {
             return Err(NotifyError::fatal(format!("invalid APISecret for CorpID: {}", config.corp_id)));

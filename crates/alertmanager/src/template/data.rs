@@ -392,7 +392,7 @@ impl Data {
     /// # Errors
     /// The text is not JSON, or a value has the wrong type.
     pub fn from_json(text: &str) -> Result<Self, DataJsonError> {
-        let written: Written = serde_json::from_str(text)?;
+        let written: WrittenData = serde_json::from_str(text)?;
         let alerts = written.alerts.unwrap_or_default().into_iter().map(|alert| {
             Ok(DataAlert {
                 status: alert.status.unwrap_or_default(),
@@ -424,7 +424,7 @@ fn time(field: &'static str, text: Option<String>) -> Result<Time, DataJsonError
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Written {
+struct WrittenData {
     receiver: Option<String>,
     status: Option<String>,
     alerts: Option<Vec<WrittenAlert>>,

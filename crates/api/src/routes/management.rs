@@ -23,9 +23,9 @@ use crate::request::Request;
 use crate::service::Service;
 use crate::site::{Lifecycle, Site};
 
-type Answered = BoxFuture<'static, Response<Body>>;
+type ResponseFuture = BoxFuture<'static, Response<Body>>;
 
-fn now(response: Response<Body>) -> Answered {
+fn now(response: Response<Body>) -> ResponseFuture {
     std::future::ready(response).boxed()
 }
 
@@ -35,7 +35,7 @@ fn words(request: &Request, words: &'static str) -> Response<Body> {
 }
 
 /// `/-/healthy`
-pub fn healthy(service: Service, request: Request) -> Answered {
+pub fn healthy(service: Service, request: Request) -> ResponseFuture {
     now(words(
         &request,
         match service.site().settings.agent {
@@ -47,7 +47,7 @@ pub fn healthy(service: Service, request: Request) -> Answered {
 
 /// `/-/ready`. While the server starts, the router has already refused the client. A server that accepts no
 /// samples is not ready, although it still answers queries.
-pub fn ready(api: Arc<Api>, request: Request) -> Answered {
+pub fn ready(api: Arc<Api>, request: Request) -> ResponseFuture {
     now(match api.store.admin.ingestion_failure() {
         None if api.site.settings.agent => words(&request, "Prometheus Agent is Ready.\n"),
         None => words(&request, "Prometheus Server is Ready.\n"),
@@ -67,7 +67,7 @@ fn refusal(site: &Site, request: &Request) -> Option<Refusal> {
 }
 
 /// `/-/reload`
-pub fn reload(service: Service, request: Request) -> Answered {
+pub fn reload(service: Service, request: Request) -> ResponseFuture {
     async move {
         let site = service.site();
         if let Some(refusal) = refusal(site, &request) {
@@ -86,7 +86,7 @@ pub fn reload(service: Service, request: Request) -> Answered {
 }
 
 /// `/-/quit`
-pub fn quit(service: Service, request: Request) -> Answered {
+pub fn quit(service: Service, request: Request) -> ResponseFuture {
     async move {
         let site = service.site();
         if let Some(refusal) = refusal(site, &request) {
@@ -102,7 +102,7 @@ pub fn quit(service: Service, request: Request) -> Answered {
 }
 
 /// `/version`
-pub fn version(service: Service, _: Request) -> Answered {
+pub fn version(service: Service, _: Request) -> ResponseFuture {
     let mut body = Vec::new();
     let mut sink = |chunk: Vec<u8>| {
         body.extend(chunk);
@@ -117,12 +117,12 @@ pub fn version(service: Service, _: Request) -> Answered {
 
 /// `/metrics`, in the format that the client prefers: protobuf, which includes native histograms, OpenMetrics,
 /// or text.
-pub fn metrics(service: Service, request: Request) -> Answered {
+pub fn metrics(service: Service, request: Request) -> ResponseFuture {
     gathered_page(service.site().registry.clone(), request)
 }
 
 /// `/metrics/machine`: processors, memory, disks and network under node_exporter's names.
-pub fn machine_metrics(service: Service, request: Request) -> Answered {
+pub fn machine_metrics(service: Service, request: Request) -> ResponseFuture {
     match &service.site().settings.machine_metrics {
         Some(registry) => gathered_page(registry.clone(), request),
         None => {
@@ -131,7 +131,7 @@ pub fn machine_metrics(service: Service, request: Request) -> Answered {
     }
 }
 
-fn gathered_page(registry: Registry, request: Request) -> Answered {
+fn gathered_page(registry: Registry, request: Request) -> ResponseFuture {
     async move {
         let accepted = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let wanted = negotiate(accepted.unwrap_or_default(), &Format::ALL);

@@ -21,24 +21,24 @@ use crate::service::Service;
 use crate::site::Site;
 use crate::web_ui::Shell;
 
-type Answered = BoxFuture<'static, Response<Body>>;
+type ResponseFuture = BoxFuture<'static, Response<Body>>;
 
 /// `/`
-pub fn home(service: Service, _: Request) -> Answered {
+pub fn home(service: Service, _: Request) -> ResponseFuture {
     let site = service.site();
     let target = site.external_path(if site.settings.agent { "/agent" } else { "/query" });
     std::future::ready(redirect::found(&target)).boxed()
 }
 
 /// `/graph`, the target of old links.
-pub fn graph(service: Service, request: Request) -> Answered {
+pub fn graph(service: Service, request: Request) -> ResponseFuture {
     let query = if request.url_query.is_empty() { String::new() } else { format!("?{}", request.url_query) };
     let target = service.site().external_path(&format!("/query{query}"));
     std::future::ready(redirect::found(&target)).boxed()
 }
 
 /// The address of a page.
-pub fn page(service: Service, request: Request) -> Answered {
+pub fn page(service: Service, request: Request) -> ResponseFuture {
     async move {
         let rendered = tokio::task::spawn_blocking(move || render(&service, &request)).await;
         rendered.unwrap_or_else(|_| Refusal::internal().into_answer())
@@ -47,13 +47,13 @@ pub fn page(service: Service, request: Request) -> Answered {
 }
 
 /// A file of the pages.
-pub fn asset(service: Service, request: Request) -> Answered {
+pub fn asset(service: Service, request: Request) -> ResponseFuture {
     let file = service.site().ui.as_ref().and_then(|ui| ui.asset(&request.path_param));
     std::future::ready(file_answer(file, &request.headers)).boxed()
 }
 
 /// A file that browsers request at the root.
-pub fn root_file(service: Service, request: Request) -> Answered {
+pub fn root_file(service: Service, request: Request) -> ResponseFuture {
     let name = request.path.rsplit('/').next().unwrap_or_default();
     let file = service.site().ui.as_ref().and_then(|ui| ui.asset(name));
     std::future::ready(file_answer(file, &request.headers)).boxed()

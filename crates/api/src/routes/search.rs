@@ -87,7 +87,7 @@ struct Hit {
     score: f64,
 }
 
-struct Found {
+struct SearchHits {
     hits: Vec<Hit>,
     has_more: bool,
 }
@@ -139,7 +139,7 @@ impl Search {
     }
 
     /// Matching values of a label, or without one, matching label names.
-    fn find(&self, api: &Api, lookup: &Lookup, label: Option<&str>) -> Result<Found, ApiError> {
+    fn find(&self, api: &Api, lookup: &Lookup, label: Option<&str>) -> Result<SearchHits, ApiError> {
         let failed = |error: StorageError| ApiError::storage(&error, ErrorKind::Execution);
         let snapshot = api.store.queryable.snapshot(self.range).map_err(failed)?;
         let hints = lookup.hints();
@@ -175,7 +175,7 @@ impl Search {
         }
         let has_more = hits.len() > self.limit;
         hits.truncate(self.limit);
-        Ok(Found { hits, has_more })
+        Ok(SearchHits { hits, has_more })
     }
 
     /// The matching ones; only as many as requested, if their order does not depend on the others.
@@ -206,7 +206,7 @@ impl Search {
     /// The lines. The names count as memory until they are written, however slowly the client reads.
     fn answer(
         self,
-        found: Found,
+        found: SearchHits,
         field: &'static str,
         metadata: HashMap<String, MetricMetadata>,
         lookup: Lookup,

@@ -30,7 +30,7 @@ use crate::yaml::tree::{Step, Tree, show_path};
 
 section! {
     /// A file that `config_files` names.
-    pub(super) struct Part as "config.Part" {
+    pub(super) struct IncludedFile as "config.Part" {
         omit routes: Vec<Option<Route>>;
         omit inhibit_rules: Vec<InhibitRule>;
         omit receivers: Vec<Receiver>;
@@ -144,7 +144,7 @@ impl AlertmanagerConfig {
             let in_part = |error: ConfigError| error.in_file(&part, Naming::Quoted);
             let text = read_file(&part)?;
             let Some(tree) = parse_tree(&text, options).map_err(in_part)? else { continue };
-            let mut read = Part::default();
+            let mut read = IncludedFile::default();
             let more = decode(&tree, &part, options, &mut read).map_err(in_part)?;
             warnings.extend(more.into_iter().map(|warning| format!("{}: {warning}", part.display())));
             read.join_directory(&directory_of(&part));
@@ -193,7 +193,7 @@ fn steps(path: &str) -> Vec<Step> {
     steps
 }
 
-impl Part {
+impl IncludedFile {
     /// Checks a part: its routes need matchers, and may only use its own receivers and the main file's.
     fn check(&self, main_receivers: &BTreeSet<String>) -> Result<(), Problem> {
         let own: BTreeSet<&str> = self.receivers.iter().map(|receiver| receiver.name.as_str()).collect();

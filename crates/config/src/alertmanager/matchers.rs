@@ -16,7 +16,7 @@ use ferula_go::quote::go_quote;
 
 use super::syntax::MatcherSyntax;
 use crate::yaml::decode::{Decoder, Value};
-use crate::yaml::emit::Out;
+use crate::yaml::emit::PrintedValue;
 use crate::yaml::tree::NodeId;
 
 /// How a label is compared. The order is that of sorted matchers.
@@ -335,9 +335,9 @@ impl Value for Matchers {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
-        Out::List {
-            items: self.0.iter().map(|matcher| Out::Text(matcher.to_string())).collect(),
+    fn print(&self) -> PrintedValue {
+        PrintedValue::List {
+            items: self.0.iter().map(|matcher| PrintedValue::Text(matcher.to_string())).collect(),
             flow: false,
         }
     }

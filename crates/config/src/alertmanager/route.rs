@@ -12,7 +12,7 @@ use crate::error::Problem;
 use crate::scalars::from_text;
 use crate::section::section;
 use crate::yaml::decode::{Decoder, Value};
-use crate::yaml::emit::Out;
+use crate::yaml::emit::PrintedValue;
 use crate::yaml::tree::NodeId;
 
 section! {
@@ -73,7 +73,7 @@ impl Value for GroupBy {
         self.0.as_ref().is_none_or(Vec::is_empty)
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         self.0.print()
     }
 }
@@ -192,8 +192,8 @@ impl Value for WholeRegexp {
         self.text.is_empty()
     }
 
-    fn print(&self) -> Out {
-        if self.text.is_empty() { Out::Null } else { Out::Text(self.text.clone()) }
+    fn print(&self) -> PrintedValue {
+        if self.text.is_empty() { PrintedValue::Null } else { PrintedValue::Text(self.text.clone()) }
     }
 }
 
@@ -231,7 +231,7 @@ impl Value for MatchRegexps {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         self.0.print()
     }
 }

@@ -11,7 +11,7 @@ use super::receiver::other::{JiraConfig, SnsConfig, WebhookConfig};
 use super::receiver::rocketchat::RocketchatConfig;
 use super::receiver::slack::SlackConfig;
 use crate::yaml::decode::Value;
-use crate::yaml::emit::Out;
+use crate::yaml::emit::PrintedValue;
 
 /// The texts of one integration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,22 +78,22 @@ fn add<T: Value + Default>(all: &mut Vec<IntegrationTexts>, service: &'static st
     }
 }
 
-fn collect(value: &Out, path: String, found: &mut Vec<(String, String)>) {
+fn collect(value: &PrintedValue, path: String, found: &mut Vec<(String, String)>) {
     match value {
-        Out::Text(text) => found.push((path, text.clone())),
-        Out::List { items, .. } => {
+        PrintedValue::Text(text) => found.push((path, text.clone())),
+        PrintedValue::List { items, .. } => {
             for (index, item) in items.iter().enumerate() {
                 collect(item, format!("{path}[{index}]"), found);
             }
         }
-        Out::Map(entries) => {
+        PrintedValue::Map(entries) => {
             // Its content is not for people.
             for (key, item) in entries.iter().filter(|(key, _)| key != "http_config" && key != "tls_config") {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 collect(item, path, found);
             }
         }
-        Out::Null | Out::Plain(_) => {}
+        PrintedValue::Null | PrintedValue::Plain(_) => {}
     }
 }
 

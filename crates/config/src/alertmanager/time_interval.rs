@@ -4,7 +4,7 @@ use crate::error::Problem;
 use crate::scalars::from_text;
 use crate::section::section;
 use crate::yaml::decode::{Decoder, Value};
-use crate::yaml::emit::Out;
+use crate::yaml::emit::PrintedValue;
 use crate::yaml::tree::NodeId;
 
 section! {
@@ -66,7 +66,7 @@ impl Value for TimeRange {
         false
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         let show = |minute: u32| format!("{:02}:{:02}", minute / 60, minute % 60);
         WrittenTimeRange { start_time: show(self.start_minute), end_time: show(self.end_minute) }.print()
     }
@@ -265,9 +265,13 @@ impl<K: RangeKind> Value for Range<K> {
         false
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         let begin = K::show(self.begin);
-        Out::Text(if self.begin == self.end { begin } else { format!("{begin}:{}", K::show(self.end)) })
+        PrintedValue::Text(if self.begin == self.end {
+            begin
+        } else {
+            format!("{begin}:{}", K::show(self.end))
+        })
     }
 }
 
@@ -292,8 +296,8 @@ impl<K: RangeKind> Value for Ranges<K> {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
-        Out::List { items: self.0.iter().map(Value::print).collect(), flow: true }
+    fn print(&self) -> PrintedValue {
+        PrintedValue::List { items: self.0.iter().map(Value::print).collect(), flow: true }
     }
 }
 
@@ -322,8 +326,8 @@ impl Value for Location {
         false
     }
 
-    fn print(&self) -> Out {
-        Out::Text(self.0.clone())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(self.0.clone())
     }
 }
 

@@ -12,9 +12,9 @@ use crate::scalars::{Secret, from_secret_text, from_text};
 use crate::url::Url;
 use crate::yaml::decode::{Decoder, Value};
 use crate::yaml::dialect::Dialect;
-use crate::yaml::emit::Out;
+use crate::yaml::emit::PrintedValue;
 use crate::yaml::resolve::Resolved;
-use crate::yaml::tree::{Kind, NodeId, Step, Tree};
+use crate::yaml::tree::{NodeId, NodeKind, Step, Tree};
 
 /// How a masked value is written. Read back, it is a value that nobody knows.
 pub(crate) const SECRET_TOKEN: &str = "<secret>";
@@ -45,7 +45,7 @@ impl Value for HttpConfig {
         false
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         self.0.print()
     }
 
@@ -109,8 +109,8 @@ impl Value for HttpUrl {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
-        Out::Text(self.0.redacted())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(self.0.redacted())
     }
 }
 
@@ -149,8 +149,8 @@ impl Value for SecretUrl {
         false
     }
 
-    fn print(&self) -> Out {
-        Out::Text(SECRET_TOKEN.to_owned())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(SECRET_TOKEN.to_owned())
     }
 }
 
@@ -193,7 +193,7 @@ impl Value for SecretTemplateUrl {
         self.0.is_empty()
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         self.0.print()
     }
 }
@@ -281,8 +281,8 @@ impl Value for HostPort {
         self.is_empty()
     }
 
-    fn print(&self) -> Out {
-        Out::Text(self.to_string())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(self.to_string())
     }
 }
 
@@ -296,7 +296,7 @@ impl Value for GoDuration {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-        if let Kind::Scalar(scalar) = &d.node(id).kind {
+        if let NodeKind::Scalar(scalar) = &d.node(id).kind {
             match d.resolve(scalar)? {
                 Resolved::Int(nanos) if u64::try_from(nanos).is_ok() => {
                     self.0 = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
@@ -322,8 +322,8 @@ impl Value for GoDuration {
         self.0.is_zero()
     }
 
-    fn print(&self) -> Out {
-        Out::Text(duration::format(i64::try_from(self.0.as_nanos()).unwrap_or(i64::MAX)))
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(duration::format(i64::try_from(self.0.as_nanos()).unwrap_or(i64::MAX)))
     }
 }
 
@@ -351,7 +351,7 @@ impl Value for TextDuration {
         self.0.is_zero()
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         GoDuration(self.0).print()
     }
 }
@@ -392,7 +392,7 @@ impl Value for AnyValue {
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
         *self = match &d.node(id).kind {
-            Kind::Scalar(scalar) => match d.resolve(scalar)? {
+            NodeKind::Scalar(scalar) => match d.resolve(scalar)? {
                 Resolved::Null => AnyValue::Null,
                 Resolved::Bool(value) => AnyValue::Bool(value),
                 Resolved::Int(value) => AnyValue::Int(value),
@@ -403,7 +403,7 @@ impl Value for AnyValue {
                     AnyValue::Text(text)
                 }
             },
-            Kind::Sequence(items) => {
+            NodeKind::Sequence(items) => {
                 let mut list = Vec::with_capacity(items.len());
                 for (index, item) in items.iter().enumerate() {
                     let mut value = AnyValue::Null;
@@ -412,12 +412,12 @@ impl Value for AnyValue {
                 }
                 AnyValue::List(list)
             }
-            Kind::Mapping(_) => {
+            NodeKind::Mapping(_) => {
                 let mut map = BTreeMap::new();
                 map.decode(id, d)?;
                 AnyValue::Map(map)
             }
-            Kind::Alias { .. } => unreachable!("aliases are followed before decoding"),
+            NodeKind::Alias { .. } => unreachable!("aliases are followed before decoding"),
         };
         Ok(())
     }
@@ -430,15 +430,15 @@ impl Value for AnyValue {
         *self == AnyValue::Null
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         match self {
-            AnyValue::Null => Out::Null,
+            AnyValue::Null => PrintedValue::Null,
             AnyValue::Bool(value) => value.print(),
-            AnyValue::Int(value) => Out::Plain(value.to_string()),
+            AnyValue::Int(value) => PrintedValue::Plain(value.to_string()),
             AnyValue::Float(value) => value.print(),
             AnyValue::Text(text) => text.print(),
             AnyValue::List(items) => {
-                Out::List { items: items.iter().map(Value::print).collect(), flow: false }
+                PrintedValue::List { items: items.iter().map(Value::print).collect(), flow: false }
             }
             AnyValue::Map(map) => map.print(),
         }

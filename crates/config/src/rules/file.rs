@@ -11,7 +11,7 @@ use super::error::{Position, TemplateFault};
 use crate::error::Problem;
 use crate::section::section;
 use crate::yaml::decode::{Decoder, Value};
-use crate::yaml::emit::Out;
+use crate::yaml::emit::PrintedValue;
 use crate::yaml::tree::NodeId;
 
 section! {
@@ -125,8 +125,8 @@ impl Value for Positioned {
         self.text.is_empty()
     }
 
-    fn print(&self) -> Out {
-        Out::Text(self.text.clone())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(self.text.clone())
     }
 }
 

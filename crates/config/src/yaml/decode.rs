@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, HashSet};
 use ferula_go::quote::go_quote;
 
 use super::dialect::Dialect;
-use super::emit::Out;
+use super::emit::PrintedValue;
 use super::events::Mark;
 use super::resolve::{Resolved, resolve};
-use super::tree::{Kind, Node, NodeId, Scalar, Step, Tree};
+use super::tree::{Node, NodeId, NodeKind, Scalar, Step, Tree};
 use crate::alertmanager::syntax::MatcherSyntax;
 use crate::error::{ConfigError, Problem};
 
@@ -26,7 +26,7 @@ pub(crate) trait Value: Sized {
     /// Whether `omitempty` leaves it out of the printed configuration.
     fn is_zero(&self) -> bool;
     /// The printed form.
-    fn print(&self) -> Out;
+    fn print(&self) -> PrintedValue;
     /// Joins the file names inside with the directory of the configuration file.
     fn join_directory(&mut self, _dir: &str) {}
 }
@@ -114,7 +114,7 @@ impl<'t> Decoder<'t> {
     fn read_node<T: Value>(&mut self, out: &mut T, id: NodeId) -> Result<(), Problem> {
         self.count()?;
         match &self.tree.node(id).kind {
-            Kind::Alias { name, target } => {
+            NodeKind::Alias { name, target } => {
                 self.asked_by_alias.get_or_insert(id);
                 if self.following.contains(&id) {
                     return Err(self.problem(format!("yaml: anchor '{name}' value contains itself")));
@@ -124,7 +124,7 @@ impl<'t> Decoder<'t> {
                 self.following.pop();
                 result
             }
-            Kind::Scalar(scalar) if self.is_null(scalar)? => {
+            NodeKind::Scalar(scalar) if self.is_null(scalar)? => {
                 // Version 3 leaves the value as it is, which is zero in every section that it reads.
                 if self.dialect == Dialect::V2 {
                     *out = T::zero();
@@ -186,10 +186,10 @@ impl<'t> Decoder<'t> {
     pub fn wrong_type(&mut self, id: NodeId, into: &str) -> Result<(), Problem> {
         let node = self.tree.node(id);
         let shown = match &node.kind {
-            Kind::Sequence(_) => "!!seq".to_owned(),
-            Kind::Mapping(_) => "!!map".to_owned(),
-            Kind::Alias { .. } => unreachable!("aliases are followed before decoding"),
-            Kind::Scalar(scalar) => {
+            NodeKind::Sequence(_) => "!!seq".to_owned(),
+            NodeKind::Mapping(_) => "!!map".to_owned(),
+            NodeKind::Alias { .. } => unreachable!("aliases are followed before decoding"),
+            NodeKind::Scalar(scalar) => {
                 let tag = match scalar.tag.strip_prefix("tag:yaml.org,2002:") {
                     Some(short) => format!("!!{short}"),
                     None if !scalar.tag.is_empty() => scalar.tag.clone(),
@@ -225,7 +225,7 @@ impl<'t> Decoder<'t> {
     /// Whether a list skips the item: a null, in version 3.
     pub fn skips_item(&self, id: NodeId) -> Result<bool, Problem> {
         match &self.tree.resolved(id).kind {
-            Kind::Scalar(scalar) if self.dialect != Dialect::V2 => self.is_null(scalar),
+            NodeKind::Scalar(scalar) if self.dialect != Dialect::V2 => self.is_null(scalar),
             _ => Ok(false),
         }
     }
@@ -238,7 +238,9 @@ impl<'t> Decoder<'t> {
         go_type: &str,
         set: &mut dyn FnMut(&str, NodeId, &mut Self) -> Result<bool, Problem>,
     ) -> Result<(), Problem> {
-        let Kind::Mapping(entries) = &self.tree.node(id).kind else { return self.wrong_type(id, go_type) };
+        let NodeKind::Mapping(entries) = &self.tree.node(id).kind else {
+            return self.wrong_type(id, go_type);
+        };
         if let Dialect::V3 { strict } = self.dialect {
             for (key, key_id, value_id) in self.own_then_merged(id)? {
                 let known = self.step(Step::Key(key.clone()), |d| set(&key, value_id, d))?;
@@ -292,7 +294,7 @@ impl<'t> Decoder<'t> {
         seen: &mut HashSet<String>,
         all: &mut Vec<(String, NodeId, NodeId)>,
     ) -> Result<(), Problem> {
-        let Kind::Mapping(entries) = &self.tree.node(id).kind else { return Ok(()) };
+        let NodeKind::Mapping(entries) = &self.tree.node(id).kind else { return Ok(()) };
         let mut first_line: BTreeMap<&str, u32> = BTreeMap::new();
         let before = self.errors();
         for (key_id, _) in entries {
@@ -338,14 +340,14 @@ impl<'t> Decoder<'t> {
     }
 
     pub fn is_merge(&self, key: NodeId) -> bool {
-        matches!(&self.tree.node(key).kind, Kind::Scalar(scalar) if scalar.is_merge())
+        matches!(&self.tree.node(key).kind, NodeKind::Scalar(scalar) if scalar.is_merge())
     }
 
     /// The mappings that a merge key brings in, those that take precedence last.
     pub fn merged(&self, value: NodeId) -> Result<Vec<NodeId>, Problem> {
-        let is_mapping = |id: NodeId| matches!(self.tree.resolved(id).kind, Kind::Mapping(_));
+        let is_mapping = |id: NodeId| matches!(self.tree.resolved(id).kind, NodeKind::Mapping(_));
         let all = match &self.tree.node(value).kind {
-            Kind::Sequence(items) => items.iter().rev().copied().collect(),
+            NodeKind::Sequence(items) => items.iter().rev().copied().collect(),
             _ => vec![value],
         };
         if all.iter().all(|id| is_mapping(*id)) {
@@ -361,7 +363,7 @@ impl<'t> Decoder<'t> {
         id: NodeId,
         read: &mut dyn FnMut(NodeId, &mut Self) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        let Kind::Alias { name, target } = &self.tree.node(id).kind else { return read(id, self) };
+        let NodeKind::Alias { name, target } = &self.tree.node(id).kind else { return read(id, self) };
         if self.following.contains(&id) {
             return Err(self.problem(format!("yaml: anchor '{name}' value contains itself")));
         }
@@ -373,7 +375,8 @@ impl<'t> Decoder<'t> {
 
     /// The secret of a mapping `{file: NAME}`; `None` for anything else.
     pub fn secret_file(&mut self, id: NodeId) -> Result<Option<String>, Problem> {
-        let (Some(directory), Kind::Mapping(entries)) = (&self.secret_directory, &self.tree.node(id).kind)
+        let (Some(directory), NodeKind::Mapping(entries)) =
+            (&self.secret_directory, &self.tree.node(id).kind)
         else {
             return Ok(None);
         };
@@ -393,7 +396,7 @@ impl<'t> Decoder<'t> {
 
     /// The bytes of a scalar that is read as text: as written, or decoded from base64.
     pub fn text(&mut self, id: NodeId) -> Result<Option<Vec<u8>>, Problem> {
-        let Kind::Scalar(scalar) = &self.tree.node(id).kind else {
+        let NodeKind::Scalar(scalar) = &self.tree.node(id).kind else {
             self.wrong_type(id, "string")?;
             return Ok(None);
         };

@@ -6,23 +6,23 @@ use super::resolve::{Resolved, by_text};
 
 /// A value to print.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Out {
+pub(crate) enum PrintedValue {
     Null,
     /// A number or boolean, printed as it is.
     Plain(String),
     /// Text, quoted when it would otherwise be read as something else.
     Text(String),
     List {
-        items: Vec<Out>,
+        items: Vec<PrintedValue>,
         /// In brackets on one line.
         flow: bool,
     },
     /// In the order given.
-    Map(Vec<(String, Out)>),
+    Map(Vec<(String, PrintedValue)>),
 }
 
 /// The document as text.
-pub(crate) fn emit(value: &Out) -> String {
+pub(crate) fn emit(value: &PrintedValue) -> String {
     let mut emitter = Emitter::default();
     emitter.node(value, Context::Root, -1);
     if !emitter.out.ends_with('\n') {
@@ -55,20 +55,20 @@ struct Emitter {
 }
 
 impl Emitter {
-    fn node(&mut self, value: &Out, context: Context, indent: i32) {
+    fn node(&mut self, value: &PrintedValue, context: Context, indent: i32) {
         match value {
-            Out::Null => self.plain("null", context, indent),
-            Out::Plain(text) => self.plain(text, context, indent),
-            Out::Text(text) => self.text(text, context, indent),
-            Out::Map(entries) if entries.is_empty() => self.indicator("{}", true, false),
-            Out::List { items, .. } if items.is_empty() => self.indicator("[]", true, false),
-            Out::Map(entries) => self.map(entries, indent),
-            Out::List { items, flow: true } => self.flow_list(items, indent),
-            Out::List { items, .. } => self.list(items, context, indent),
+            PrintedValue::Null => self.plain("null", context, indent),
+            PrintedValue::Plain(text) => self.plain(text, context, indent),
+            PrintedValue::Text(text) => self.text(text, context, indent),
+            PrintedValue::Map(entries) if entries.is_empty() => self.indicator("{}", true, false),
+            PrintedValue::List { items, .. } if items.is_empty() => self.indicator("[]", true, false),
+            PrintedValue::Map(entries) => self.map(entries, indent),
+            PrintedValue::List { items, flow: true } => self.flow_list(items, indent),
+            PrintedValue::List { items, .. } => self.list(items, context, indent),
         }
     }
 
-    fn map(&mut self, entries: &[(String, Out)], indent: i32) {
+    fn map(&mut self, entries: &[(String, PrintedValue)], indent: i32) {
         let indent = deeper(indent, false);
         for (key, value) in entries {
             self.indent(indent);
@@ -78,7 +78,7 @@ impl Emitter {
         }
     }
 
-    fn list(&mut self, items: &[Out], context: Context, indent: i32) {
+    fn list(&mut self, items: &[PrintedValue], context: Context, indent: i32) {
         // A list under a key stays at the key's own indent.
         let beside_key = context == Context::MapValue && !self.indention;
         let indent = if beside_key { indent.max(0) } else { deeper(indent, false) };
@@ -89,7 +89,7 @@ impl Emitter {
         }
     }
 
-    fn flow_list(&mut self, items: &[Out], indent: i32) {
+    fn flow_list(&mut self, items: &[PrintedValue], indent: i32) {
         let indent = deeper(indent, true);
         self.indicator("[", true, false);
         self.whitespace = true;
@@ -402,22 +402,22 @@ fn is_base60(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn text(value: &str) -> Out {
-        Out::Text(value.to_owned())
+    fn text(value: &str) -> PrintedValue {
+        PrintedValue::Text(value.to_owned())
     }
 
-    fn list(items: Vec<Out>, flow: bool) -> Out {
-        Out::List { items, flow }
+    fn list(items: Vec<PrintedValue>, flow: bool) -> PrintedValue {
+        PrintedValue::List { items, flow }
     }
 
-    fn map(entries: Vec<(&str, Out)>) -> Out {
-        Out::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    fn map(entries: Vec<(&str, PrintedValue)>) -> PrintedValue {
+        PrintedValue::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
     }
 
     #[test]
     fn nesting_looks_like_go_yamls() {
         let value = map(vec![
-            ("a", Out::Plain("1".into())),
+            ("a", PrintedValue::Plain("1".into())),
             (
                 "list",
                 list(
@@ -429,7 +429,7 @@ mod tests {
             ("flow", list(vec![text("a:b"), text("b,c"), text("plain")], true)),
             ("none", list(vec![], false)),
             ("empty", map(vec![])),
-            ("null", Out::Null),
+            ("null", PrintedValue::Null),
         ]);
         let expected = "a: 1\nlist:\n- x: \"1\"\n  \"y\":\n  - p\n- q\nnested:\n- - a\n  - b\n\
                         flow: ['a:b', 'b,c', plain]\nnone: []\nempty: {}\n\"null\": null\n";

@@ -18,12 +18,12 @@ pub(crate) type NodeId = usize;
 
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub kind: Kind,
+    pub kind: NodeKind,
     pub mark: Mark,
 }
 
 #[derive(Debug)]
-pub(crate) enum Kind {
+pub(crate) enum NodeKind {
     Scalar(Scalar),
     Sequence(Vec<NodeId>),
     /// Keys and values in the order written; a key may be `<<`, and may repeat.
@@ -94,7 +94,7 @@ impl Tree {
     /// The node, or the node that it repeats if it is an alias.
     pub fn resolved(&self, mut id: NodeId) -> &Node {
         // Anchors are defined before their aliases, so following them always goes backwards.
-        while let Kind::Alias { target, .. } = self.nodes[id].kind {
+        while let NodeKind::Alias { target, .. } = self.nodes[id].kind {
             id = target;
         }
         &self.nodes[id]
@@ -103,7 +103,7 @@ impl Tree {
     /// The text of a scalar node, following aliases.
     pub fn text(&self, id: NodeId) -> Option<&str> {
         match &self.resolved(id).kind {
-            Kind::Scalar(scalar) => Some(&scalar.value),
+            NodeKind::Scalar(scalar) => Some(&scalar.value),
             _ => None,
         }
     }
@@ -111,7 +111,7 @@ impl Tree {
     /// The texts of all scalars, with their lines.
     pub fn scalar_texts_mut(&mut self) -> impl Iterator<Item = (u32, &mut String)> {
         self.nodes.iter_mut().filter_map(|node| match &mut node.kind {
-            Kind::Scalar(scalar) => Some((node.mark.line, &mut scalar.value)),
+            NodeKind::Scalar(scalar) => Some((node.mark.line, &mut scalar.value)),
             _ => None,
         })
     }
@@ -122,10 +122,12 @@ impl Tree {
         let mut id = self.root;
         for step in path {
             let next = match (step, &self.resolved(id).kind) {
-                (Step::Key(key), Kind::Mapping(entries)) => {
+                (Step::Key(key), NodeKind::Mapping(entries)) => {
                     entries.iter().find(|(k, _)| self.text(*k) == Some(key)).map(|(k, v)| (*k, *v))
                 }
-                (Step::Index(index), Kind::Sequence(items)) => items.get(*index).map(|item| (*item, *item)),
+                (Step::Index(index), NodeKind::Sequence(items)) => {
+                    items.get(*index).map(|item| (*item, *item))
+                }
                 _ => None,
             };
             let Some((shown, value)) = next else { break };
@@ -189,13 +191,13 @@ impl Builder<'_> {
                     let Some(&target) = self.anchors.get(&name) else {
                         return Err(SyntaxError::new(format!("unknown anchor '{name}' referenced")));
                     };
-                    (Kind::Alias { name, target }, None, false)
+                    (NodeKind::Alias { name, target }, None, false)
                 }
                 Event::Scalar { value, tag, anchor, plain_implicit } => {
-                    (Kind::Scalar(Scalar { value, tag, implicit: plain_implicit }), anchor, false)
+                    (NodeKind::Scalar(Scalar { value, tag, implicit: plain_implicit }), anchor, false)
                 }
-                Event::SequenceStart(anchor) => (Kind::Sequence(Vec::new()), anchor, true),
-                Event::MappingStart(anchor) => (Kind::Mapping(Vec::new()), anchor, true),
+                Event::SequenceStart(anchor) => (NodeKind::Sequence(Vec::new()), anchor, true),
+                Event::MappingStart(anchor) => (NodeKind::Mapping(Vec::new()), anchor, true),
             };
             let id = self.add(kind, mark);
             root.get_or_insert(id);
@@ -215,17 +217,17 @@ impl Builder<'_> {
     }
 
     /// Stores a node and adds it to the innermost open collection.
-    fn add(&mut self, kind: Kind, mark: Mark) -> NodeId {
+    fn add(&mut self, kind: NodeKind, mark: Mark) -> NodeId {
         let id = self.nodes.len();
         self.nodes.push(Node { kind, mark });
         if let Some((parent, waiting)) = self.open.last_mut() {
             match &mut self.nodes[*parent].kind {
-                Kind::Sequence(items) => items.push(id),
-                Kind::Mapping(entries) => match waiting.take() {
+                NodeKind::Sequence(items) => items.push(id),
+                NodeKind::Mapping(entries) => match waiting.take() {
                     None => *waiting = Some(id),
                     Some(key) => entries.push((key, id)),
                 },
-                Kind::Scalar(_) | Kind::Alias { .. } => unreachable!("only collections are opened"),
+                NodeKind::Scalar(_) | NodeKind::Alias { .. } => unreachable!("only collections are opened"),
             }
         }
         id
@@ -255,7 +257,7 @@ mod tests {
     fn an_escaped_quote_is_a_quote_as_in_go() {
         let text = r#"["it\'s \" \'", 'x\', "ä\\", "\'"]"#;
         let tree = Tree::parse(text.as_bytes()).unwrap().unwrap();
-        let Kind::Sequence(items) = &tree.node(tree.root()).kind else { panic!("a list") };
+        let NodeKind::Sequence(items) = &tree.node(tree.root()).kind else { panic!("a list") };
         let texts: Vec<&str> = items.iter().filter_map(|item| tree.text(*item)).collect();
         assert_eq!(texts, ["it's \" '", "x\\", "ä\\", "'"]);
         assert!(Tree::parse(br#"["\q"]"#).is_err());

@@ -6,9 +6,9 @@ use ferula_go::quote::{go_quote, go_quote_bytes};
 
 use super::decode::{Decoder, Value};
 use super::dialect::Dialect;
-use super::emit::Out;
+use super::emit::PrintedValue;
 use super::resolve::Resolved;
-use super::tree::{Kind, NodeId, Step};
+use super::tree::{NodeId, NodeKind, Step};
 use crate::error::Problem;
 
 impl Value for String {
@@ -33,8 +33,8 @@ impl Value for String {
         self.is_empty()
     }
 
-    fn print(&self) -> Out {
-        Out::Text(self.clone())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Text(self.clone())
     }
 }
 
@@ -44,7 +44,7 @@ impl Value for bool {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-        if let Kind::Scalar(scalar) = &d.node(id).kind
+        if let NodeKind::Scalar(scalar) = &d.node(id).kind
             && let Resolved::Bool(value) = d.resolve(scalar)?
         {
             *self = value;
@@ -61,8 +61,8 @@ impl Value for bool {
         !*self
     }
 
-    fn print(&self) -> Out {
-        Out::Plain(self.to_string())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Plain(self.to_string())
     }
 }
 
@@ -94,7 +94,7 @@ macro_rules! whole_number {
             }
 
             fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-                if let Kind::Scalar(scalar) = &d.node(id).kind {
+                if let NodeKind::Scalar(scalar) = &d.node(id).kind {
                     let found = match d.resolve(scalar)? {
                         Resolved::Int(int) => <$ty>::try_from(int).ok(),
                         Resolved::Float(float) => $convert(float),
@@ -116,8 +116,8 @@ macro_rules! whole_number {
                 *self == 0
             }
 
-            fn print(&self) -> Out {
-                Out::Plain(self.to_string())
+            fn print(&self) -> PrintedValue {
+                PrintedValue::Plain(self.to_string())
             }
         }
     )*};
@@ -130,7 +130,7 @@ impl Value for f64 {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-        if let Kind::Scalar(scalar) = &d.node(id).kind {
+        if let NodeKind::Scalar(scalar) = &d.node(id).kind {
             match d.resolve(scalar)? {
                 Resolved::Int(int) => *self = int as f64,
                 Resolved::Float(float) => *self = float,
@@ -149,8 +149,8 @@ impl Value for f64 {
         *self == 0.0
     }
 
-    fn print(&self) -> Out {
-        Out::Plain(match *self {
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Plain(match *self {
             v if v.is_nan() => ".nan".into(),
             f64::INFINITY => ".inf".into(),
             f64::NEG_INFINITY => "-.inf".into(),
@@ -178,8 +178,8 @@ impl<T: Value> Value for Option<T> {
         self.is_none()
     }
 
-    fn print(&self) -> Out {
-        self.as_ref().map_or(Out::Null, Value::print)
+    fn print(&self) -> PrintedValue {
+        self.as_ref().map_or(PrintedValue::Null, Value::print)
     }
 
     fn join_directory(&mut self, dir: &str) {
@@ -195,7 +195,7 @@ impl<T: Value> Value for Vec<T> {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-        let Kind::Sequence(items) = &d.node(id).kind else { return d.wrong_type(id, &Self::go_type()) };
+        let NodeKind::Sequence(items) = &d.node(id).kind else { return d.wrong_type(id, &Self::go_type()) };
         self.clear();
         for (index, item) in items.iter().enumerate() {
             if d.skips_item(*item)? {
@@ -216,8 +216,8 @@ impl<T: Value> Value for Vec<T> {
         self.is_empty()
     }
 
-    fn print(&self) -> Out {
-        Out::List { items: self.iter().map(Value::print).collect(), flow: false }
+    fn print(&self) -> PrintedValue {
+        PrintedValue::List { items: self.iter().map(Value::print).collect(), flow: false }
     }
 
     fn join_directory(&mut self, dir: &str) {
@@ -233,7 +233,7 @@ impl<T: Value> Value for BTreeMap<String, T> {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-        let Kind::Mapping(entries) = &d.node(id).kind else { return d.wrong_type(id, &Self::go_type()) };
+        let NodeKind::Mapping(entries) = &d.node(id).kind else { return d.wrong_type(id, &Self::go_type()) };
         if d.dialect != Dialect::V2 {
             for (key, _, value_id) in d.own_then_merged(id)? {
                 let mut value = T::zero();
@@ -277,7 +277,7 @@ impl<T: Value> Value for BTreeMap<String, T> {
         self.is_empty()
     }
 
-    fn print(&self) -> Out {
-        Out::Map(self.iter().map(|(key, value)| (key.clone(), value.print())).collect())
+    fn print(&self) -> PrintedValue {
+        PrintedValue::Map(self.iter().map(|(key, value)| (key.clone(), value.print())).collect())
     }
 }

@@ -161,7 +161,7 @@ impl FileMetrics {
 /// Distinguishes one state of a file from another. Size and times alone do not suffice: `cp -p` and `rsync
 /// -a` preserve the modification time, and a file can change twice within one clock tick.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Look {
+enum FileVersion {
     Content(u64),
     /// Too large to be read at every check; its inode change time cannot be set by users.
     Inode {
@@ -174,20 +174,20 @@ enum Look {
 /// Files up to this size are compared by content.
 const COMPARED_BYTES_MAX: u64 = 8 << 20;
 
-impl Look {
-    fn at(file: &str) -> std::io::Result<Look> {
+impl FileVersion {
+    fn at(file: &str) -> std::io::Result<FileVersion> {
         let mut file = std::fs::File::open(file)?;
         let data = file.metadata()?;
         if data.len() > COMPARED_BYTES_MAX {
             let changed_nanos = (data.ctime(), data.ctime_nsec());
-            return Ok(Look::Inode { number: data.ino(), changed_nanos, bytes: data.len() });
+            return Ok(FileVersion::Inode { number: data.ino(), changed_nanos, bytes: data.len() });
         }
         let mut content = Vec::new();
         // The file may grow, and a pipe has no length.
         (&mut file).take(COMPARED_BYTES_MAX + 1).read_to_end(&mut content)?;
         let mut hasher = DefaultHasher::new();
         content.hash(&mut hasher);
-        Ok(Look::Content(hasher.finish()))
+        Ok(FileVersion::Content(hasher.finish()))
     }
 }
 
@@ -195,7 +195,7 @@ impl Look {
 #[derive(Debug)]
 struct FileGroups {
     patterns: Vec<String>,
-    looks: BTreeMap<String, Option<Look>>,
+    looks: BTreeMap<String, Option<FileVersion>>,
     groups: BTreeMap<String, Vec<Arc<TargetGroup>>>,
 }
 
@@ -209,11 +209,11 @@ impl FileGroups {
         self.look(metrics) != self.looks
     }
 
-    fn look(&self, metrics: &FileMetrics) -> BTreeMap<String, Option<Look>> {
+    fn look(&self, metrics: &FileMetrics) -> BTreeMap<String, Option<FileVersion>> {
         let files = self.patterns.iter().flat_map(|pattern| ferula_config::glob(pattern));
         files
             .map(|file| {
-                let look = Look::at(&file).inspect_err(|_| metrics.watcher_errors.inc()).ok();
+                let look = FileVersion::at(&file).inspect_err(|_| metrics.watcher_errors.inc()).ok();
                 (file, look)
             })
             .collect()

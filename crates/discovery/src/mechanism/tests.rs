@@ -10,7 +10,7 @@ use super::{
     oci, openstack, outscale, ovhcloud, puppetdb, scaleway, stackit, table, triton, uyuni, zookeeper,
 };
 use crate::peer_tests::Played;
-use crate::played::{Bed, Play, PlayedServer, RSA_KEY, ReceivedRequest};
+use crate::played::{Play, PlayedServer, RSA_KEY, ReceivedRequest, TestBed};
 
 /// Every mechanism that can be simulated, with its number of targets and its section.
 pub(crate) async fn played() -> Vec<Played> {
@@ -329,7 +329,7 @@ async fn bad_answers_are_counted_and_the_last_good_targets_stay() {
         .await;
         let services: Vec<(&str, &str)> =
             mechanism.services.iter().map(|real| (*real, server.address.as_str())).collect();
-        let bed = Bed::with_services(&mechanism.section.replace(ADDRESS, &server.address), &services);
+        let bed = TestBed::with_services(&mechanism.section.replace(ADDRESS, &server.address), &services);
         let good = bed.targets(mechanism.targets).await;
         for (at, (answer, _)) in bad_answers().iter().enumerate() {
             let before = bed.metric(mechanism.failures);

@@ -124,7 +124,7 @@ impl Watcher {
         };
         let timeout = connection.timeout();
         let mut tree = Tree::new(&self.paths);
-        let watched = Watched { gauge: &self.watches, count: std::cell::Cell::new(0) };
+        let watched = WatchGauge { gauge: &self.watches, count: std::cell::Cell::new(0) };
         let (mut heard, mut next_ping) = (clock.elapsed(), clock.elapsed() + timeout / 3);
         let mut next_look = None;
         loop {
@@ -189,18 +189,18 @@ impl Watcher {
 }
 
 /// This session's share of the gauge.
-struct Watched<'g> {
+struct WatchGauge<'g> {
     gauge: &'g Gauge,
     count: std::cell::Cell<usize>,
 }
 
-impl Watched<'_> {
+impl WatchGauge<'_> {
     fn set(&self, count: usize) {
         self.gauge.add(count as f64 - self.count.replace(count) as f64);
     }
 }
 
-impl Drop for Watched<'_> {
+impl Drop for WatchGauge<'_> {
     fn drop(&mut self) {
         self.set(0);
     }

@@ -357,7 +357,7 @@ fn all_labels(own: &Labels, name: &str, extra: Option<(&str, f64)>) -> Labels {
     all
 }
 
-struct Parts {
+struct HistogramFields {
     counts: (u64, f64),
     sum: f64,
     /// Bound, count and exemplar.
@@ -369,7 +369,7 @@ struct Parts {
     float: FloatHistogram,
 }
 
-fn histogram_parts(message: &Message) -> Option<Parts> {
+fn histogram_parts(message: &Message) -> Option<HistogramFields> {
     let mut buckets = Vec::new();
     for bucket in message.messages(3)? {
         let (count, float) = (bucket.number(1)?, bucket.double(4)?);
@@ -380,7 +380,7 @@ fn histogram_parts(message: &Message) -> Option<Parts> {
     let (positive_spans, negative_spans) = (spans(message, 12)?, spans(message, 9)?);
     let (zero_threshold, zero_count) = (message.double(6)?, message.number(7)?);
     let schema = zigzag(message.number(5)?) as i32;
-    Some(Parts {
+    Some(HistogramFields {
         counts: (message.number(1)?, message.double(4)?),
         sum: message.double(2)?,
         buckets,
@@ -421,7 +421,7 @@ fn fits(spans: &[Span], buckets: usize) -> bool {
     spans.iter().map(|span| u64::from(span.length)).sum::<u64>() == buckets as u64
 }
 
-impl Parts {
+impl HistogramFields {
     fn count(&self) -> f64 {
         if self.counts.1 == 0.0 { self.counts.0 as f64 } else { self.counts.1 }
     }

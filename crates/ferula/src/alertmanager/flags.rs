@@ -8,7 +8,7 @@ use ferula_config::alertmanager::MatcherSyntax;
 use ferula_go::quote::go_quote;
 use ferula_telemetry::logging::{Format, Level};
 
-use crate::tools::args::{Args, Flag, Kind, flag};
+use crate::tools::args::{Args, Flag, ValueKind, flag};
 
 const CONFIG_FILE: Flag = text("config.file", "alertmanager.yml", "The configuration.");
 const STORAGE_PATH: Flag =
@@ -26,7 +26,7 @@ const SILENCES_MAX: Flag = number(
 );
 const SILENCE_BYTES_MAX: Flag =
     number("silences.max-silence-size-bytes", "The maximum size of a silence; 0 for no limit.");
-const LOG_SILENCES: Flag = flag("log.silences", Kind::Switch, "Log every change of a silence.");
+const LOG_SILENCES: Flag = flag("log.silences", ValueKind::Switch, "Log every change of a silence.");
 const ALERT_GC: Flag = time("alerts.gc-interval", "30m", "How often resolved alerts are removed.");
 const ALERTS_PER_NAME: Flag =
     number("alerts.per-alertname-limit", "The maximum number of alerts with the same name; 0 for no limit.");
@@ -40,19 +40,19 @@ const START_DELAY: Flag = time(
     "0s",
     "No notifications are sent for this long after the start. Prometheus' --rules.alert.resend-delay is a good value.",
 );
-const SYSTEMD_SOCKET: Flag = flag("web.systemd-socket", Kind::Switch, "Take sockets from systemd.");
-const LISTEN: Flag = flag("web.listen-address", Kind::Texts, "Where to listen; may be repeated.")
+const SYSTEMD_SOCKET: Flag = flag("web.systemd-socket", ValueKind::Switch, "Take sockets from systemd.");
+const LISTEN: Flag = flag("web.listen-address", ValueKind::Texts, "Where to listen; may be repeated.")
     .default(":9093")
     .placeholder(":9093");
 const WEB_CONFIG: Flag = text("web.config.file", "", "A file with TLS settings and users.");
 const EXTERNAL_URL: Flag = flag(
     "web.external-url",
-    Kind::Text,
+    ValueKind::Text,
     "The URL under which users reach this server. Its path is the default prefix of all paths.",
 );
 const ROUTE_PREFIX: Flag = flag(
     "web.route-prefix",
-    Kind::Text,
+    ValueKind::Text,
     "The prefix of all paths; by default the path of --web.external-url.",
 );
 const GET_CONCURRENCY: Flag = number(
@@ -62,28 +62,28 @@ const GET_CONCURRENCY: Flag = number(
 const WEB_TIMEOUT: Flag = time("web.timeout", "0", "How long a request may take; 0 for no limit.");
 const GOMEMLIMIT_RATIO: Flag = text("auto-gomemlimit.ratio", "0.9", "Accepted for compatibility.");
 const PEERS: Flag =
-    flag("cluster.peer", Kind::Texts, "Other members of a cluster. Refused: see --pair.peer.");
+    flag("cluster.peer", ValueKind::Texts, "Other members of a cluster. Refused: see --pair.peer.");
 const CLUSTER_TLS: Flag = text("cluster.tls-config", "", "TLS between members. Refused: see --pair.peer.");
 const RECEIVER_TESTS: Flag = flag(
     "web.enable-receiver-tests",
-    Kind::Switch,
+    ValueKind::Switch,
     "Send test notifications at POST /api/v2/receivers/NAME/test. Ferula only, like all flags below.",
 );
 const EXPAND_ENV: Flag = flag(
     "config.expand-env",
-    Kind::Switch,
+    ValueKind::Switch,
     "Replace ${NAME} in the configuration by the variable of that name.",
 );
 const HISTORY_RETENTION: Flag =
     time("history.retention", "7d", "How long the history of notifications is kept.");
 const HISTORY_BYTES: Flag =
-    flag("history.max-bytes", Kind::Number, "The maximum size of the history of notifications.")
+    flag("history.max-bytes", ValueKind::Number, "The maximum size of the history of notifications.")
         .default("16777216");
 const LOG_NOTIFICATIONS: Flag =
-    flag("log.notifications", Kind::Switch, "Log every decision to notify or not to notify.");
+    flag("log.notifications", ValueKind::Switch, "Log every decision to notify or not to notify.");
 const TELL_SILENCED: Flag = flag(
     "silences.notify-resolved",
-    Kind::Switch,
+    ValueKind::Switch,
     "Notify once when a silenced alert ends that was notified before it was silenced.",
 );
 const REMIND_BEFORE: Flag = time(
@@ -110,11 +110,14 @@ const ENABLE_FEATURE: Flag = text(
     "Features to switch on, with commas between them: alert-names-in-metrics, receiver-name-in-metrics, \
      group-key-in-metrics, classic-mode, utf8-strict-mode, auto-gomemlimit, event-recorder.",
 );
-const LOG_LEVEL: Flag =
-    flag("log.level", Kind::Word(&["debug", "info", "warn", "error"]), "The least important lines to log.")
-        .default("info");
+const LOG_LEVEL: Flag = flag(
+    "log.level",
+    ValueKind::Word(&["debug", "info", "warn", "error"]),
+    "The least important lines to log.",
+)
+.default("info");
 const LOG_FORMAT: Flag =
-    flag("log.format", Kind::Word(&["logfmt", "json"]), "The format of log lines.").default("logfmt");
+    flag("log.format", ValueKind::Word(&["logfmt", "json"]), "The format of log lines.").default("logfmt");
 
 /// Settings of a cluster, which have no effect without peers.
 const CLUSTER: [Flag; 15] = [
@@ -131,21 +134,21 @@ const CLUSTER: [Flag; 15] = [
     time("cluster.settle-timeout", "1m0s", CLUSTER_HELP),
     time("cluster.reconnect-interval", "10s", CLUSTER_HELP),
     time("cluster.reconnect-timeout", "6h0m0s", CLUSTER_HELP),
-    flag("cluster.allow-insecure-public-advertise-address-discovery", Kind::Switch, CLUSTER_HELP),
+    flag("cluster.allow-insecure-public-advertise-address-discovery", ValueKind::Switch, CLUSTER_HELP),
     text("cluster.label", "", CLUSTER_HELP),
 ];
 const CLUSTER_HELP: &str = "Accepted for compatibility: there is no cluster.";
 
 const fn text(name: &'static str, default: &'static str, help: &'static str) -> Flag {
-    flag(name, Kind::Text, help).default(default)
+    flag(name, ValueKind::Text, help).default(default)
 }
 
 const fn time(name: &'static str, default: &'static str, help: &'static str) -> Flag {
-    flag(name, Kind::Duration, help).default(default)
+    flag(name, ValueKind::Duration, help).default(default)
 }
 
 const fn number(name: &'static str, help: &'static str) -> Flag {
-    flag(name, Kind::Number, help).default("0")
+    flag(name, ValueKind::Number, help).default("0")
 }
 
 /// All flags, in Alertmanager's order.

@@ -16,7 +16,7 @@ const FILE_DEPTH_MAX: usize = 8;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// Start the server with these flags.
-    Run(Given),
+    Run(GivenFlags),
     Help,
     Version,
     /// Print the flags as Markdown.
@@ -24,7 +24,7 @@ pub enum Parsed {
 }
 
 /// The given flags, each with its values as `status/flags` shows them.
-pub type Given = BTreeMap<&'static str, Vec<String>>;
+pub type GivenFlags = BTreeMap<&'static str, Vec<String>>;
 
 /// Why the arguments cannot be parsed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +73,7 @@ fn did_you_mean(suggestion: Option<&str>) -> String {
 pub fn parse(arguments: &[String]) -> Result<Parsed, ArgumentError> {
     let mut all = Vec::new();
     expand(arguments, 0, &mut all)?;
-    let mut given = Given::new();
+    let mut given = GivenFlags::new();
     let mut rest = all.into_iter();
     while let Some(argument) = rest.next() {
         let Some(long) = argument.strip_prefix("--").filter(|long| !long.is_empty()) else {
@@ -184,7 +184,7 @@ fn expand(arguments: &[String], depth: usize, out: &mut Vec<String>) -> Result<(
 }
 
 /// The value of every flag: the given one, or the default.
-pub fn all_values(given: &Given) -> BTreeMap<&'static str, String> {
+pub fn all_values(given: &GivenFlags) -> BTreeMap<&'static str, String> {
     let value =
         |flag: &Flag| given.get(flag.name).map_or_else(|| flag.default.to_owned(), |values| values.join(","));
     FLAGS.iter().map(|flag| (flag.name, value(flag))).collect()

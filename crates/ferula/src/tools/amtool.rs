@@ -19,9 +19,9 @@ use ferula_runtime::RealClock;
 
 use self::client::Client;
 use self::output::Table;
-use super::args::{Args, Argument, Command, Kind, argument, group};
+use super::args::{Args, Argument, Command, ValueKind, argument, group};
 
-const FILES: Argument = argument("check-files", Kind::Files, "The files to check.").required();
+const FILES: Argument = argument("check-files", ValueKind::Files, "The files to check.").required();
 
 /// `amtool`
 pub const COMMAND: Command = Command {

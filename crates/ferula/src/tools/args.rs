@@ -20,7 +20,7 @@ mod wrap;
 
 pub use ferula_go::duration::{format as format_nanos, parse_with_days as parse_nanos};
 pub use parse::{ENABLE_FEATURE, EXPERIMENTAL, Outcome, UsageError, go_io_error, open_error, parse};
-pub use table::{Argument, Command, Flag, Kind, argument, flag, group};
+pub use table::{Argument, Command, Flag, ValueKind, argument, flag, group};
 pub use usage::command_lines;
 
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ pub struct Args {
 impl Args {
     /// Whether a switch is on.
     pub fn has(&self, switch: Flag) -> bool {
-        assert_eq!(switch.kind, Kind::Switch, "--{} is a switch", switch.name);
+        assert_eq!(switch.kind, ValueKind::Switch, "--{} is a switch", switch.name);
         self.last(switch) == Some("true")
     }
 
@@ -79,7 +79,7 @@ impl Args {
 
     /// The value in nanoseconds, if there is one.
     pub fn nanos(&self, flag: Flag) -> Option<i64> {
-        assert_eq!(flag.kind, Kind::Duration, "--{} is a duration", flag.name);
+        assert_eq!(flag.kind, ValueKind::Duration, "--{} is a duration", flag.name);
         self.last(flag).map(|text| parse_nanos(text).expect("values are checked as they are parsed"))
     }
 

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use ferula_api::web_access::WebAccess;
 
-use super::args::{Args, Argument, Command, Flag, Kind, argument, flag};
+use super::args::{Args, Argument, Command, Flag, ValueKind, argument, flag};
 use super::http;
 
 const METRICS_HELP: &str = "Read a page of metrics from standard input and check it: syntax, names, units, help texts. With \
@@ -30,31 +30,31 @@ pub const IGNORE_UNKNOWN: &str = "Accept keys in rule files that Prometheus does
 
 const LOOKBACK_DELTA: Flag = flag(
     "query.lookback-delta",
-    Kind::Duration,
+    ValueKind::Duration,
     "The server's flag of the same name: how far its queries look back.",
 )
 .default("5m");
-const TIMEOUT: Flag = flag("timeout", Kind::Duration, "How long to wait for targets.").default("30s");
-const CONFIG_FILE: Argument = argument("config-file", Kind::File, "The configuration file.").required();
-const JOB: Argument = argument("job", Kind::Text, "The job_name whose targets to list.").required();
+const TIMEOUT: Flag = flag("timeout", ValueKind::Duration, "How long to wait for targets.").default("30s");
+const CONFIG_FILE: Argument = argument("config-file", ValueKind::File, "The configuration file.").required();
+const JOB: Argument = argument("job", ValueKind::Text, "The job_name whose targets to list.").required();
 const SYNTAX_ONLY: Flag =
-    flag("syntax-only", Kind::Switch, "Check only the file itself, not the files that it names.");
-const CONFIG_LINT: Flag = flag("lint", Kind::Text, CONFIG_LINTS).default("duplicate-rules");
-const RULE_LINT: Flag = flag("lint", Kind::Text, RULE_LINTS).default("duplicate-rules");
-const LINT_FATAL: Flag = flag("lint-fatal", Kind::Switch, "Exit with code 3 if only a lint fails.");
-const IGNORE_UNKNOWN_FIELDS: Flag = flag("ignore-unknown-fields", Kind::Switch, IGNORE_UNKNOWN);
-const AGENT: Flag = flag("agent", Kind::Switch, "Also refuse what an agent cannot do, such as rules.");
+    flag("syntax-only", ValueKind::Switch, "Check only the file itself, not the files that it names.");
+const CONFIG_LINT: Flag = flag("lint", ValueKind::Text, CONFIG_LINTS).default("duplicate-rules");
+const RULE_LINT: Flag = flag("lint", ValueKind::Text, RULE_LINTS).default("duplicate-rules");
+const LINT_FATAL: Flag = flag("lint-fatal", ValueKind::Switch, "Exit with code 3 if only a lint fails.");
+const IGNORE_UNKNOWN_FIELDS: Flag = flag("ignore-unknown-fields", ValueKind::Switch, IGNORE_UNKNOWN);
+const AGENT: Flag = flag("agent", ValueKind::Switch, "Also refuse what an agent cannot do, such as rules.");
 const CONFIG_FILES: Argument =
-    argument("config-files", Kind::Files, "Configuration files to check.").required();
+    argument("config-files", ValueKind::Files, "Configuration files to check.").required();
 const WEB_CONFIG_FILES: Argument =
-    argument("web-config-files", Kind::Files, "Web configuration files (--web.config.file) to check.")
+    argument("web-config-files", ValueKind::Files, "Web configuration files (--web.config.file) to check.")
         .required();
-const URL: Flag = flag("url", Kind::Url, "The server to check.").default("http://localhost:9090");
+const URL: Flag = flag("url", ValueKind::Url, "The server to check.").default("http://localhost:9090");
 const RULE_FILES: Argument =
-    argument("rule-files", Kind::Files, "Rule files to check; by default, standard input.");
-const EXTENDED: Flag = flag("extended", Kind::Switch, "Also count the series of each metric.");
+    argument("rule-files", ValueKind::Files, "Rule files to check; by default, standard input.");
+const EXTENDED: Flag = flag("extended", ValueKind::Switch, "Also count the series of each metric.");
 const METRICS_LINT: Flag =
-    flag("lint", Kind::Text, "What to check: all, or none for syntax only.").default("all");
+    flag("lint", ValueKind::Text, "What to check: all, or none for syntax only.").default("all");
 
 /// `check`
 pub const COMMAND: Command = Command {

@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
-use super::args::{Args, Argument, Command, Kind, argument, group};
+use super::args::{Args, Argument, Command, ValueKind, argument, group};
 use super::http::Server;
 
 const ARCHIVE: &str = "debug.tar.gz";
@@ -21,9 +21,9 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 const PROFILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Path on the server, name in the archive.
-type Part = (&'static str, &'static str);
+type ArchivedPage = (&'static str, &'static str);
 
-const PROFILES: [Part; 7] = [
+const PROFILES: [ArchivedPage; 7] = [
     ("/debug/pprof/profile?seconds=30", "cpu.pb"),
     ("/debug/pprof/block", "block.pb"),
     ("/debug/pprof/goroutine", "goroutine.pb"),
@@ -34,9 +34,9 @@ const PROFILES: [Part; 7] = [
 ];
 /// Not compressed, unlike the others.
 const TRACE: &str = "/debug/pprof/trace?seconds=30";
-const METRICS: [Part; 1] = [("/metrics", "metrics.txt")];
+const METRICS: [ArchivedPage; 1] = [("/metrics", "metrics.txt")];
 
-const SERVER: Argument = argument("server", Kind::Text, "The server to collect from.").required();
+const SERVER: Argument = argument("server", ValueKind::Text, "The server to collect from.").required();
 
 /// `debug`
 pub const COMMAND: Command = group(
@@ -54,7 +54,7 @@ pub const COMMAND: Command = group(
     ],
 );
 
-fn run(args: &Args, parts: &[Part]) -> ExitCode {
+fn run(args: &Args, parts: &[ArchivedPage]) -> ExitCode {
     match collect(args, parts) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -64,7 +64,7 @@ fn run(args: &Args, parts: &[Part]) -> ExitCode {
     }
 }
 
-fn collect(args: &Args, parts: &[Part]) -> Result<()> {
+fn collect(args: &Args, parts: &[ArchivedPage]) -> Result<()> {
     let address = args.required(SERVER);
     let server = Server::new(args, address, &BTreeMap::new())?;
     let mut entries = Vec::new();

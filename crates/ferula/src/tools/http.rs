@@ -11,12 +11,12 @@ use ferula_http_client::{
     HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Request, RequestError, Url, url,
 };
 
-use super::args::{Args, Flag, Kind, flag};
+use super::args::{Args, Flag, ValueKind, flag};
 
 /// The flag shared by all commands that talk to servers.
 pub const CONFIG_FILE: Flag = flag(
     "http.config.file",
-    Kind::File,
+    ValueKind::File,
     "File with the HTTP settings for the server: users, tokens, TLS, proxies. See \
      https://prometheus.io/docs/prometheus/latest/configuration/promtool",
 )

@@ -7,15 +7,16 @@ use ferula_model::{MatchOp, Matcher};
 use ferula_promql_syntax::ast::VectorSelector;
 use ferula_promql_syntax::{Expr, parse};
 
-use super::args::{Args, Argument, Command, EXPERIMENTAL, Flag, Kind, argument, flag, group};
+use super::args::{Args, Argument, Command, EXPERIMENTAL, Flag, ValueKind, argument, flag, group};
 use super::{finish, parser_options, print_line, promql_features};
 
-const QUERY: Argument = argument("query", Kind::Text, "The query.").required();
-const TYPE: Flag =
-    flag("type", Kind::Word(&["=", "!=", "=~", "!~"]), "How the label is compared.").short('t').default("=");
-const NAME: Argument = argument("name", Kind::Text, "The name of the label.").required();
+const QUERY: Argument = argument("query", ValueKind::Text, "The query.").required();
+const TYPE: Flag = flag("type", ValueKind::Word(&["=", "!=", "=~", "!~"]), "How the label is compared.")
+    .short('t')
+    .default("=");
+const NAME: Argument = argument("name", ValueKind::Text, "The name of the label.").required();
 const VALUE: Argument =
-    argument("value", Kind::Text, "The value or regular expression to compare with.").required();
+    argument("value", ValueKind::Text, "The value or regular expression to compare with.").required();
 
 /// `promql`
 pub const COMMAND: Command = group(

@@ -15,27 +15,29 @@ use ferula_model::labels::NameScheme;
 use ferula_remote::metric_type::type_number;
 use ferula_remote::protobuf::{push_varint, put_bytes, put_double, put_varint};
 
-use super::args::{Args, Argument, Command, Flag, Kind, argument, flag, open_error};
+use super::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, open_error};
 use super::http::{self, Server};
 use super::moment;
 
-const LABEL: Flag = flag("label", Kind::Pairs, "A label for every series, as NAME=VALUE. May be repeated.")
-    .default("job=promtool");
-const TIMEOUT: Flag = flag("timeout", Kind::Duration, "How long one request may take.").default("30s");
-const HEADER: Flag = flag("header", Kind::Pairs, "A header of the request, as NAME=VALUE. May be repeated.");
+const LABEL: Flag =
+    flag("label", ValueKind::Pairs, "A label for every series, as NAME=VALUE. May be repeated.")
+        .default("job=promtool");
+const TIMEOUT: Flag = flag("timeout", ValueKind::Duration, "How long one request may take.").default("30s");
+const HEADER: Flag =
+    flag("header", ValueKind::Pairs, "A header of the request, as NAME=VALUE. May be repeated.");
 const MESSAGE: Flag = flag(
     "protobuf_message",
-    Kind::Text,
+    ValueKind::Text,
     "The remote write message to send: prometheus.WriteRequest (version 1) or io.prometheus.write.v2.Request (version 2).",
 )
 .default(VERSION_1);
-const PATH: Flag =
-    flag("remote-write.path", Kind::Text, "The remote write path below the URL.").default("/api/v1/write");
+const PATH: Flag = flag("remote-write.path", ValueKind::Text, "The remote write path below the URL.")
+    .default("/api/v1/write");
 const URL: Argument =
-    argument("remote-write-url", Kind::Url, "The URL of the server, without the remote write path.")
+    argument("remote-write-url", ValueKind::Url, "The URL of the server, without the remote write path.")
         .required();
 const FILES: Argument =
-    argument("metric-files", Kind::Files, "Pages of metrics to send; by default, standard input.");
+    argument("metric-files", ValueKind::Files, "Pages of metrics to send; by default, standard input.");
 
 /// `push`
 pub const COMMAND: Command = Command {

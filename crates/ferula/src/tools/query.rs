@@ -13,23 +13,24 @@ use serde_json::Value as Json;
 
 use self::api::{Api, ApiError};
 use self::value::Value;
-use super::args::{Args, Argument, Command, Flag, Kind, argument, flag};
+use super::args::{Args, Argument, Command, Flag, ValueKind, argument, flag};
 use super::moment::MomentError;
 use super::{http, moment};
 
 const FORMAT: Flag =
-    flag("format", Kind::Word(&["promql", "json"]), "The output format.").short('o').default("promql");
-const HEADER: Flag = flag("header", Kind::Pairs, "A header of the request, as NAME=VALUE. May be repeated.");
-const SERVER: Argument = argument("server", Kind::Url, "The server to query.").required();
-const EXPR: Argument = argument("expr", Kind::Text, "The PromQL expression.").required();
-const LABEL_NAME: Argument = argument("name", Kind::Text, "The label whose values to list.").required();
+    flag("format", ValueKind::Word(&["promql", "json"]), "The output format.").short('o').default("promql");
+const HEADER: Flag =
+    flag("header", ValueKind::Pairs, "A header of the request, as NAME=VALUE. May be repeated.");
+const SERVER: Argument = argument("server", ValueKind::Url, "The server to query.").required();
+const EXPR: Argument = argument("expr", ValueKind::Text, "The PromQL expression.").required();
+const LABEL_NAME: Argument = argument("name", ValueKind::Text, "The label whose values to list.").required();
 const TIME: Flag =
-    flag("time", Kind::Text, "The evaluation time (RFC 3339, or seconds since 1970); now by default.");
-const START: Flag = flag("start", Kind::Text, "The start time (RFC 3339, or seconds since 1970).");
-const END: Flag = flag("end", Kind::Text, "The end time (RFC 3339, or seconds since 1970).");
+    flag("time", ValueKind::Text, "The evaluation time (RFC 3339, or seconds since 1970); now by default.");
+const START: Flag = flag("start", ValueKind::Text, "The start time (RFC 3339, or seconds since 1970).");
+const END: Flag = flag("end", ValueKind::Text, "The end time (RFC 3339, or seconds since 1970).");
 const STEP: Flag =
-    flag("step", Kind::Duration, "The time between two results; by default, a 250th of the range.");
-const MATCH: Flag = flag("match", Kind::Texts, "A selector of series. May be repeated.");
+    flag("step", ValueKind::Duration, "The time between two results; by default, a 250th of the range.");
+const MATCH: Flag = flag("match", ValueKind::Texts, "A selector of series. May be repeated.");
 
 /// `query`
 pub const COMMAND: Command = Command {

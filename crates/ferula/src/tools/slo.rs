@@ -10,37 +10,39 @@ use ferula_model::duration::parse_millis;
 use ferula_slo::{Catalog, Objective, ReadOptions, RuleFile, RuleOptions, Windows};
 use ferula_tsdb::disk::{RealDisk, unfinished, write_whole};
 
-use super::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
+use super::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, group};
 use super::{finish, print};
 use crate::version::FERULA_VERSION;
 
 const FILES: Argument = argument(
     "files",
-    Kind::Texts,
+    ValueKind::Texts,
     "Files of objectives, or directories of them (*.yml, *.yaml): Sloth's format, its Kubernetes resource, or OpenSLO v1alpha.",
 )
 .required();
-const OUT: Flag = flag("out", Kind::Text, "Where to write the rules: a file, or - for standard output.")
+const OUT: Flag = flag("out", ValueKind::Text, "Where to write the rules: a file, or - for standard output.")
     .short('o')
     .default("-");
 const EXTRA_LABELS: Flag = flag(
     "extra-labels",
-    Kind::Pairs,
+    ValueKind::Pairs,
     "A label for every recorded series, as NAME=VALUE. May be repeated. Labels of the file win.",
 )
 .short('l');
 const DEFAULT_PERIOD: Flag =
-    flag("default-slo-period", Kind::Text, "The period of objectives that do not set one.").default("30d");
+    flag("default-slo-period", ValueKind::Text, "The period of objectives that do not set one.")
+        .default("30d");
 const WINDOWS_PATH: Flag = flag(
     "slo-period-windows-path",
-    Kind::Text,
+    ValueKind::Text,
     "A file or directory of AlertWindows, instead of the built-in ones for 28 and 30 days.",
 );
-const DISABLE_ALERTS: Flag = flag("disable-alerts", Kind::Switch, "Generate no alerts.");
-const DISABLE_RECORDINGS: Flag = flag("disable-recordings", Kind::Switch, "Generate no recording rules.");
+const DISABLE_ALERTS: Flag = flag("disable-alerts", ValueKind::Switch, "Generate no alerts.");
+const DISABLE_RECORDINGS: Flag =
+    flag("disable-recordings", ValueKind::Switch, "Generate no recording rules.");
 const DISABLE_OPTIMIZED: Flag = flag(
     "disable-optimized-rules",
-    Kind::Switch,
+    ValueKind::Switch,
     "Compute the whole period from raw samples. Exact but expensive: by default, the shortest window's recorded ratio is averaged.",
 );
 

@@ -4,25 +4,27 @@
 mod promql;
 mod rules;
 
-use super::args::{Argument, Command, Flag, Kind, argument, flag};
+use super::args::{Argument, Command, Flag, ValueKind, argument, flag};
 
-const JUNIT: Flag = flag("junit", Kind::Output, "File to write the results to, as JUnit XML.");
+const JUNIT: Flag = flag("junit", ValueKind::Output, "File to write the results to, as JUnit XML.");
 const RUN: Flag = flag(
     "run",
-    Kind::Texts,
+    ValueKind::Texts,
     "Regular expression for the names of the test groups to run. May be repeated; by default, all run.",
 );
-const DEBUG: Flag = flag("debug", Kind::Switch, "Print what each test evaluates.");
+const DEBUG: Flag = flag("debug", ValueKind::Switch, "Print what each test evaluates.");
 const DIFF: Flag =
-    flag("diff", Kind::Switch, "Print failures as a diff between the expected and the actual result.");
-const IGNORE_UNKNOWN_FIELDS: Flag = flag("ignore-unknown-fields", Kind::Switch, super::check::IGNORE_UNKNOWN);
-const TEST_FILES: Argument = argument("test-rule-file", Kind::Files, "Files of unit tests.").required();
+    flag("diff", ValueKind::Switch, "Print failures as a diff between the expected and the actual result.");
+const IGNORE_UNKNOWN_FIELDS: Flag =
+    flag("ignore-unknown-fields", ValueKind::Switch, super::check::IGNORE_UNKNOWN);
+const TEST_FILES: Argument = argument("test-rule-file", ValueKind::Files, "Files of unit tests.").required();
 const RESTART: Flag = flag(
     "restart",
-    Kind::Switch,
+    ValueKind::Switch,
     "After every load, stop the store without closing it and restart it from its log.",
 );
-const SCRIPTS: Argument = argument("scripts", Kind::Texts, "Scripts, or directories of scripts.").required();
+const SCRIPTS: Argument =
+    argument("scripts", ValueKind::Texts, "Scripts, or directories of scripts.").required();
 
 /// `test`
 pub const COMMAND: Command = Command {

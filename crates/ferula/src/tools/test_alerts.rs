@@ -29,7 +29,7 @@ use ferula_tsdb::BlockOptions;
 use ferula_tsdb::Db;
 use ferula_tsdb::tools::{Backfill, backfill_windows};
 
-use super::args::{Args, Command, Flag, Kind, flag};
+use super::args::{Args, Command, Flag, ValueKind, flag};
 use super::history::History;
 use super::tsdb::new_ulid;
 use super::{parser_options, promql_features};
@@ -37,41 +37,44 @@ use crate::limits::hostname;
 
 const FROM: Flag = flag(
     "from",
-    Kind::Text,
+    ValueKind::Text,
     "Where to start; no alert is active before. RFC 3339, seconds since 1970, or now-30d.",
 )
 .required();
-const TO: Flag = flag("to", Kind::Text, "Where to end.").default("now");
+const TO: Flag = flag("to", ValueKind::Text, "Where to end.").default("now");
 const CONFIG_FILE: Flag =
-    flag("config.file", Kind::Text, "The configuration that names the rule files.").default("prometheus.yml");
+    flag("config.file", ValueKind::Text, "The configuration that names the rule files.")
+        .default("prometheus.yml");
 const STORAGE_PATH: Flag =
-    flag("storage.tsdb.path", Kind::Text, "The data directory to read.").default("data/");
+    flag("storage.tsdb.path", ValueKind::Text, "The data directory to read.").default("data/");
 const RULES: Flag = flag(
     "rules",
-    Kind::Texts,
+    ValueKind::Texts,
     "Regular expression for the names of the alerts to replay. May be repeated; by default, all are replayed.",
 );
-const OUTPUT: Flag = flag("output", Kind::Word(&["text", "json"]), "The output format.").default("text");
+const OUTPUT: Flag = flag("output", ValueKind::Word(&["text", "json"]), "The output format.").default("text");
 const EPISODES: Flag =
-    flag("episodes", Kind::Number, "How many episodes to print per rule; all are counted.").default("1000");
+    flag("episodes", ValueKind::Number, "How many episodes to print per rule; all are counted.")
+        .default("1000");
 const EVALUATE_RECORDING: Flag = flag(
     "evaluate-recording-rules",
-    Kind::Switch,
+    ValueKind::Switch,
     "Where history lacks a recorded series, evaluate its rule first, in memory.",
 );
-const THREADS: Flag = flag("threads", Kind::Number, "The number of threads; by default, one per processor.");
-const QUIET: Flag = flag("quiet", Kind::Switch, "Print no progress.");
+const THREADS: Flag =
+    flag("threads", ValueKind::Number, "The number of threads; by default, one per processor.");
+const QUIET: Flag = flag("quiet", ValueKind::Switch, "Print no progress.");
 const LOOKBACK_DELTA: Flag = flag(
     "query.lookback-delta",
-    Kind::Text,
+    ValueKind::Text,
     "The server's flag of the same name: how far its queries look back.",
 )
 .default("5m");
 const SAMPLES_MAX: Flag =
-    flag("query.max-samples", Kind::Number, "How many samples one evaluation may hold in memory.")
+    flag("query.max-samples", ValueKind::Number, "How many samples one evaluation may hold in memory.")
         .default("50000000");
 const EXTERNAL_URL: Flag =
-    flag("web.external-url", Kind::Text, "The server's own address, for templates that print it.");
+    flag("web.external-url", ValueKind::Text, "The server's own address, for templates that print it.");
 
 /// `test alerts`
 pub const COMMAND: Command = Command::new("alerts", ABOUT, run)

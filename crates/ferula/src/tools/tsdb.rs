@@ -25,41 +25,45 @@ use ferula_tsdb::tools::{
 use ferula_tsdb::{Block, BlockMeta, Ulid};
 use ferula_tsdb::{Db, Options};
 
-use super::args::{Args, Argument, Command, Flag, Kind, argument, flag, go_io_error, group};
+use super::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, go_io_error, group};
 use super::finish;
 
 const DATA_DIR: &str = "data/";
-const DB_PATH: Argument = argument("db path", Kind::Text, "The data directory; by default, data/.");
+const DB_PATH: Argument = argument("db path", ValueKind::Text, "The data directory; by default, data/.");
 const BLOCK_TO_ANALYZE: Argument =
-    argument("block id", Kind::Text, "The block to analyze; the newest by default.");
-const BLOCK_TO_VERIFY: Argument = argument("block id", Kind::Text, "The block to read; all by default.");
-const DRY_RUN: Flag = flag("dry-run", Kind::Switch, "Print what would be done, and change nothing.");
+    argument("block id", ValueKind::Text, "The block to analyze; the newest by default.");
+const BLOCK_TO_VERIFY: Argument = argument("block id", ValueKind::Text, "The block to read; all by default.");
+const DRY_RUN: Flag = flag("dry-run", ValueKind::Switch, "Print what would be done, and change nothing.");
 const UNTIL: Flag =
-    flag("until", Kind::Int64, "The last time to keep, in milliseconds since 1970; by default, now.")
+    flag("until", ValueKind::Int64, "The last time to keep, in milliseconds since 1970; by default, now.")
         .default("0");
-const LIMIT: Flag = flag("limit", Kind::Number, "The maximum number of lines in each list.").default("20");
-const EXTENDED: Flag = flag("extended", Kind::Switch, "Also read the chunks to report how full they are.");
-const ANALYZED: Flag = flag("match", Kind::Text, "A selector; only series that match it are analyzed.");
+const LIMIT: Flag =
+    flag("limit", ValueKind::Number, "The maximum number of lines in each list.").default("20");
+const EXTENDED: Flag =
+    flag("extended", ValueKind::Switch, "Also read the chunks to report how full they are.");
+const ANALYZED: Flag = flag("match", ValueKind::Text, "A selector; only series that match it are analyzed.");
 const HUMAN_READABLE: Flag =
-    flag("human-readable", Kind::Switch, "Print times as dates, and sizes with units.").short('r');
+    flag("human-readable", ValueKind::Switch, "Print times as dates, and sizes with units.").short('r');
 const FORMAT: Flag = flag(
     "format",
-    Kind::Word(&["prom", "seriesjson"]),
+    ValueKind::Word(&["prom", "seriesjson"]),
     "What to print: prom, samples in the text format, or seriesjson, one JSON object for each series.",
 )
 .default("prom");
 const SANDBOX: Flag = flag(
     "sandbox-dir-root",
-    Kind::Text,
+    ValueKind::Text,
     "Accepted for compatibility, and must exist. Nothing is written there: the log is read into \
      memory.",
 );
-const MIN_TIME: Flag = flag("min-time", Kind::Int64, "The first time to print, in milliseconds since 1970.")
-    .default("-9223372036854775808");
-const MAX_TIME: Flag = flag("max-time", Kind::Int64, "The last time to print, in milliseconds since 1970.")
-    .default("9223372036854775807");
-const MATCH: Flag =
-    flag("match", Kind::Texts, "A selector of series. May be repeated.").default("{__name__=~'(?s:.*)'}");
+const MIN_TIME: Flag =
+    flag("min-time", ValueKind::Int64, "The first time to print, in milliseconds since 1970.")
+        .default("-9223372036854775808");
+const MAX_TIME: Flag =
+    flag("max-time", ValueKind::Int64, "The last time to print, in milliseconds since 1970.")
+        .default("9223372036854775807");
+const MATCH: Flag = flag("match", ValueKind::Texts, "A selector of series. May be repeated.")
+    .default("{__name__=~'(?s:.*)'}");
 
 /// `tsdb`
 pub const COMMAND: Command = group(

@@ -158,7 +158,7 @@ fn unchunked(mut rest: &str) -> String {
 
 /// A notification as received.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct ReceivedNotification {
     pub at: Instant,
     pub path: String,
     pub body: Value,
@@ -168,7 +168,7 @@ pub struct Told {
 #[derive(Clone)]
 pub struct Webhook {
     pub address: String,
-    told: Arc<Mutex<Vec<Told>>>,
+    told: Arc<Mutex<Vec<ReceivedNotification>>>,
 }
 
 impl Webhook {
@@ -187,12 +187,12 @@ impl Webhook {
     }
 
     /// Everything received so far.
-    pub fn told(&self) -> Vec<Told> {
+    pub fn told(&self) -> Vec<ReceivedNotification> {
         self.told.lock().expect("no panic while held").clone()
     }
 
     /// Waits until the received notifications fulfil a condition.
-    pub fn wait(&self, what: &str, is_enough: impl Fn(&[Told]) -> bool) {
+    pub fn wait(&self, what: &str, is_enough: impl Fn(&[ReceivedNotification]) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_enough(&self.told()) {
             assert!(Instant::now() < deadline, "{what}: {:?}", self.told());
@@ -224,7 +224,7 @@ impl Webhook {
                 return;
             }
             let body = serde_json::from_slice(&body).expect("JSON");
-            let told = Told { at: Instant::now(), path, body };
+            let told = ReceivedNotification { at: Instant::now(), path, body };
             self.told.lock().expect("no panic while held").push(told);
             let mut writer = stream;
             if writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {

@@ -48,7 +48,7 @@ fn kills_lose_neither_silences_nor_notifications() {
             known.iter().filter_map(|silence| silence["id"].as_str()).map(str::to_owned).collect();
         assert_eq!(known, silences);
     }
-    let statuses = |told: &[crate::common::Told]| {
+    let statuses = |told: &[crate::common::ReceivedNotification]| {
         let mut statuses: HashMap<String, Vec<String>> = HashMap::new();
         for alert in told.iter().filter_map(|told| told.body["alerts"].as_array()).flatten() {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -9,7 +9,7 @@ use crate::Test;
 use crate::chromium::Browser;
 use crate::common::{Server, escape};
 use crate::page::Page;
-use crate::played::{Between, Played};
+use crate::played::{Played, PlayedProxy};
 use crate::stories::{PAGES, PAINTED, Site, panel};
 
 pub const TESTS: &[Test] = &[
@@ -40,7 +40,7 @@ fn with_half(value: &Value) -> String {
 }
 
 /// Answers of all endpoints that pages ask, full of the text.
-fn play_evil(between: &Between) {
+fn play_evil(between: &PlayedProxy) {
     let evil = megabyte();
     let labels = json!({ "__name__": "up", "job": evil, EVIL: "v", "instance": "javascript:throw(3)" });
     let plays: Vec<(&'static str, Value)> = vec![
@@ -94,7 +94,7 @@ fn play_evil(between: &Between) {
 }
 
 fn texts(browser: &Browser, site: &Site) {
-    let between = Between::start(&site.server.address);
+    let between = PlayedProxy::start(&site.server.address);
     play_evil(&between);
     let base = format!("http://{}", between.address);
     let mut page = Page::open(browser, &base, "/status");
@@ -131,7 +131,7 @@ fn texts(browser: &Browser, site: &Site) {
 }
 
 fn strange_graph(browser: &Browser, site: &Site) {
-    let between = Between::start(&site.server.address);
+    let between = PlayedProxy::start(&site.server.address);
     let name = format!("{EVIL}{}", "n".repeat(100_000));
     let matrix: Vec<Value> = (0..3)
         .map(|n| {
@@ -178,7 +178,7 @@ fn strange_graph(browser: &Browser, site: &Site) {
 }
 
 fn links(browser: &Browser, site: &Site) {
-    let between = Between::start(&site.server.address);
+    let between = PlayedProxy::start(&site.server.address);
     play_evil(&between);
     let mut page = Page::open(browser, &format!("http://{}", between.address), "/alerts");
     page.allow("ferula/");
@@ -227,7 +227,7 @@ pub fn columns(count: usize, total: usize, steps: usize, start_ms: u64, step_ms:
 pub const GRAPH: &str = "Content-Type: application/vnd.ferula.graph\r\n";
 
 fn ten_thousand(browser: &Browser, site: &Site) {
-    let between = Between::start(&site.server.address);
+    let between = PlayedProxy::start(&site.server.address);
     let answer = |count: usize| Played::Answer {
         status: "200 OK",
         headers: GRAPH,
@@ -312,7 +312,7 @@ fn many_names(browser: &Browser, _: &Site) {
 }
 
 fn starting(browser: &Browser, site: &Site) {
-    let between = Between::start(&site.server.address);
+    let between = PlayedProxy::start(&site.server.address);
     between.play(
         "/query ",
         Played::status(
@@ -344,7 +344,7 @@ fn shell_of(site: &Site) -> String {
 }
 
 fn silence(browser: &Browser, site: &Site) {
-    let between = Between::start(&site.server.address);
+    let between = PlayedProxy::start(&site.server.address);
     let page = Page::open(browser, &format!("http://{}", between.address), &panel("vector(1)", "&g0.tab=1"));
     page.wait("document.querySelector('.instant td.num') !== null");
     between.play("/api/v1/query ", Played::Silence);
@@ -369,7 +369,7 @@ fn silence(browser: &Browser, site: &Site) {
 
 /// Answers of the server to the worker of a graph, and words that explain them.
 fn graph_answers(browser: &Browser, site: &Site) {
-    let between = Between::start(&site.server.address);
+    let between = PlayedProxy::start(&site.server.address);
     let mut page = Page::open(
         browser,
         &format!("http://{}", between.address),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::chromium::Browser;
 use crate::hostile::{GRAPH, columns};
 use crate::page::Page;
-use crate::played::{Between, Played};
+use crate::played::{Played, PlayedProxy};
 use crate::stories::{Site, panel};
 
 /// Prints tables of figures.
@@ -22,7 +22,7 @@ pub fn run(browser: &Browser, site: &Site, others: &[String]) {
     for address in others {
         load::other(browser, address);
     }
-    let between = Between::start(&site.server.address);
+    let between = PlayedProxy::start(&site.server.address);
     println!(
         "\n| graph | wire KiB | picture after the last byte, ms | longest task, ms (CPU) | all tasks, ms | heap with buffers, MiB (page, worker) | nodes | pointer move, ms |"
     );
@@ -44,7 +44,7 @@ pub fn run(browser: &Browser, site: &Site, others: &[String]) {
 /// Draws twice: first so that everything is loaded and compiled, then measured.
 fn graph(
     browser: &Browser,
-    between: &Between,
+    between: &PlayedProxy,
     count: usize,
     total: usize,
     steps: usize,

@@ -33,14 +33,14 @@ impl Played {
 type Rules = Arc<Mutex<Vec<(&'static str, Played)>>>;
 
 /// The server between.
-pub struct Between {
+pub struct PlayedProxy {
     /// `host:port`
     pub address: String,
     rules: Rules,
 }
 
-impl Between {
-    pub fn start(server: &str) -> Between {
+impl PlayedProxy {
+    pub fn start(server: &str) -> PlayedProxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound").to_string();
         let rules = Rules::default();
@@ -52,7 +52,7 @@ impl Between {
                 std::thread::spawn(move || drop(serve(client, &server, &rules)));
             }
         });
-        Between { address, rules }
+        PlayedProxy { address, rules }
     }
 
     /// From now on addresses with this piece are answered so; the newest rule wins.

@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::circle::peer;
 use crate::common::{PATIENCE, Server, escape};
 use played::Played;
-use scrapes::{CASES, Show};
+use scrapes::{Aspect, CASES};
 
 /// Runs a test with the real program, if there is one, and then with ferula.
 fn with_each(test: impl Fn(&str, &dyn Fn(&Path, &[&str]) -> Server)) {
@@ -83,12 +83,12 @@ fn odd_targets_are_scraped_with_the_same_outcome() {
         let outcome = |at: usize, errors: &BTreeMap<String, String>| {
             let (case, port) = (&CASES[at], played[at].port.to_string());
             let text = match case.show {
-                Show::Series(expression) => {
+                Aspect::Series(expression) => {
                     let selector = format!("job=\"{}\"", case.job);
                     series(&server, &expression.replace("JOB", &selector))
                 }
-                Show::Error => errors.get(case.job).cloned().unwrap_or_else(|| "not scraped".to_owned()),
-                Show::Head => played[at].first_head().unwrap_or_else(|| "no request".to_owned()),
+                Aspect::Error => errors.get(case.job).cloned().unwrap_or_else(|| "not scraped".to_owned()),
+                Aspect::Head => played[at].first_head().unwrap_or_else(|| "no request".to_owned()),
             };
             text.replace(&port, "PORT")
         };
@@ -98,7 +98,7 @@ fn odd_targets_are_scraped_with_the_same_outcome() {
             let errors = errors(&server);
             open.retain(|at| {
                 let (found, expected) = (outcome(*at, &errors), CASES[*at].expected);
-                let begins = matches!(CASES[*at].show, Show::Error) && found.starts_with(expected);
+                let begins = matches!(CASES[*at].show, Aspect::Error) && found.starts_with(expected);
                 found != expected && !begins
             });
             std::thread::yield_now();

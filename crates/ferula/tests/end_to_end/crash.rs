@@ -7,18 +7,18 @@ use crate::circle::wire::{Series, Version, body};
 use crate::common::{Random, Server, Target, escape};
 
 /// Timestamp and value of every returned sample, by series.
-type Shown = BTreeMap<String, BTreeMap<String, String>>;
+type ShownSamples = BTreeMap<String, BTreeMap<String, String>>;
 
 const ROUNDS: u64 = 12;
 const SERIES: u64 = 20;
 
 /// Queries all samples of the fixture. `None` if the server is gone.
-fn ask(server: &Server) -> Option<Shown> {
+fn ask(server: &Server) -> Option<ShownSamples> {
     let (status, body) =
         server.try_get(&format!("/api/v1/query?query={}", escape("fixture_total[1h]"))).ok()?;
     assert_eq!(status, 200, "{body}\n{}", server.log());
     let answer: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-    let mut shown = Shown::new();
+    let mut shown = ShownSamples::new();
     for series in answer["data"]["result"].as_array().expect("a list") {
         let samples = shown.entry(series["metric"].to_string()).or_default();
         for sample in series["values"].as_array().expect("a list") {
@@ -29,7 +29,7 @@ fn ask(server: &Server) -> Option<Shown> {
 }
 
 /// Asserts that every sample of `kept` is in `now`.
-fn nothing_is_missing(kept: &Shown, now: &Shown, round: u64, log: &str) {
+fn nothing_is_missing(kept: &ShownSamples, now: &ShownSamples, round: u64, log: &str) {
     for (series, samples) in kept {
         for (at, value) in samples {
             let found = now.get(series).and_then(|samples| samples.get(at));
@@ -57,7 +57,7 @@ fn what_a_query_returned_survives_kill_9() {
         target.address
     );
     std::fs::write(directory.path().join("prometheus.yml"), config).expect("written");
-    let mut kept = Shown::new();
+    let mut kept = ShownSamples::new();
     for round in 0..ROUNDS {
         let server = Server::start(directory.path(), &[]);
         let first = ask(&server).expect("the server answers");

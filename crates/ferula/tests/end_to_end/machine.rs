@@ -34,9 +34,9 @@ fn series(page: &str, prefixes: &[&str]) -> BTreeSet<String> {
 }
 
 /// A program that ends with the test.
-struct Killed(Child);
+struct KilledOnDrop(Child);
 
-impl Drop for Killed {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
         // Both fail only if it has ended already.
         let _ = self.0.kill();
@@ -67,7 +67,7 @@ fn series_are_those_of_node_exporter() {
         .stderr(Stdio::null())
         .spawn()
         .expect("node_exporter starts");
-    let _exporter = Killed(child);
+    let _exporter = KilledOnDrop(child);
     let deadline = Instant::now() + PATIENCE;
     let theirs = loop {
         match get(port) {

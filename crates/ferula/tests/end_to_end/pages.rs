@@ -345,7 +345,7 @@ fn config(pages: &[Page], address: &str, global: &str) -> String {
 }
 
 /// What one program has for each job: series with their values, exemplars, metadata, and the error.
-type Found = BTreeMap<String, Vec<String>>;
+type JobContents = BTreeMap<String, Vec<String>>;
 
 fn get(server: &Server, path: &str) -> Value {
     let (status, body) = server.get(path);
@@ -357,7 +357,7 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn found(server: &Server, scraped_twice: usize) -> Found {
+fn found(server: &Server, scraped_twice: usize) -> JobContents {
     let deadline = Instant::now() + 4 * PATIENCE;
     let twice = "count(count_over_time(up[5m]) > 1)";
     let wanted = Value::from(scraped_twice.to_string());
@@ -365,7 +365,7 @@ fn found(server: &Server, scraped_twice: usize) -> Found {
         assert!(Instant::now() < deadline, "not all were scraped twice:\n{}", server.log());
         std::thread::sleep(Duration::from_millis(100));
     }
-    let mut found = Found::new();
+    let mut found = JobContents::new();
     let mut add = |job: &Value, what: String| {
         found.entry(job.as_str().unwrap_or_default().to_owned()).or_default().push(what);
     };

@@ -84,7 +84,7 @@ fn one_bad_part_never_stops_the_others() {
 
 /// A part of the configuration, as its version `n`, and where that can be seen; and the part as it must be refused, with
 /// what the answer to the reload says then.
-struct Part {
+struct ConfigPart {
     good: &'static str,
     seen_at: &'static str,
     seen_as: &'static str,
@@ -93,36 +93,36 @@ struct Part {
 }
 
 /// `N` is the number of the version.
-const PARTS: &[Part] = &[
-    Part {
+const PARTS: &[ConfigPart] = &[
+    ConfigPart {
         good: "global: {external_labels: {version: 'N'}, query_log_file: log-N}\n",
         seen_at: "/api/v1/status/config",
         seen_as: "version: \\\"N\\\"",
         bad: "global: {external_labels: {version: 'N'}, query_log_file: /proc/nowhere/x}\n",
         told: "query_engine: ",
     },
-    Part {
+    ConfigPart {
         good: "rule_files: [rules-N.yml]\n",
         seen_at: "/api/v1/rules",
         seen_as: "\"name\":\"rule_N\"",
         bad: "rule_files: [bad-rules.yml]\n",
         told: "bad-rules.yml",
     },
-    Part {
+    ConfigPart {
         good: "scrape_configs: [{job_name: job-N, static_configs: [{targets: ['x:1']}]}]\nscrape_config_files: [more-N.yml]\n",
         seen_at: "/api/v1/targets",
         seen_as: "\"scrapePool\":\"more-N\"",
         bad: "scrape_config_files: [bad-scrapes.yml]\n",
         told: "bad-scrapes.yml",
     },
-    Part {
+    ConfigPart {
         good: "alerting: {alertmanagers: [{static_configs: [{targets: ['am-N:1']}]}]}\n",
         seen_at: "/api/v1/alertmanagers",
         seen_as: "http://am-N:1/",
         bad: "alerting: {alertmanagers: [{static_configs: [{targets: ['am-N:1']}], tls_config: {ca_file: nope.pem}}]}\n",
         told: "notify: ",
     },
-    Part {
+    ConfigPart {
         good: "remote_write: [{url: 'http://127.0.0.1:1/', name: writer-N}]\n",
         seen_at: "/metrics",
         seen_as: "remote_name=\"writer-N\"",
@@ -153,14 +153,15 @@ fn at_a_reload_each_part_can_fail_alone() {
     write_versions(directory.path(), PARTS.len() + 2);
     let numbered = |text: &str, n: usize| text.replace('N', &n.to_string());
     let config = |n: usize, bad: Option<usize>| {
-        let part =
-            |(at, part): (usize, &Part)| numbered(if bad == Some(at) { part.bad } else { part.good }, n);
+        let part = |(at, part): (usize, &ConfigPart)| {
+            numbered(if bad == Some(at) { part.bad } else { part.good }, n)
+        };
         let text: String = PARTS.iter().enumerate().map(part).collect();
         std::fs::write(directory.path().join("prometheus.yml"), text).expect("written");
     };
     config(0, None);
     let server = Server::start(directory.path(), &["--web.enable-lifecycle"]);
-    let await_version = |part: &Part, n: usize| {
+    let await_version = |part: &ConfigPart, n: usize| {
         let (deadline, seen) = (Instant::now() + PATIENCE, numbered(part.seen_as, n));
         while !server.get(part.seen_at).1.contains(&seen) {
             assert!(Instant::now() < deadline, "no {seen} at {}\n{}", part.seen_at, server.log());

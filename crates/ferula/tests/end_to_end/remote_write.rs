@@ -109,9 +109,9 @@ fn the_real_prometheus_receives_everything_across_kills_with_both_messages() {
 }
 
 /// A process that is killed at the end of the test.
-struct Ended(Child);
+struct KilledOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.0.kill();
@@ -132,7 +132,7 @@ fn victoria_metrics_receives_everything_across_kills() {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let _victoria = Ended(child.expect("the program starts"));
+    let _victoria = KilledOnDrop(child.expect("the program starts"));
     let stored = send_through_kills(&[(V1, format!("http://{address}/api/v1/write"))]);
     let counts: usize = stored.iter().map(|series| series.matches("],[").count() + 1).sum();
     let mut exported = String::new();

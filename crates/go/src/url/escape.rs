@@ -4,7 +4,7 @@ use crate::quote::{go_quote, go_quote_bytes};
 
 /// A part of a URL, each with its own rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum UrlPart {
     Path,
     PathSegment,
     Host,
@@ -29,12 +29,12 @@ pub enum EscapeError {
 
 /// `url.PathEscape`
 pub fn path_escape(text: &str) -> String {
-    escape(text.as_bytes(), Part::PathSegment)
+    escape(text.as_bytes(), UrlPart::PathSegment)
 }
 
 /// `url.QueryEscape`: a space becomes a plus.
 pub fn query_escape(text: &str) -> String {
-    escape(text.as_bytes(), Part::Query)
+    escape(text.as_bytes(), UrlPart::Query)
 }
 
 /// `url.PathUnescape`; bytes that are not UTF-8 become U+FFFD.
@@ -42,7 +42,7 @@ pub fn query_escape(text: &str) -> String {
 /// # Errors
 /// A bad escape.
 pub fn path_unescape(text: &str) -> Result<String, EscapeError> {
-    unescape(text.as_bytes(), Part::PathSegment).map(|bytes| lossy(&bytes))
+    unescape(text.as_bytes(), UrlPart::PathSegment).map(|bytes| lossy(&bytes))
 }
 
 /// `url.QueryUnescape`: a plus becomes a space; bytes that are not UTF-8 become U+FFFD.
@@ -50,7 +50,7 @@ pub fn path_unescape(text: &str) -> Result<String, EscapeError> {
 /// # Errors
 /// A bad escape.
 pub fn query_unescape(text: &str) -> Result<String, EscapeError> {
-    unescape(text.as_bytes(), Part::Query).map(|bytes| lossy(&bytes))
+    unescape(text.as_bytes(), UrlPart::Query).map(|bytes| lossy(&bytes))
 }
 
 /// What of a query or form cannot be read. The text is Go's.
@@ -74,7 +74,7 @@ pub fn parse_query(query: impl AsRef<[u8]>) -> (Vec<(String, String)>, Option<Qu
         }
         let equals = pair.iter().position(|byte| *byte == b'=');
         let (name, value) = equals.map_or((pair, &b""[..]), |at| (&pair[..at], &pair[at + 1..]));
-        match (unescape(name, Part::Query), unescape(value, Part::Query)) {
+        match (unescape(name, UrlPart::Query), unescape(value, UrlPart::Query)) {
             (Ok(name), Ok(value)) => pairs.push((lossy(&name), lossy(&value))),
             (Err(why), _) | (_, Err(why)) => drop(error.get_or_insert(why.into())),
         }
@@ -120,31 +120,31 @@ pub(super) fn lossy(bytes: &[u8]) -> String {
 }
 
 /// Whether a byte has to be escaped.
-fn is_reserved(byte: u8, part: Part) -> bool {
+fn is_reserved(byte: u8, part: UrlPart) -> bool {
     match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => false,
         b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'[' | b']'
         | b'<' | b'>' | b'"'
-            if matches!(part, Part::Host | Part::Zone) =>
+            if matches!(part, UrlPart::Host | UrlPart::Zone) =>
         {
             false
         }
         b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'?' | b'@' => match part {
-            Part::Path => byte == b'?',
-            Part::PathSegment => matches!(byte, b'/' | b';' | b',' | b'?'),
-            Part::UserPassword => matches!(byte, b'@' | b'/' | b'?' | b':'),
-            Part::Query | Part::Host | Part::Zone => true,
-            Part::Fragment => false,
+            UrlPart::Path => byte == b'?',
+            UrlPart::PathSegment => matches!(byte, b'/' | b';' | b',' | b'?'),
+            UrlPart::UserPassword => matches!(byte, b'@' | b'/' | b'?' | b':'),
+            UrlPart::Query | UrlPart::Host | UrlPart::Zone => true,
+            UrlPart::Fragment => false,
         },
-        b'!' | b'(' | b')' | b'*' => part != Part::Fragment,
+        b'!' | b'(' | b')' | b'*' => part != UrlPart::Fragment,
         _ => true,
     }
 }
 
-pub(super) fn escape(bytes: &[u8], part: Part) -> String {
+pub(super) fn escape(bytes: &[u8], part: UrlPart) -> String {
     let mut out = String::with_capacity(bytes.len());
     for &byte in bytes {
-        if byte == b' ' && part == Part::Query {
+        if byte == b' ' && part == UrlPart::Query {
             out.push('+');
         } else if is_reserved(byte, part) {
             out.extend(percent_encoded(byte).map(char::from));
@@ -155,7 +155,7 @@ pub(super) fn escape(bytes: &[u8], part: Part) -> String {
     out
 }
 
-pub(super) fn unescape(bytes: &[u8], part: Part) -> Result<Vec<u8>, EscapeError> {
+pub(super) fn unescape(bytes: &[u8], part: UrlPart) -> Result<Vec<u8>, EscapeError> {
     check(bytes, part)?;
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -166,7 +166,7 @@ pub(super) fn unescape(bytes: &[u8], part: Part) -> Result<Vec<u8>, EscapeError>
                 out.push(hex(*high) << 4 | hex(*low));
                 rest = after;
             }
-            (b'+', _) if part == Part::Query => out.push(b' '),
+            (b'+', _) if part == UrlPart::Query => out.push(b' '),
             _ => out.push(*first),
         }
     }
@@ -174,8 +174,8 @@ pub(super) fn unescape(bytes: &[u8], part: Part) -> Result<Vec<u8>, EscapeError>
 }
 
 /// Whether everything may stand in this part.
-fn check(bytes: &[u8], part: Part) -> Result<(), EscapeError> {
-    let is_host = matches!(part, Part::Host | Part::Zone);
+fn check(bytes: &[u8], part: UrlPart) -> Result<(), EscapeError> {
+    let is_host = matches!(part, UrlPart::Host | UrlPart::Zone);
     let mut at = 0;
     while at < bytes.len() {
         let byte = bytes[at];
@@ -196,8 +196,8 @@ fn check(bytes: &[u8], part: Part) -> Result<(), EscapeError> {
         // zone whatever a host may have, and the space.
         let value = hex(high) << 4 | hex(low);
         let fits = match part {
-            Part::Host => !value.is_ascii() || shown == b"%25",
-            Part::Zone => shown == b"%25" || value == b' ' || !is_reserved(value, Part::Host),
+            UrlPart::Host => !value.is_ascii() || shown == b"%25",
+            UrlPart::Zone => shown == b"%25" || value == b' ' || !is_reserved(value, UrlPart::Host),
             _ => true,
         };
         if !fits {
@@ -214,7 +214,7 @@ fn hex(digit: u8) -> u8 {
 }
 
 /// Whether a text could be the result of escaping, or may at least be sent as it is.
-pub(super) fn is_valid_encoded(text: &str, part: Part) -> bool {
+pub(super) fn is_valid_encoded(text: &str, part: UrlPart) -> bool {
     text.bytes().all(|byte| match byte {
         b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' | b'['
         | b']' | b'%' => true,

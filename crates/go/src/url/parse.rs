@@ -1,6 +1,6 @@
 //! Parsing a URL into its parts.
 
-use super::escape::{EscapeError, Part, escape, unescape};
+use super::escape::{EscapeError, UrlPart, escape, unescape};
 use super::{Url, User};
 use crate::quote::go_quote;
 
@@ -48,8 +48,8 @@ pub(super) fn parse(text: &str) -> Result<Url, ParseError> {
     let (before, fragment) = text.split_once('#').unwrap_or((text, ""));
     let mut url = without_fragment(before).map_err(failed(before))?;
     url.fragment =
-        unescape(fragment.as_bytes(), Part::Fragment).map_err(|error| failed(text)(error.into()))?;
-    url.raw_fragment = (escape(&url.fragment, Part::Fragment) != fragment).then(|| fragment.to_owned());
+        unescape(fragment.as_bytes(), UrlPart::Fragment).map_err(|error| failed(text)(error.into()))?;
+    url.raw_fragment = (escape(&url.fragment, UrlPart::Fragment) != fragment).then(|| fragment.to_owned());
     Ok(url)
 }
 
@@ -120,8 +120,9 @@ fn authority(url: &mut Url, authority: &str) -> Result<(), Reason> {
         Some((name, password)) => (name, Some(password)),
         None => (userinfo, None),
     };
-    let name = unescape(name.as_bytes(), Part::UserPassword)?;
-    let password = password.map(|password| unescape(password.as_bytes(), Part::UserPassword)).transpose()?;
+    let name = unescape(name.as_bytes(), UrlPart::UserPassword)?;
+    let password =
+        password.map(|password| unescape(password.as_bytes(), UrlPart::UserPassword)).transpose()?;
     url.user = Some(User { name, password });
     Ok(())
 }
@@ -140,10 +141,10 @@ fn host_and_port(host: &str) -> Result<Vec<u8>, Reason> {
     if let Some(bracket) = bracket
         && let Some(zone) = host[..bracket].find("%25")
     {
-        let mut bytes = unescape(&host.as_bytes()[..zone], Part::Host)?;
-        bytes.extend(unescape(&host.as_bytes()[zone..bracket], Part::Zone)?);
-        bytes.extend(unescape(&host.as_bytes()[bracket..], Part::Host)?);
+        let mut bytes = unescape(&host.as_bytes()[..zone], UrlPart::Host)?;
+        bytes.extend(unescape(&host.as_bytes()[zone..bracket], UrlPart::Zone)?);
+        bytes.extend(unescape(&host.as_bytes()[bracket..], UrlPart::Host)?);
         return Ok(bytes);
     }
-    Ok(unescape(host.as_bytes(), Part::Host)?)
+    Ok(unescape(host.as_bytes(), UrlPart::Host)?)
 }

@@ -15,7 +15,7 @@ pub enum Keep {
 }
 
 /// How many observations of a bucket are kept, and the value that represents each of them in the sum.
-type Kept = (f64, f64);
+type KeptObservations = (f64, f64);
 
 impl FloatHistogram {
     /// Keeps the observations below or above `value`.
@@ -59,7 +59,13 @@ impl FloatHistogram {
 }
 
 /// `None` if nothing of the bucket is kept.
-fn kept_of_bucket(bucket: &Bucket, value: f64, keep: Keep, positive: bool, custom: bool) -> Option<Kept> {
+fn kept_of_bucket(
+    bucket: &Bucket,
+    value: f64,
+    keep: Keep,
+    positive: bool,
+    custom: bool,
+) -> Option<KeptObservations> {
     let (whole, partly) = match keep {
         Keep::Below => (bucket.upper <= value, bucket.lower < value),
         Keep::Above => (bucket.lower >= value, bucket.upper > value),
@@ -88,7 +94,7 @@ fn kept_of_bucket(bucket: &Bucket, value: f64, keep: Keep, positive: bool, custo
 
 /// The distribution within an infinite bucket is unknown, so a cut through it keeps no observations, unless the
 /// other bound is positive, where the bucket is assumed to begin at 0 (custom buckets only, hence linear).
-fn kept_of_infinite_bucket(b: &Bucket, value: f64, keep: Keep) -> Kept {
+fn kept_of_infinite_bucket(b: &Bucket, value: f64, keep: Keep) -> KeptObservations {
     let or_zero = |v: f64| if v.is_infinite() { 0.0 } else { v };
     if b.lower == f64::NEG_INFINITY {
         let from_zero = b.upper > 0.0 && b.upper != f64::INFINITY;
@@ -110,7 +116,13 @@ fn kept_of_infinite_bucket(b: &Bucket, value: f64, keep: Keep) -> Kept {
 }
 
 /// The zero bucket extends to one side only if the other side has no observations.
-fn kept_of_zero_bucket(zero: &Bucket, value: f64, keep: Keep, negative: bool, positive: bool) -> Kept {
+fn kept_of_zero_bucket(
+    zero: &Bucket,
+    value: f64,
+    keep: Keep,
+    negative: bool,
+    positive: bool,
+) -> KeptObservations {
     let lower = if positive && !negative { 0.0 } else { zero.lower };
     let upper = if negative && !positive { 0.0 } else { zero.upper };
     let whole = (zero.count, (lower + upper) / 2.0);

@@ -6,7 +6,7 @@ use ferula_model::{LabelSet, LabelSetBuilder, MetricMetadata, MetricType};
 
 use super::error::TranslateError;
 use super::origin::{IDENTIFYING, ResourceLabels};
-use super::{Ended, Family, TimeSpan, Translated, TranslatedValue, Translation, Warning};
+use super::{EarlyEnd, Family, TimeSpan, Translated, TranslatedValue, Translation, Warning};
 use crate::name::NameError;
 use crate::value::Attribute;
 
@@ -20,7 +20,7 @@ impl Translation<'_> {
         &mut self,
         attributes: &[Attribute<'_>],
         family: &Family<'_>,
-    ) -> Result<LabelSetBuilder, Ended> {
+    ) -> Result<LabelSetBuilder, EarlyEnd> {
         let promoted = &family.resource.promoted;
         self.all_labels(attributes, &[METRIC_NAME], family, promoted, "data point")
     }
@@ -32,7 +32,7 @@ impl Translation<'_> {
         family: &Family<'_>,
         promoted: &[(String, String)],
         whose: &str,
-    ) -> Result<LabelSetBuilder, Ended> {
+    ) -> Result<LabelSetBuilder, EarlyEnd> {
         // In order of their names, so that values of names that become equal are joined always the same way.
         let mut sorted: Vec<&Attribute<'_>> =
             attributes.iter().filter(|attribute| !ignored.contains(&attribute.name)).collect();
@@ -104,7 +104,11 @@ impl Translation<'_> {
     }
 
     /// The series `target_info` of a resource, from its first point to its last.
-    pub(super) fn target_info(&mut self, resource: &ResourceLabels<'_>, span: TimeSpan) -> Result<(), Ended> {
+    pub(super) fn target_info(
+        &mut self,
+        resource: &ResourceLabels<'_>,
+        span: TimeSpan,
+    ) -> Result<(), EarlyEnd> {
         let is_identifying = |attribute: &&Attribute<'_>| IDENTIFYING.contains(&attribute.name);
         let identifying = IDENTIFYING
             .iter()
@@ -134,7 +138,7 @@ impl Translation<'_> {
         builder.set(METRIC_NAME, &family.name);
         let labels = builder.finish();
         let pushed = self.push_target_info(&labels, &family.metadata, span);
-        let flushed = self.sink.flush().map_err(Ended::from);
+        let flushed = self.sink.flush().map_err(EarlyEnd::from);
         pushed.and(flushed)
     }
 
@@ -144,7 +148,7 @@ impl Translation<'_> {
         labels: &LabelSet,
         metadata: &MetricMetadata,
         span: TimeSpan,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), EarlyEnd> {
         let lookback_ms =
             if self.settings.lookback_ms > 0 { self.settings.lookback_ms } else { LOOKBACK_MS_DEFAULT };
         let interval = (lookback_ms / 2).max(1).saturating_mul(1_000_000);

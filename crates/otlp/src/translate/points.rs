@@ -10,10 +10,10 @@ use ferula_model::{
 };
 
 use super::layout::{Indexes, sparse};
-use super::{Ended, Family, TranslateError, Translated, TranslatedValue, Translation, Warning, millis};
+use super::{EarlyEnd, Family, TranslateError, Translated, TranslatedValue, Translation, Warning, millis};
 use crate::delta::StreamId;
 use crate::point::{
-    Common, ExponentialPoint, HistogramPoint, Kind, Metric, Number, NumberPoint, Point, PointExemplar,
+    Common, ExponentialPoint, HistogramPoint, Metric, MetricKind, Number, NumberPoint, Point, PointExemplar,
     SummaryPoint,
 };
 use crate::value::{Attribute, bound_text};
@@ -33,7 +33,7 @@ impl Translation<'_> {
         metric: &Metric<'_>,
         family: &Family<'_>,
         adds_up: bool,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), EarlyEnd> {
         let mut points = metric.points();
         let stream = adds_up.then(|| {
             StreamId::of(
@@ -44,15 +44,15 @@ impl Translation<'_> {
         });
         while let Some(message) = points.next()? {
             match metric.kind {
-                Kind::Gauge | Kind::Sum => {
+                MetricKind::Gauge | MetricKind::Sum => {
                     let mut point: NumberPoint<'_> = self.read(message)?;
                     if self.add_up(&stream, &point.common.attributes.clone(), |deltas, id| {
                         deltas.number(id, &mut point)
                     }) {
-                        self.number(&point, family, metric.kind == Kind::Sum)?;
+                        self.number(&point, family, metric.kind == MetricKind::Sum)?;
                     }
                 }
-                Kind::Histogram => {
+                MetricKind::Histogram => {
                     let mut point: HistogramPoint<'_> = self.read(message)?;
                     if !self.add_up(&stream, &point.common.attributes.clone(), |deltas, id| {
                         deltas.histogram(id, &mut point)
@@ -65,7 +65,7 @@ impl Translation<'_> {
                         self.classic(&point, family)?;
                     }
                 }
-                Kind::ExponentialHistogram => {
+                MetricKind::ExponentialHistogram => {
                     let mut point: ExponentialPoint<'_> = self.read(message)?;
                     if self.add_up(&stream, &point.common.attributes.clone(), |deltas, id| {
                         deltas.exponential(id, &mut point)
@@ -73,17 +73,17 @@ impl Translation<'_> {
                         self.exponential(&point, family)?;
                     }
                 }
-                Kind::Summary => {
+                MetricKind::Summary => {
                     let point: SummaryPoint<'_> = self.read(message)?;
                     self.summary(&point, family)?;
                 }
-                Kind::Empty => {}
+                MetricKind::Empty => {}
             }
         }
         Ok(())
     }
 
-    fn read<'m, P: Point<'m>>(&mut self, message: &'m [u8]) -> Result<P, Ended> {
+    fn read<'m, P: Point<'m>>(&mut self, message: &'m [u8]) -> Result<P, EarlyEnd> {
         let point = P::read(message)?;
         self.sink.reserve(point.bytes())?;
         Ok(point)
@@ -110,14 +110,14 @@ impl Translation<'_> {
         point: &NumberPoint<'_>,
         family: &Family<'_>,
         with_exemplars: bool,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), EarlyEnd> {
         let labels = self.named_labels(&point.common, family)?;
         let value = if point.common.is_stale() { STALE_NAN } else { point.value.value() };
         let exemplars = if with_exemplars { self.exemplars(&point.common)? } else { Vec::new() };
         self.push(&labels, &point.common, family, TranslatedValue::Float(value), exemplars)
     }
 
-    fn classic(&mut self, point: &HistogramPoint<'_>, family: &Family<'_>) -> Result<(), Ended> {
+    fn classic(&mut self, point: &HistogramPoint<'_>, family: &Family<'_>) -> Result<(), EarlyEnd> {
         let base = self.base_labels(&point.common, family)?;
         let stale = point.common.is_stale();
         let float = |value: f64| TranslatedValue::Float(if stale { STALE_NAN } else { value });
@@ -146,7 +146,7 @@ impl Translation<'_> {
         self.push(&labels, &point.common, family, float(point.count as f64), exemplars.collect())
     }
 
-    fn summary(&mut self, point: &SummaryPoint<'_>, family: &Family<'_>) -> Result<(), Ended> {
+    fn summary(&mut self, point: &SummaryPoint<'_>, family: &Family<'_>) -> Result<(), EarlyEnd> {
         let base = self.base_labels(&point.common, family)?;
         let stale = point.common.is_stale();
         let float = |value: f64| TranslatedValue::Float(if stale { STALE_NAN } else { value });
@@ -161,7 +161,7 @@ impl Translation<'_> {
         Ok(())
     }
 
-    fn custom_buckets(&mut self, point: &HistogramPoint<'_>, family: &Family<'_>) -> Result<(), Ended> {
+    fn custom_buckets(&mut self, point: &HistogramPoint<'_>, family: &Family<'_>) -> Result<(), EarlyEnd> {
         let empty = point.bucket_counts.iter().take_while(|count| **count == 0).count();
         let offset = i32::try_from(empty).unwrap_or(i32::MAX);
         let (positive_spans, positive_buckets) =
@@ -176,7 +176,7 @@ impl Translation<'_> {
         self.native(histogram, &point.common, family)
     }
 
-    fn exponential(&mut self, point: &ExponentialPoint<'_>, family: &Family<'_>) -> Result<(), Ended> {
+    fn exponential(&mut self, point: &ExponentialPoint<'_>, family: &Family<'_>) -> Result<(), EarlyEnd> {
         if point.scale < SCHEMA_MIN {
             return Err(TranslateError::Scale(point.scale).into());
         }
@@ -229,20 +229,20 @@ impl Translation<'_> {
         histogram: Histogram,
         common: &Common<'_>,
         family: &Family<'_>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), EarlyEnd> {
         let labels = self.named_labels(common, family)?;
         let exemplars = self.exemplars(common)?;
         let value = TranslatedValue::Histogram(HistogramValue::Integer(Arc::new(histogram)));
         self.push(&labels, common, family, value, exemplars)
     }
 
-    fn base_labels(&mut self, common: &Common<'_>, family: &Family<'_>) -> Result<LabelSetBuilder, Ended> {
+    fn base_labels(&mut self, common: &Common<'_>, family: &Family<'_>) -> Result<LabelSetBuilder, EarlyEnd> {
         let mut builder = self.labels(&common.attributes, family)?;
         self.add_metadata_labels(&mut builder, &family.metadata);
         Ok(builder)
     }
 
-    fn named_labels(&mut self, common: &Common<'_>, family: &Family<'_>) -> Result<LabelSet, Ended> {
+    fn named_labels(&mut self, common: &Common<'_>, family: &Family<'_>) -> Result<LabelSet, EarlyEnd> {
         let mut builder = self.base_labels(common, family)?;
         builder.set(METRIC_NAME, &family.name);
         Ok(builder.finish())
@@ -255,7 +255,7 @@ impl Translation<'_> {
         family: &Family<'_>,
         value: TranslatedValue,
         exemplars: Vec<Exemplar>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), EarlyEnd> {
         let (start_ms, at_ms) = (millis(common.start), millis(common.time));
         self.sink.push(Translated {
             labels,
@@ -268,7 +268,7 @@ impl Translation<'_> {
         Ok(())
     }
 
-    fn exemplars(&mut self, common: &Common<'_>) -> Result<Vec<Exemplar>, Ended> {
+    fn exemplars(&mut self, common: &Common<'_>) -> Result<Vec<Exemplar>, EarlyEnd> {
         common.exemplars.iter().map(|message| exemplar(&PointExemplar::read(message)?)).collect()
     }
 }
@@ -283,7 +283,7 @@ fn with(base: &LabelSetBuilder, family: &Family<'_>, suffix: &str, extra: Option
     builder.finish()
 }
 
-fn exemplar(point: &PointExemplar<'_>) -> Result<Exemplar, Ended> {
+fn exemplar(point: &PointExemplar<'_>) -> Result<Exemplar, EarlyEnd> {
     let value = match point.value {
         Number::Empty => return Err(TranslateError::ExemplarValue.into()),
         number => number.value(),

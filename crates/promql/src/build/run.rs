@@ -11,7 +11,7 @@ use crate::exec::batch::{Batch, RowRef, Value};
 use crate::exec::bitmap;
 use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
-use crate::exec::merge::{self, Sameness};
+use crate::exec::merge::{self, DuplicateLabels};
 use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
 use crate::exec::scope::Scope;
 use crate::exec::select::range_vector;
@@ -200,7 +200,7 @@ impl Evaluate for DropNames<'_> {
             let labels = if entry.drop_name { without_metadata(&entry.labels) } else { entry.labels.clone() };
             cleaned.push(labels, false);
         }
-        merge::merge(&cleaned, &rows, Sameness::AtOneStep, query)
+        merge::merge(&cleaned, &rows, DuplicateLabels::AtOneStep, query)
     }
 }
 

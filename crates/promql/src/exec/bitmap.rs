@@ -81,13 +81,13 @@ pub(crate) fn union(into: &mut [u64], from: &[u64]) {
 
 /// The set bits, rising.
 pub(crate) fn ones(words: &[u64]) -> impl Iterator<Item = usize> + '_ {
-    words.iter().enumerate().flat_map(|(index, &word)| Ones(word).map(move |bit| index * 64 + bit))
+    words.iter().enumerate().flat_map(|(index, &word)| SetBits(word).map(move |bit| index * 64 + bit))
 }
 
 /// Set bits of one word, rising.
-struct Ones(u64);
+struct SetBits(u64);
 
-impl Iterator for Ones {
+impl Iterator for SetBits {
     type Item = usize;
 
     #[inline]

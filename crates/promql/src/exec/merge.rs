@@ -12,7 +12,7 @@ use ferula_model::LabelSet;
 
 /// When equal labels are an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sameness {
+pub(crate) enum DuplicateLabels {
     /// If two such series have samples at the same step. Otherwise they become one series.
     AtOneStep,
     /// Always, if both have any sample.
@@ -22,7 +22,7 @@ pub(crate) enum Sameness {
 /// Passes rows through while all labels differ; merges rows with equal labels otherwise.
 pub(crate) struct MergeSameLabels<'q> {
     inner: BoxOperator<'q>,
-    sameness: Sameness,
+    sameness: DuplicateLabels,
     state: State,
 }
 
@@ -33,7 +33,7 @@ enum State {
 }
 
 impl<'q> MergeSameLabels<'q> {
-    pub(crate) fn new(inner: BoxOperator<'q>, sameness: Sameness) -> Self {
+    pub(crate) fn new(inner: BoxOperator<'q>, sameness: DuplicateLabels) -> Self {
         MergeSameLabels { inner, sameness, state: State::Start }
     }
 
@@ -99,7 +99,7 @@ const MAP_ENTRY_BYTES: usize = 32;
 pub(crate) fn merge(
     table: &SeriesTable,
     rows: &Batch,
-    sameness: Sameness,
+    sameness: DuplicateLabels,
     query: &QueryContext<'_>,
 ) -> Result<Replay, QueryError> {
     query.account.charge(rows.bytes().saturating_add(rows.rows().saturating_mul(2 * MAP_ENTRY_BYTES)))?;
@@ -120,7 +120,7 @@ pub(crate) fn merge(
             merged.push_copy(row.series, row, query)?;
             continue;
         }
-        if sameness == Sameness::Ever {
+        if sameness == DuplicateLabels::Ever {
             return Err(QueryError::same_labelset());
         }
         let members: Vec<RowRef<'_>> = group.iter().map(|&index| rows.row(index)).collect();

@@ -16,7 +16,7 @@ pub(crate) struct Bucket {
 
 /// Where the counts of a classic histogram decreased although they must not.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Forced {
+pub(crate) struct ForcedMonotonic {
     pub min_bucket: f64,
     pub max_bucket: f64,
     pub max_diff: f64,
@@ -32,7 +32,7 @@ const COUNT_TOLERANCE: f64 = 1e-12;
 ///
 /// The buckets are sorted, joined and corrected in place; what was joined stays behind them. Prometheus looks at the
 /// same list again for the next quantile of `histogram_quantiles`, leftovers included, and so do we.
-pub(crate) fn bucket_quantile(q: f64, buckets: &mut [Bucket]) -> (f64, Option<Forced>) {
+pub(crate) fn bucket_quantile(q: f64, buckets: &mut [Bucket]) -> (f64, Option<ForcedMonotonic>) {
     if let Some(value) = outside(q) {
         return (value, None);
     }
@@ -113,8 +113,8 @@ fn coalesce(buckets: &mut [Bucket]) -> usize {
 }
 
 /// Counts must not decrease from bucket to bucket. Tiny differences are rounding errors and are removed silently.
-fn make_monotonic(buckets: &mut [Bucket]) -> Option<Forced> {
-    let mut forced: Option<Forced> = None;
+fn make_monotonic(buckets: &mut [Bucket]) -> Option<ForcedMonotonic> {
+    let mut forced: Option<ForcedMonotonic> = None;
     let mut previous = buckets.first()?.count;
     for bucket in &mut buckets[1..] {
         let count = bucket.count;
@@ -125,7 +125,7 @@ fn make_monotonic(buckets: &mut [Bucket]) -> Option<Forced> {
             bucket.count = previous;
         } else if count < previous {
             bucket.count = previous;
-            let entry = forced.get_or_insert(Forced {
+            let entry = forced.get_or_insert(ForcedMonotonic {
                 min_bucket: f64::INFINITY,
                 max_bucket: f64::NEG_INFINITY,
                 max_diff: 0.0,
@@ -444,7 +444,7 @@ mod tests {
         let mut buckets = classic(&[(1.0, 10.0), (2.0, 8.0), (3.0, 7.0), (f64::INFINITY, 20.0)]);
         let (value, forced) = bucket_quantile(0.75, &mut buckets);
         assert_eq!(value, 3.0);
-        assert_eq!(forced, Some(Forced { min_bucket: 2.0, max_bucket: 3.0, max_diff: 3.0 }));
+        assert_eq!(forced, Some(ForcedMonotonic { min_bucket: 2.0, max_bucket: 3.0, max_diff: 3.0 }));
         // A difference in the last digits is no fall.
         let mut buckets = classic(&[(1.0, 1e15), (2.0, 1e15 - 1.0), (f64::INFINITY, 2e15)]);
         assert_eq!(bucket_quantile(0.75, &mut buckets).1, None);

@@ -20,21 +20,21 @@ struct Steps {
 
 /// The surroundings of a part of the query, which sources over the network receive as hints.
 #[derive(Clone, Copy, Default)]
-struct Around<'a> {
+struct HintContext<'a> {
     /// The innermost function or aggregation.
     function: &'a str,
     /// Labels of an aggregation that is the parent, and whether they stay.
     grouping: Option<(&'a [String], bool)>,
 }
 
-impl<'a> Around<'a> {
+impl<'a> HintContext<'a> {
     fn function(function: &'a str) -> Self {
-        Around { function, grouping: None }
+        HintContext { function, grouping: None }
     }
 
     /// Below an operation that is neither a function nor an aggregation.
     fn deeper(self) -> Self {
-        Around { grouping: None, ..self }
+        HintContext { grouping: None, ..self }
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) fn requests(root: &mut Node, grid: Grid, instant: bool, lookback_ms: 
     let mut requests = Requests { lookback_ms, all: Vec::new() };
     let step_ms = if instant { 0 } else { grid.step_ms };
     let steps = Steps { first_ms: grid.start_ms, last_ms: grid.end_ms, step_ms };
-    requests.visit(root, steps, Around::default());
+    requests.visit(root, steps, HintContext::default());
     requests.all
 }
 
@@ -62,7 +62,7 @@ struct Requests {
 }
 
 impl Requests {
-    fn visit(&mut self, node: &mut Node, steps: Steps, around: Around<'_>) {
+    fn visit(&mut self, node: &mut Node, steps: Steps, around: HintContext<'_>) {
         match &mut node.kind {
             NodeKind::Number(_) | NodeKind::String(_) => {}
             NodeKind::Selector(selector) => self.request(selector, 0, steps, around),
@@ -81,11 +81,11 @@ impl Requests {
                 self.visit(inner, steps, around.deeper());
             }
             NodeKind::Binary(binary) => {
-                self.visit(&mut binary.left, steps, Around::default());
-                self.visit(&mut binary.right, steps, Around::default());
+                self.visit(&mut binary.left, steps, HintContext::default());
+                self.visit(&mut binary.right, steps, HintContext::default());
             }
             NodeKind::Aggregate(aggregate) => {
-                let around = Around {
+                let around = HintContext {
                     function: aggregate.op.as_str(),
                     grouping: Some((&aggregate.grouping, !aggregate.without)),
                 };
@@ -97,7 +97,7 @@ impl Requests {
                 aggregate.grouping.sort();
             }
             NodeKind::Call(call) => {
-                let around = Around::function(call.function.name);
+                let around = HintContext::function(call.function.name);
                 // The selector in the second argument of `info` is never evaluated, only its matchers count.
                 let evaluated = if call.info.is_some() { 1 } else { call.args.len() };
                 for arg in call.args.iter_mut().take(evaluated) {
@@ -110,7 +110,7 @@ impl Requests {
         }
     }
 
-    fn request(&mut self, selector: &mut Selector, range_ms: i64, steps: Steps, around: Around<'_>) {
+    fn request(&mut self, selector: &mut Selector, range_ms: i64, steps: Steps, around: HintContext<'_>) {
         let (before_ms, after_ms) = reach(selector.extension, range_ms, self.lookback_ms);
         // Whether a counter was reset at the first sample of a window is found with the sample at its open end.
         let open_end_ms = i64::from(!(selector.counts_only && range_ms > 0));

@@ -11,7 +11,7 @@ use ferula_promql_syntax::ast::{
 };
 use ferula_promql_syntax::{ParserOptions, ValueType, parse};
 
-use crate::When;
+use crate::QueryTimes;
 use crate::answer::{Answer, Difference, close};
 use crate::peer::Version;
 
@@ -43,14 +43,14 @@ pub struct Case<'a> {
     query: &'a str,
     /// `None` for a query that does not parse.
     tree: Option<Expr>,
-    when: When,
+    when: QueryTimes,
     ours: &'a Answer,
     theirs: &'a Answer,
     difference: &'a Difference,
 }
 
 /// Whether the two programs agree about another query, annotations left out.
-type Agree<'a> = &'a dyn Fn(&str, When) -> bool;
+type Agree<'a> = &'a dyn Fn(&str, QueryTimes) -> bool;
 
 /// A reason for anything but annotations.
 type Reason = (&'static str, fn(&Case<'_>, &Expr, Agree<'_>) -> bool);
@@ -68,7 +68,7 @@ impl<'a> Case<'a> {
     /// A case.
     pub fn new(
         query: &'a str,
-        when: When,
+        when: QueryTimes,
         ours: &'a Answer,
         theirs: &'a Answer,
         difference: &'a Difference,
@@ -92,7 +92,7 @@ impl<'a> Case<'a> {
     }
 
     fn is_range(&self) -> bool {
-        matches!(self.when, When::Range(_))
+        matches!(self.when, QueryTimes::Range(_))
     }
 
     /// The reasons after which both lists of annotations are equal.
@@ -366,10 +366,10 @@ fn joins_equal_labels(case: &Case<'_>, tree: &Expr, agree: Agree<'_>) -> bool {
         });
     }
     match case.when {
-        When::Instant(_) => false,
-        When::Range(grid) => {
+        QueryTimes::Instant(_) => false,
+        QueryTimes::Range(grid) => {
             any(tree, loses_labels)
-                && (0..grid.steps()).all(|step| agree(case.query, When::Instant(grid.time(step))))
+                && (0..grid.steps()).all(|step| agree(case.query, QueryTimes::Instant(grid.time(step))))
         }
     }
 }

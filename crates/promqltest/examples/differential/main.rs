@@ -58,7 +58,7 @@ fn arguments() -> Result<Arguments, String> {
 
 /// When a query is asked.
 #[derive(Clone, Copy, Debug)]
-pub enum When {
+pub enum QueryTimes {
     /// At one moment.
     Instant(i64),
     /// Over a grid.
@@ -80,13 +80,13 @@ struct Bench {
 }
 
 impl Bench {
-    fn ours(&self, query: &str, when: When) -> Answer {
+    fn ours(&self, query: &str, when: QueryTimes) -> Answer {
         let (options, control) = (QueryOptions::default(), QueryControl::new());
         let outcome = match when {
-            When::Instant(at) => {
+            QueryTimes::Instant(at) => {
                 self.engine.instant(&self.storage, query, Timestamp::from_millis(at), &options, &control)
             }
-            When::Range(grid) => self.engine.range(&self.storage, query, grid, &options, &control),
+            QueryTimes::Range(grid) => self.engine.range(&self.storage, query, grid, &options, &control),
         };
         Answer::ours(query, outcome)
     }
@@ -94,7 +94,7 @@ impl Bench {
     /// How the two differ without a known reason. Prometheus keeps the series of an intermediate range in a map and
     /// walks it in an order that changes, so it is asked again: what it answers in several ways, or at last as the
     /// engine does, is no difference.
-    fn compare(&self, query: &str, when: When) -> Verdict {
+    fn compare(&self, query: &str, when: QueryTimes) -> Verdict {
         // Of two series in a map the second comes first in one walk of eight.
         const ASKED_AGAIN: usize = 80;
         let ours = self.ours(query, when);
@@ -114,12 +114,12 @@ impl Bench {
     }
 
     /// Whether the two agree about a query, but for annotations.
-    fn agree(&self, query: &str, when: When) -> bool {
+    fn agree(&self, query: &str, when: QueryTimes) -> bool {
         let (ours, theirs) = (self.ours(query, when), self.peer.ask(query, when));
         matches!(Difference::between(query, &ours, &theirs), None | Some(Difference::Annotations(..)))
     }
 
-    fn difference(&self, query: &str, when: When) -> Option<Difference> {
+    fn difference(&self, query: &str, when: QueryTimes) -> Option<Difference> {
         match self.compare(query, when) {
             Verdict::Differs(difference) => Some(difference),
             Verdict::Same | Verdict::Explained(..) => None,
@@ -150,13 +150,13 @@ fn parser_options(version: Version) -> ParserOptions {
     }
 }
 
-fn moments(random: u64) -> [When; 2] {
+fn moments(random: u64) -> [QueryTimes; 2] {
     let at = START_MS + (random % LENGTH_MS as u64) as i64;
     let aligned = random & 1 == 0;
     let start_ms = if aligned { START_MS + 600_000 } else { START_MS + 600_123 };
     let step_ms = [15_000, 60_000, 137_000, 300_000][(random >> 8) as usize % 4];
     let end_ms = start_ms + step_ms * (1 + (random >> 16) % 30) as i64;
-    [When::Instant(at), When::Range(Grid { start_ms, end_ms, step_ms })]
+    [QueryTimes::Instant(at), QueryTimes::Range(Grid { start_ms, end_ms, step_ms })]
 }
 
 fn run(arguments: &Arguments) -> Result<bool, String> {

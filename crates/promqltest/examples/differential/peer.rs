@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ferula_testkit::query_data::QuerySeries;
 
 use crate::answer::Answer;
-use crate::{When, remote_write};
+use crate::{QueryTimes, remote_write};
 
 /// How new the program is, as far as answers depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,11 +112,11 @@ impl Peer {
     }
 
     /// Asks a query.
-    pub fn ask(&self, query: &str, when: When) -> Answer {
+    pub fn ask(&self, query: &str, when: QueryTimes) -> Answer {
         let seconds = |ms: i64| format!("{:.3}", ms as f64 / 1000.0);
         let (path, times) = match when {
-            When::Instant(at) => ("/api/v1/query", format!("time={}", seconds(at))),
-            When::Range(grid) => (
+            QueryTimes::Instant(at) => ("/api/v1/query", format!("time={}", seconds(at))),
+            QueryTimes::Range(grid) => (
                 "/api/v1/query_range",
                 format!(
                     "start={}&end={}&step={}",

@@ -58,17 +58,17 @@ impl Queryable for Recorder {
 
 impl Appendable for Recorder {
     fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(Noting { recorder: self, refs: HashMap::new(), noted: Vec::new() })
+        Box::new(RecordingAppender { recorder: self, refs: HashMap::new(), noted: Vec::new() })
     }
 }
 
-struct Noting<'a> {
+struct RecordingAppender<'a> {
     recorder: &'a Recorder,
     refs: HashMap<SeriesRef, LabelSet>,
     noted: Vec<(LabelSet, i64, Stored)>,
 }
 
-impl Appender for Noting<'_> {
+impl Appender for RecordingAppender<'_> {
     fn resolve(&mut self, labels: &LabelSet) -> Result<SeriesRef, AppendError> {
         let series = SeriesRef::new(self.refs.len() as u64 + 1).ok_or(AppendError::UnknownSeries)?;
         self.refs.insert(series, labels.clone());

@@ -8,7 +8,7 @@ use ferula_promql_syntax::ast::{
 use super::{Element, Failure, Oracle, Sample, Series, Steps, Value};
 
 /// An element of an instant selector, and the time of its sample.
-pub struct Found {
+pub struct SelectedElement {
     pub element: Element,
     pub timestamp: i64,
 }
@@ -46,13 +46,13 @@ impl Oracle<'_> {
         })
     }
 
-    pub fn instant(&self, selector: &VectorSelector, time: i64) -> Vec<Found> {
+    pub fn instant(&self, selector: &VectorSelector, time: i64) -> Vec<SelectedElement> {
         let moment = self.moment(&selector.at, time);
         self.newest(selector, moment, moment)
     }
 
     /// The samples that `timestamp` looks at: with `@`, the offset moves what is read, and not the moment.
-    pub fn timed(&self, selector: &VectorSelector, time: i64) -> Vec<Found> {
+    pub fn timed(&self, selector: &VectorSelector, time: i64) -> Vec<SelectedElement> {
         let read = self.moment(&selector.at, time);
         let moment = match selector.at.at {
             Some(_) => self.moment(&TimeShift { offset: None, ..selector.at.clone() }, time),
@@ -62,7 +62,7 @@ impl Oracle<'_> {
     }
 
     /// The newest sample of each series up to `end` that is within the lookback delta of `moment`.
-    fn newest(&self, selector: &VectorSelector, moment: i64, end: i64) -> Vec<Found> {
+    fn newest(&self, selector: &VectorSelector, moment: i64, end: i64) -> Vec<SelectedElement> {
         let mut found = Vec::new();
         for series in self.matching(selector) {
             let newest = series.samples.iter().rfind(|(timestamp, _)| *timestamp <= end);
@@ -71,7 +71,7 @@ impl Oracle<'_> {
                 && !stale(sample)
             {
                 let element = Element { labels: series.labels.clone(), sample: sample.clone() };
-                found.push(Found { element, timestamp: *timestamp });
+                found.push(SelectedElement { element, timestamp: *timestamp });
             }
         }
         found

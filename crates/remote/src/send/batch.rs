@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::encode::{Builder, Counts, Item};
-use super::position::Place;
+use super::position::ItemPosition;
 use super::series::SentSeries;
 use super::symbols::Symbols;
 use crate::snappy;
@@ -25,7 +25,7 @@ pub struct Batch {
     /// Timestamp of its newest item, in milliseconds.
     pub newest_ms: i64,
     /// The log position after its last item.
-    pub until: Place,
+    pub until: ItemPosition,
 }
 
 /// The open batch of one lane, to which items are added.
@@ -36,8 +36,8 @@ pub struct OpenBatch {
     oldest_ms: i64,
     newest_ms: i64,
     /// The log position before its first item.
-    from: Place,
-    until: Place,
+    from: ItemPosition,
+    until: ItemPosition,
     /// When its first item was added, on the caller's clock.
     since: Duration,
 }
@@ -50,8 +50,8 @@ impl OpenBatch {
             counts: Counts::default(),
             oldest_ms: i64::MAX,
             newest_ms: i64::MIN,
-            from: Place::default(),
-            until: Place::default(),
+            from: ItemPosition::default(),
+            until: ItemPosition::default(),
             since: Duration::ZERO,
         }
     }
@@ -61,7 +61,7 @@ impl OpenBatch {
         &mut self,
         (symbols, series): (&Symbols, &SentSeries),
         item: Item<'_>,
-        place: Place,
+        place: ItemPosition,
         now: Duration,
     ) {
         if self.counts.total() == 0 {
@@ -71,7 +71,7 @@ impl OpenBatch {
         self.oldest_ms = self.oldest_ms.min(item.at());
         self.newest_ms = self.newest_ms.max(item.at());
         self.builder.add(symbols, series, item);
-        self.until = Place { item: place.item + 1, ..place };
+        self.until = ItemPosition { item: place.item + 1, ..place };
     }
 
     /// Number of items.
@@ -80,7 +80,7 @@ impl OpenBatch {
     }
 
     /// The log position before its first item; `None` if it is empty.
-    pub fn from(&self) -> Option<Place> {
+    pub fn from(&self) -> Option<ItemPosition> {
         (self.len() > 0).then_some(self.from)
     }
 

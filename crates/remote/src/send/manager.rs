@@ -73,7 +73,7 @@ struct Running {
 }
 
 /// A section that is about to become a destination.
-struct Wanted {
+struct PlannedDestination {
     section: RemoteWriteConfig,
     rules: LabelRules,
     client: WriteClient,
@@ -117,7 +117,7 @@ impl WriteManager {
         }
         let (kept, gone) = {
             let mut destinations = self.0.destinations.locked();
-            let is_same = |running: &Running, wanted: &Wanted| {
+            let is_same = |running: &Running, wanted: &PlannedDestination| {
                 running.path == wanted.path
                     && running.section == wanted.section
                     && running.rules.external == wanted.rules.external
@@ -149,9 +149,9 @@ impl WriteManager {
         failed.map_or(Ok(()), Err)
     }
 
-    fn wanted(&self, config: &Config) -> Result<Vec<Wanted>, ApplyError> {
+    fn wanted(&self, config: &Config) -> Result<Vec<PlannedDestination>, ApplyError> {
         let external: Vec<(String, String)> = config.global.external_labels.0.clone().into_iter().collect();
-        let mut all: Vec<Wanted> = Vec::new();
+        let mut all: Vec<PlannedDestination> = Vec::new();
         for (index, section) in config.remote_write.iter().enumerate() {
             let url = section.url.as_ref().map(|url| url.redacted()).unwrap_or_default();
             if all.iter().any(|other| other.section == *section) {
@@ -170,7 +170,7 @@ impl WriteManager {
                 name => name.to_owned(),
             };
             let path = self.0.foundation.dir.join(POSITIONS_DIR).join(file_name(section, same_url));
-            all.push(Wanted {
+            all.push(PlannedDestination {
                 section: section.clone(),
                 rules: LabelRules { external: external.clone(), relabel },
                 client,
@@ -182,7 +182,7 @@ impl WriteManager {
         Ok(all)
     }
 
-    fn start(&self, wanted: Wanted) -> Result<Running, ApplyError> {
+    fn start(&self, wanted: PlannedDestination) -> Result<Running, ApplyError> {
         let foundation = &self.0.foundation;
         if wanted.section.round_robin_dns {
             warn!(

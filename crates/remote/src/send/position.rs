@@ -29,17 +29,17 @@ const LANES_MAX: usize = 1 << 16;
 
 /// A position between two items of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct ItemPosition {
     /// Start of a record.
     pub record: LogPosition,
     /// Number of items in that record before this position.
     pub item: u32,
 }
 
-impl Place {
+impl ItemPosition {
     /// The position before a record.
     pub fn before(record: LogPosition) -> Self {
-        Place { record, item: 0 }
+        ItemPosition { record, item: 0 }
     }
 }
 
@@ -47,8 +47,8 @@ impl Place {
 /// have arrived; they are sent together in one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LanePosition {
-    pub acknowledged: Place,
-    pub in_flight: Place,
+    pub acknowledged: ItemPosition,
+    pub in_flight: ItemPosition,
 }
 
 /// A position file.
@@ -132,7 +132,7 @@ impl PositionFile {
     }
 }
 
-fn put_place(out: &mut Vec<u8>, place: Place) {
+fn put_place(out: &mut Vec<u8>, place: ItemPosition) {
     out.extend_from_slice(&place.record.segment.to_be_bytes());
     out.extend_from_slice(&place.record.offset.to_be_bytes());
     out.extend_from_slice(&place.item.to_be_bytes());
@@ -184,12 +184,12 @@ fn decode_slot(slot: &[u8]) -> Option<(u64, Vec<LanePosition>)> {
     Some((u64::from_be_bytes(*sequence), lanes.collect::<Option<_>>()?))
 }
 
-fn place(bytes: &[u8]) -> Option<Place> {
+fn place(bytes: &[u8]) -> Option<ItemPosition> {
     let (segment, rest) = bytes.split_first_chunk::<4>()?;
     let (offset, rest) = rest.split_first_chunk::<8>()?;
     let item = rest.first_chunk::<4>()?;
     let record = LogPosition { segment: u32::from_be_bytes(*segment), offset: u64::from_be_bytes(*offset) };
-    Some(Place { record, item: u32::from_be_bytes(*item) })
+    Some(ItemPosition { record, item: u32::from_be_bytes(*item) })
 }
 
 #[cfg(test)]
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     fn lanes(count: usize, step: u64) -> Vec<LanePosition> {
-        let place = |more: u64| Place {
+        let place = |more: u64| ItemPosition {
             record: LogPosition { segment: 7, offset: step * 100 + more },
             item: more as u32,
         };

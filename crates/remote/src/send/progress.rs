@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use ferula_go::sync::MutexExt;
 
-use super::position::{LanePosition, Place, PositionFile};
+use super::position::{ItemPosition, LanePosition, PositionFile};
 
 /// Shared by the reader and the lanes of a destination.
 #[derive(Debug)]
@@ -27,16 +27,16 @@ struct State {
 
 #[derive(Clone, Copy, Debug)]
 struct Lane {
-    acknowledged: Place,
-    in_flight: Place,
+    acknowledged: ItemPosition,
+    in_flight: ItemPosition,
     /// Batches that have been queued and are not done.
     outstanding: u32,
     /// The position before the first item that the reader holds for the lane, or else the reader's position.
-    read: Place,
+    read: ItemPosition,
 }
 
 impl Lane {
-    fn at(place: Place) -> Self {
+    fn at(place: ItemPosition) -> Self {
         Lane { acknowledged: place, in_flight: place, outstanding: 0, read: place }
     }
 
@@ -77,7 +77,7 @@ impl Progress {
     }
 
     /// The lane is about to send a batch that ends at `until`.
-    pub fn sending(&self, lane: usize, until: Place) {
+    pub fn sending(&self, lane: usize, until: ItemPosition) {
         let mut state = self.lock();
         if let Some(lane) = state.lanes.get_mut(lane) {
             // What was in flight before a restart may be sent in several requests.
@@ -87,7 +87,7 @@ impl Progress {
     }
 
     /// The lane's batch that ends at `until` is done.
-    pub fn acknowledged(&self, lane: usize, until: Place) {
+    pub fn acknowledged(&self, lane: usize, until: ItemPosition) {
         let mut state = self.lock();
         if let Some(lane) = state.lanes.get_mut(lane) {
             (lane.acknowledged, lane.in_flight) = (until, lane.in_flight.max(until));
@@ -97,7 +97,7 @@ impl Progress {
     }
 
     /// The reader holds nothing from before these positions, one per lane.
-    pub fn read_up_to(&self, places: impl Iterator<Item = Place>) {
+    pub fn read_up_to(&self, places: impl Iterator<Item = ItemPosition>) {
         let mut state = self.lock();
         for (lane, place) in state.lanes.iter_mut().zip(places) {
             lane.read = place;
@@ -116,7 +116,7 @@ impl Progress {
     }
 
     /// The oldest position that is still needed.
-    pub fn oldest(&self) -> Place {
+    pub fn oldest(&self) -> ItemPosition {
         let state = self.lock();
         state.lanes.iter().map(|lane| lane.position().acknowledged).min().unwrap_or_default()
     }
@@ -127,7 +127,7 @@ impl Progress {
     }
 
     /// Continues with another number of lanes, all of which have done what is before `place`.
-    pub fn set_lanes(&self, count: usize, place: Place) {
+    pub fn set_lanes(&self, count: usize, place: ItemPosition) {
         let mut state = self.lock();
         state.lanes = vec![Lane::at(place); count];
         state.write();
@@ -160,8 +160,8 @@ mod tests {
 
     use super::*;
 
-    fn at(offset: u64) -> Place {
-        Place::before(LogPosition { segment: 0, offset })
+    fn at(offset: u64) -> ItemPosition {
+        ItemPosition::before(LogPosition { segment: 0, offset })
     }
 
     #[test]

@@ -15,8 +15,8 @@ use ferula_storage::{DiskError, LogCursor, LogFeed, LogPosition, LogRecords, Log
 use super::batch::{Batch, OpenBatch};
 use super::encode::Item;
 use super::metrics::{CUSTOM_BUCKETS, DROPPED_SERIES, DestinationMetrics, TOO_OLD, UNKNOWN_SERIES};
-use super::position::{LanePosition, Place};
-use super::series::{Known, LabelRules, SeriesTable};
+use super::position::{ItemPosition, LanePosition};
+use super::series::{LabelRules, SeriesState, SeriesTable};
 use crate::write::headers::Message;
 
 /// What is sent, and in what form.
@@ -61,7 +61,7 @@ pub struct Reader {
     series: SeriesTable,
     lanes: Vec<OpenBatch>,
     /// The position after the last record that was read.
-    place: Place,
+    place: ItemPosition,
     /// The lanes' positions before the restart, until all of them are passed.
     resume: Vec<LanePosition>,
     /// The oldest segment when ended series were last dropped.
@@ -162,12 +162,12 @@ impl Reader {
     }
 
     /// For each lane, the position before its first unsent item, or else after what was read.
-    pub fn places(&self) -> Vec<Place> {
+    pub fn places(&self) -> Vec<ItemPosition> {
         self.lanes.iter().map(|lane| lane.from().unwrap_or(self.place)).collect()
     }
 
     /// The position after the last record.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> ItemPosition {
         self.place
     }
 
@@ -195,13 +195,13 @@ impl Reader {
         let count = item_count(&records);
         step.items += count as u64;
         for index in 0..count {
-            let place = Place { record: records.start, item: index as u32 };
+            let place = ItemPosition { record: records.start, item: index as u32 };
             let (number, item) = item_at(&records, index);
             if !self.take_item(step, place, number, item, (now, now_ms)) {
                 step.items_dropped += 1;
             }
         }
-        self.place = Place::before(records.end);
+        self.place = ItemPosition::before(records.end);
         // The former in-flight request is complete; what follows must not be added to it.
         for (index, (open, before)) in self.lanes.iter_mut().zip(&self.resume).enumerate() {
             if before.in_flight <= self.place && open.from().is_some_and(|from| from < before.in_flight) {
@@ -218,7 +218,7 @@ impl Reader {
     fn take_item(
         &mut self,
         step: &mut Step,
-        place: Place,
+        place: ItemPosition,
         number: LogRef,
         item: Item<'_>,
         (now, now_ms): (Duration, i64),
@@ -257,12 +257,12 @@ impl Reader {
         }
         let (known, symbols) = self.series.get(number, place.record.segment);
         let series = match known {
-            Known::Sent(series) => series,
-            Known::Dropped => {
+            SeriesState::Sent(series) => series,
+            SeriesState::Dropped => {
                 self.metrics.drop_one(item.kind(), DROPPED_SERIES);
                 return false;
             }
-            Known::Unknown => {
+            SeriesState::Unknown => {
                 self.metrics.drop_one(item.kind(), UNKNOWN_SERIES);
                 return false;
             }
@@ -324,7 +324,7 @@ fn has_custom_buckets(value: &HistogramValue) -> bool {
 
 /// Positions of a destination that begins at this position of the log.
 pub fn positions_at(place: LogPosition, lanes: usize) -> Vec<LanePosition> {
-    let at = Place::before(place);
+    let at = ItemPosition::before(place);
     vec![LanePosition { acknowledged: at, in_flight: at }; lanes]
 }
 

@@ -57,7 +57,7 @@ struct Entry {
 }
 
 /// The state of a series that the log names.
-pub enum Known<'t> {
+pub enum SeriesState<'t> {
     Sent(&'t SentSeries),
     /// Relabelling drops it.
     Dropped,
@@ -143,12 +143,12 @@ impl SeriesTable {
     }
 
     /// The series with this ref, which `segment` names.
-    pub fn get(&mut self, number: LogRef, segment: u32) -> (Known<'_>, &Symbols) {
+    pub fn get(&mut self, number: LogRef, segment: u32) -> (SeriesState<'_>, &Symbols) {
         let known = match self.entries.get_mut(&number) {
-            None => Known::Unknown,
+            None => SeriesState::Unknown,
             Some(entry) => {
                 entry.segment = segment;
-                entry.sent.as_ref().map_or(Known::Dropped, Known::Sent)
+                entry.sent.as_ref().map_or(SeriesState::Dropped, SeriesState::Sent)
             }
         };
         (known, &self.symbols)
@@ -193,12 +193,12 @@ mod tests {
     fn shown(table: &mut SeriesTable, number: u64) -> Option<String> {
         let (known, symbols) = table.get(LogRef::new(number), 7);
         match known {
-            Known::Sent(series) => {
+            SeriesState::Sent(series) => {
                 let texts: Vec<&str> = series.labels.iter().map(|symbol| symbols.text(*symbol)).collect();
                 Some(texts.join(" "))
             }
-            Known::Dropped => Some("dropped".into()),
-            Known::Unknown => None,
+            SeriesState::Dropped => Some("dropped".into()),
+            SeriesState::Unknown => None,
         }
     }
 

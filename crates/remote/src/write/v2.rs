@@ -76,14 +76,14 @@ impl<'a> Symbols<'a> {
 
 /// What a series states besides its samples.
 #[derive(Clone, Copy, Debug, Default)]
-struct Stated<'a> {
+struct StatedMetadata<'a> {
     kind: MetricType,
     unit: &'a [u8],
     help: &'a [u8],
     has_samples: bool,
 }
 
-impl<'a> Stated<'a> {
+impl<'a> StatedMetadata<'a> {
     /// Replaces the labels for type and unit by the stated type and unit, if there are any.
     fn add_to(&self, labels: &mut Vec<RawLabel<'a>>) {
         let kind = if self.kind == MetricType::Unknown { b"" } else { self.kind.as_str().as_bytes() };
@@ -133,9 +133,9 @@ impl<'a> TimeSeries<'a> {
 
     /// What the series states about its metric, and whether it has a sample; otherwise the reason why it is
     /// invalid.
-    fn stated(&self, symbols: &Symbols<'a>) -> Result<Result<Stated<'a>, String>, ProtobufError> {
+    fn stated(&self, symbols: &Symbols<'a>) -> Result<Result<StatedMetadata<'a>, String>, ProtobufError> {
         let mut reader = Reader::new(self.message);
-        let mut stated = Stated::default();
+        let mut stated = StatedMetadata::default();
         while let Some((number, value)) = reader.field()? {
             match number {
                 2 | 3 => stated.has_samples = true,
@@ -286,7 +286,7 @@ impl Receiver {
         references: &[u32],
         key_bytes: &mut Vec<u8>,
         appender: &mut dyn Appender,
-    ) -> Result<Result<(SeriesRef, Stated<'m>), (String, bool)>, WriteError> {
+    ) -> Result<Result<(SeriesRef, StatedMetadata<'m>), (String, bool)>, WriteError> {
         let mut labels = match symbols.labels(references) {
             Ok(labels) => labels,
             Err(why) => return Ok(Err((format!("parsing labels for series {references:?}: {why}"), true))),
@@ -360,7 +360,7 @@ impl<'m> Commit<'m, '_> {
         &mut self,
         series: SeriesRef,
         message: TimeSeries<'m>,
-        stated: &Stated<'_>,
+        stated: &StatedMetadata<'_>,
     ) -> Result<(), WriteError> {
         if self.features.metadata {
             self.batch.metadata.extend(stated.metadata().map(|metadata| (series, metadata)));

@@ -87,10 +87,10 @@ fn follow(groups: &[Group], alert: &Rule, found: &mut BTreeMap<String, Reading>)
     }
 }
 
-type Place = (usize, usize);
+type RuleIndex = (usize, usize);
 
 /// Names that a rule reads and other rules record. A selector without a metric name is not followed.
-fn reads<'g>(groups: &'g [Group], reader: &Rule) -> Vec<(String, Option<(Place, &'g Rule)>)> {
+fn reads<'g>(groups: &'g [Group], reader: &Rule) -> Vec<(String, Option<(RuleIndex, &'g Rule)>)> {
     let mut all = Vec::new();
     for matchers in reader.expr.selectors() {
         let Some(name) = matchers.iter().find(|matcher| &*matcher.name == METRIC_NAME) else { continue };

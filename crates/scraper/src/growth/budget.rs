@@ -27,14 +27,14 @@ impl Bound {
     }
 
     /// How many series a thing with so many may get in this minute.
-    fn room(&self, series: u64) -> Room {
+    fn room(&self, series: u64) -> SeriesAllowance {
         let left = match self.series_max {
             0 => u64::MAX,
             max => max.saturating_sub(series),
         };
         match self.new_per_minute_max {
-            0 => Room { left, by_rate: false },
-            rate => Room { left: left.min(rate), by_rate: rate < left },
+            0 => SeriesAllowance { left, by_rate: false },
+            rate => SeriesAllowance { left: left.min(rate), by_rate: rate < left },
         }
     }
 }
@@ -65,7 +65,7 @@ pub(super) struct Refused {
 
 /// Room for new series until the end of a minute.
 #[derive(Clone, Copy, Debug)]
-struct Room {
+struct SeriesAllowance {
     left: u64,
     /// Whether it ends because of the limit on new series, and not of that on all.
     by_rate: bool,
@@ -73,8 +73,8 @@ struct Room {
 
 /// Room that jobs share.
 #[derive(Debug)]
-struct SharedRoom {
-    room: Room,
+struct SharedAllowance {
+    room: SeriesAllowance,
     /// What each job gets whatever the others do.
     part: u64,
     /// Left of what goes to those that come first.
@@ -82,11 +82,11 @@ struct SharedRoom {
     taken: HashMap<Box<str>, u64>,
 }
 
-impl SharedRoom {
-    fn new(room: Room, jobs: u64) -> Self {
+impl SharedAllowance {
+    fn new(room: SeriesAllowance, jobs: u64) -> Self {
         let part = room.left / 2 / jobs.max(1);
         let common = room.left - part * jobs;
-        SharedRoom { room, part, common, taken: HashMap::new() }
+        SharedAllowance { room, part, common, taken: HashMap::new() }
     }
 
     fn has_room_for(&self, job: &str) -> bool {
@@ -110,10 +110,10 @@ pub(super) struct Minute {
     series: [HashMap<Box<str>, u64>; 3],
     /// Parts that shared room has.
     parts: u64,
-    head: Option<SharedRoom>,
-    jobs: HashMap<Box<str>, Room>,
-    targets: HashMap<Box<str>, Room>,
-    metrics: HashMap<Box<str>, SharedRoom>,
+    head: Option<SharedAllowance>,
+    jobs: HashMap<Box<str>, SeriesAllowance>,
+    targets: HashMap<Box<str>, SeriesAllowance>,
+    metrics: HashMap<Box<str>, SharedAllowance>,
 }
 
 const JOB: usize = 0;
@@ -127,7 +127,7 @@ fn entry<'m, V>(map: &'m mut HashMap<Box<str>, V>, key: &str, new: impl FnOnce()
     map.get_mut(key).expect("it was inserted")
 }
 
-fn refused(limit: &'static str, name: &str, bound: &Bound, room: Room) -> Refused {
+fn refused(limit: &'static str, name: &str, bound: &Bound, room: SeriesAllowance) -> Refused {
     let what = if name.is_empty() && limit == "head" {
         limit.to_owned()
     } else {
@@ -152,7 +152,7 @@ impl Minute {
         let metrics = by("__name__");
         let parts = jobs.len() as u64 + 1 + jobs.len() as u64 / 4;
         let series: u64 = metrics.values().sum();
-        let head = limits.head.is_set().then(|| SharedRoom::new(limits.head.room(series), parts));
+        let head = limits.head.is_set().then(|| SharedAllowance::new(limits.head.room(series), parts));
         Minute { series: [jobs, targets, metrics], parts, head, ..Minute::default() }
     }
 
@@ -198,7 +198,7 @@ impl Minute {
         }
         let parts = self.parts;
         let mut of_this_metric = limits.metric.is_set().then(|| {
-            entry(&mut self.metrics, metric, || SharedRoom::new(limits.metric.room(of_metric), parts))
+            entry(&mut self.metrics, metric, || SharedAllowance::new(limits.metric.room(of_metric), parts))
         });
         for (limit, name, bound, shared) in [
             ("metric", metric, &limits.metric, of_this_metric.as_deref()),

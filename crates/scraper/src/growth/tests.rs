@@ -8,13 +8,13 @@ use ferula_testkit::mem_storage::MemStorage;
 
 use super::*;
 
-struct Bed {
+struct TestBed {
     guard: GrowthGuard,
     clock: SimClock,
     registry: Registry,
 }
 
-impl Bed {
+impl TestBed {
     fn new(limits: SeriesLimits) -> Self {
         let (store, clock, registry) =
             (MemStorage::new(), SimClock::at(Timestamp::from_millis(0)), Registry::new());
@@ -28,7 +28,7 @@ impl Bed {
         });
         let guard = GrowthGuard::new(Arc::new(store), counts, limits, Arc::new(clock.clone()), &registry);
         guard.growth();
-        Bed { guard, clock, registry }
+        TestBed { guard, clock, registry }
     }
 
     /// Sends series of a metric and a target, whose label `x` has these values; returns how many were refused.
@@ -79,7 +79,7 @@ fn bound(series_max: u64, new_per_minute_max: u64) -> Bound {
 #[test]
 fn known_series_always_pass() {
     let limits = SeriesLimits { job: bound(10, 0), ..SeriesLimits::default() };
-    let bed = Bed::new(limits);
+    let bed = TestBed::new(limits);
     assert_eq!(bed.send("a", "i", "m", 0..15), 5);
     for _ in 0..3 {
         bed.next_minute();
@@ -101,7 +101,7 @@ fn each_limit_bounds_what_it_names() {
         (SeriesLimits { target: bound(30, 0), ..none }, "target", [0, 0, 10, 0]),
         (SeriesLimits { target: bound(0, 30), ..none }, "target", [0, 0, 10, 0]),
     ] {
-        let bed = Bed::new(limits);
+        let bed = TestBed::new(limits);
         let got = [
             bed.send("a", "i", "m", 0..20),
             bed.send("a", "j", "m", 0..20),
@@ -115,7 +115,7 @@ fn each_limit_bounds_what_it_names() {
 
 #[test]
 fn new_series_of_a_minute_are_bounded_minute_by_minute() {
-    let bed = Bed::new(SeriesLimits { target: bound(100, 40), ..SeriesLimits::default() });
+    let bed = TestBed::new(SeriesLimits { target: bound(100, 40), ..SeriesLimits::default() });
     for refused in [60, 20, 0, 0] {
         assert_eq!(bed.send("a", "i", "m", 0..100), refused);
         bed.next_minute();
@@ -133,7 +133,7 @@ fn a_job_that_explodes_does_not_starve_the_others() {
         SeriesLimits { metric: bound(0, 10_000), ..none },
         SeriesLimits { metric: bound(10_500, 0), ..none },
     ] {
-        let bed = Bed::new(limits);
+        let bed = TestBed::new(limits);
         let jobs: Vec<String> = (0..50).map(|job| format!("j{job}")).collect();
         jobs.iter().for_each(|job| assert_eq!(bed.send(job, job, "m", 0..10), 0));
         bed.next_minute();
@@ -156,7 +156,7 @@ fn a_job_that_explodes_does_not_starve_the_others() {
 
 #[test]
 fn job_metric_and_label_that_grow_are_named() {
-    let bed = Bed::new(SeriesLimits { job: bound(0, 300), ..SeriesLimits::default() });
+    let bed = TestBed::new(SeriesLimits { job: bound(0, 300), ..SeriesLimits::default() });
     bed.send("calm", "i", "m", 0..3);
     bed.send("wild", "i", "requests_total", 0..500);
     let [now, before] = bed.guard.growth();
@@ -179,7 +179,7 @@ fn job_metric_and_label_that_grow_are_named() {
 
 #[test]
 fn names_without_end_take_bounded_memory() {
-    let bed = Bed::new(SeriesLimits { job: bound(1, 0), ..SeriesLimits::default() });
+    let bed = TestBed::new(SeriesLimits { job: bound(1, 0), ..SeriesLimits::default() });
     for number in 0..3_000 {
         bed.send(&format!("j{number}"), "i", &format!("m{number}"), 0..1);
     }

@@ -26,7 +26,7 @@ struct Server {
 
 /// What happens after the answer has been sent.
 #[derive(Clone, Copy)]
-enum Then {
+enum AfterAnswer {
     Close,
     /// The connection stays open without further bytes.
     Hang,
@@ -41,7 +41,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    async fn start(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static, then: Then) -> Self {
+    async fn start(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static, then: AfterAnswer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it is bound");
         let requests = Arc::<Mutex<Vec<String>>>::default();
@@ -56,7 +56,7 @@ impl Server {
 
     async fn plain(answer: &str) -> Self {
         let answer = answer.to_owned().into_bytes();
-        Self::start(move |_| answer.clone(), Then::Close).await
+        Self::start(move |_| answer.clone(), AfterAnswer::Close).await
     }
 
     fn requests(&self) -> Vec<String> {
@@ -68,7 +68,7 @@ async fn serve(
     mut stream: TcpStream,
     answer: Arc<impl Fn(&str) -> Vec<u8>>,
     kept: Arc<Mutex<Vec<String>>>,
-    then: Then,
+    then: AfterAnswer,
 ) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -81,10 +81,10 @@ async fn serve(
     let bytes = answer(&head);
     kept.lock().expect("no test panics here").push(head);
     let mut sent = stream.write_all(&bytes).await;
-    while matches!(then, Then::Repeat) && sent.is_ok() {
+    while matches!(then, AfterAnswer::Repeat) && sent.is_ok() {
         sent = stream.write_all(&bytes).await;
     }
-    if matches!(then, Then::Hang) {
+    if matches!(then, AfterAnswer::Hang) {
         // Until the client disconnects.
         while stream.read_u8().await.is_ok() {}
     }
@@ -129,7 +129,7 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn the_request_is_as_in_prometheus() {
-    let server = Server::start(|_| answer(TEXT, b"up 1\n"), Then::Close).await;
+    let server = Server::start(|_| answer(TEXT, b"up 1\n"), AfterAnswer::Close).await;
     let job = "  scrape_timeout: 1500ms\n  scrape_interval: 2s\n  params: {m: [x]}\n  basic_auth: {username: u, password: p}\n  http_headers: {X-Own: {values: [a, b], secrets: [s]}}\n";
     let page = fetch(&fetcher(&server.address.to_string(), job)).await.expect("a page");
     assert_eq!((&page.body[..], page.content_type.as_str()), (&b"up 1\n"[..], "text/plain; version=0.0.4"));
@@ -150,7 +150,7 @@ async fn the_request_is_as_in_prometheus() {
 
 #[tokio::test]
 async fn secrets_are_read_from_their_files_at_every_request() {
-    let server = Server::start(|_| answer(TEXT, b"up 1\n"), Then::Close).await;
+    let server = Server::start(|_| answer(TEXT, b"up 1\n"), AfterAnswer::Close).await;
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("token");
     std::fs::write(&file, "first\n").expect("written");
@@ -175,9 +175,11 @@ async fn secrets_are_read_from_their_files_at_every_request() {
 async fn compressed_pages_are_decompressed() {
     let plain = b"some_metric{label=\"value\"} 12345\n".repeat(5000);
     let body = gzip(&plain);
-    let server =
-        Server::start(move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &body), Then::Close)
-            .await;
+    let server = Server::start(
+        move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &body),
+        AfterAnswer::Close,
+    )
+    .await;
     let page = fetch(&fetcher(&server.address.to_string(), "")).await.expect("a page");
     assert_eq!(page.body, plain);
     let head = &server.requests()[0];
@@ -261,7 +263,7 @@ async fn a_hanging_target_fails_at_the_deadline() {
         ("HTTP/1.1 200 OK\r\n", "Get \"http://{}/metrics\": context deadline exceeded"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", "context deadline exceeded"),
     ] {
-        let server = Server::start(move |_| bytes.as_bytes().to_vec(), Then::Hang).await;
+        let server = Server::start(move |_| bytes.as_bytes().to_vec(), AfterAnswer::Hang).await;
         let fetcher = fetcher(&server.address.to_string(), "");
         // The deadline ends once the server has sent everything it will.
         let requests = server.requests.clone();
@@ -287,7 +289,7 @@ async fn endless_answers_are_cut_off() {
             [first.lock().expect("no test panics here").take().unwrap_or_default(), chunk.repeat(100)]
                 .concat()
         },
-        Then::Close,
+        AfterAnswer::Close,
     )
     .await;
     assert_eq!(
@@ -298,7 +300,7 @@ async fn endless_answers_are_cut_off() {
     // A page that claims to be endless, and is.
     let server = Server::start(
         |_| [b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n".as_slice(), &[b'x'; 65536]].concat(),
-        Then::Repeat,
+        AfterAnswer::Repeat,
     )
     .await;
     assert_eq!(
@@ -306,9 +308,11 @@ async fn endless_answers_are_cut_off() {
         "body size limit exceeded"
     );
     let bomb = gzip(&vec![b'x'; 20 << 20]);
-    let server =
-        Server::start(move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &bomb), Then::Close)
-            .await;
+    let server = Server::start(
+        move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &bomb),
+        AfterAnswer::Close,
+    )
+    .await;
     assert_eq!(
         error(&fetcher(&server.address.to_string(), "  body_size_limit: 10MB\n")).await,
         "body size limit exceeded"
@@ -317,7 +321,7 @@ async fn endless_answers_are_cut_off() {
 
 #[tokio::test]
 async fn the_limit_is_exclusive() {
-    let server = Server::start(|_| answer(TEXT, &[b'#'; 1024]), Then::Close).await;
+    let server = Server::start(|_| answer(TEXT, &[b'#'; 1024]), AfterAnswer::Close).await;
     let address = server.address.to_string();
     assert_eq!(error(&fetcher(&address, "  body_size_limit: 1KB\n")).await, "body size limit exceeded");
     assert_eq!(fetch(&fetcher(&address, "  body_size_limit: 2KB\n")).await.expect("a page").body.len(), 1024);
@@ -325,7 +329,7 @@ async fn the_limit_is_exclusive() {
 
 #[tokio::test]
 async fn redirects_are_followed_without_leaking_secrets() {
-    let end = Server::start(|_| answer(TEXT, b"up 1\n"), Then::Close).await;
+    let end = Server::start(|_| answer(TEXT, b"up 1\n"), AfterAnswer::Close).await;
     let to = format!("http://localhost:{}/elsewhere", end.address.port());
     let start = Server::start(
         move |head| {
@@ -333,7 +337,7 @@ async fn redirects_are_followed_without_leaking_secrets() {
             format!("HTTP/1.1 307 Temporary Redirect\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n")
                 .into_bytes()
         },
-        Then::Close,
+        AfterAnswer::Close,
     )
     .await;
     let job = "  bearer_token: secret\n  http_headers: {X-Own: {values: [v]}}\n";
@@ -387,18 +391,22 @@ async fn a_page_that_claims_a_wrong_size_is_read_anyway() {
     let mut body = gzip(&b"some_metric 1\n".repeat(100_000));
     let end = body.len();
     body[end - 4..].copy_from_slice(&7u32.to_le_bytes());
-    let lying =
-        Server::start(move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &body), Then::Close)
-            .await;
+    let lying = Server::start(
+        move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &body),
+        AfterAnswer::Close,
+    )
+    .await;
     // The length at the end is part of the trailer, which Go verifies as well.
     let text = error(&fetcher(&lying.address.to_string(), "")).await;
     assert_eq!(text, "gzip: invalid checksum");
 
     let plain = b"some_metric 1\n".repeat(100_000);
     let members = [gzip(&plain), gzip(b"tail 1\n")].concat();
-    let server =
-        Server::start(move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &members), Then::Close)
-            .await;
+    let server = Server::start(
+        move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &members),
+        AfterAnswer::Close,
+    )
+    .await;
     let fetcher = fetcher(&server.address.to_string(), "");
     let page = fetch(&fetcher).await.expect("a page");
     assert_eq!(page.body.len(), plain.len() + b"tail 1\n".len());
@@ -414,9 +422,11 @@ async fn pages_of_many_members_are_read_whole_and_counted_whole() {
     let body: Vec<u8> = gzip(&member).repeat(count - 1).into_iter().chain(gzip(b"up 1\n")).collect();
     let plain_bytes = member.len() * (count - 1) + b"up 1\n".len();
     assert!(plain_bytes > 32 << 20 && gzip::expected_bytes(&body) == 5, "{plain_bytes}");
-    let server =
-        Server::start(move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &body), Then::Close)
-            .await;
+    let server = Server::start(
+        move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &body),
+        AfterAnswer::Close,
+    )
+    .await;
     let address = server.address.to_string();
     let plain = fetcher(&address, "");
     let before = plain.reading.memory.free_kib();
@@ -438,9 +448,11 @@ async fn pages_of_many_members_are_read_whole_and_counted_whole() {
 #[tokio::test]
 async fn memory_of_a_cancelled_page_is_released_when_its_work_ends() {
     let bomb = gzip(&vec![b'#'; 100 << 20]);
-    let server =
-        Server::start(move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &bomb), Then::Close)
-            .await;
+    let server = Server::start(
+        move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &bomb),
+        AfterAnswer::Close,
+    )
+    .await;
     let fetcher = fetcher(&server.address.to_string(), "");
     let before = fetcher.reading.memory.free_kib();
     // Cancelled once the share of the whole page is taken, which is when its decompression begins.
@@ -518,18 +530,18 @@ async fn at_most_ten_megabytes_of_headers_are_read() {
         format!("HTTP/1.1 200 OK\r\n{TEXT}content-length: 5\r\n{fields}\r\nup 1\n").into_bytes()
     };
     for (count, bytes) in [(101, 10), (2_000, 10), (20, 30_000), (190, 50_000)] {
-        let server = Server::start(move |_| fields(count, bytes), Then::Close).await;
+        let server = Server::start(move |_| fields(count, bytes), AfterAnswer::Close).await;
         let page = fetch(&fetcher(&server.address.to_string(), "")).await;
         assert_eq!(page.expect("a page").body, b"up 1\n"[..], "{count} of {bytes}");
     }
-    let server = Server::start(move |_| fields(230, 50_000), Then::Close).await;
+    let server = Server::start(move |_| fields(230, 50_000), AfterAnswer::Close).await;
     let text = error(&fetcher(&server.address.to_string(), "")).await;
     assert!(text.ends_with("net/http: server response headers exceeded 10485760 bytes; aborted"), "{text}");
 }
 
 #[tokio::test]
 async fn addresses_are_used_as_written() {
-    let server = Server::start(|_| answer(TEXT, b"up 1\n"), Then::Close).await;
+    let server = Server::start(|_| answer(TEXT, b"up 1\n"), AfterAnswer::Close).await;
     let port = server.address.port();
     fetch(&fetcher(&format!(":{port}"), "  metrics_path: /a/./b/../c\n")).await.expect("a page");
     let head = server.requests().remove(0);

@@ -66,7 +66,7 @@ impl Fetch for FakeFetch {
 }
 
 /// A loop of one target, every ten seconds.
-struct Bed {
+struct TestBed {
     clock: SimClock,
     store: MemStorage,
     fetch: Arc<FakeFetch>,
@@ -75,7 +75,7 @@ struct Bed {
     registry: Registry,
     stop: Shutdown,
     server: Shutdown,
-    forced: Forced,
+    forced: JobFailure,
     /// Times of the scrapes so far, in milliseconds.
     ticks: Vec<i64>,
     task: Option<tokio::task::JoinHandle<Stopped>>,
@@ -83,7 +83,7 @@ struct Bed {
 
 const START_MILLIS: i64 = 1_700_000_000_000;
 
-impl Bed {
+impl TestBed {
     fn new(job_yaml: &str) -> Self {
         Self::with(job_yaml, Features { exemplars: true, ..Features::default() })
     }
@@ -99,7 +99,7 @@ impl Bed {
         let clock = SimClock::at(Timestamp::from_millis(START_MILLIS));
         let (store, registry) = (MemStorage::new(), Registry::new());
         let (server, fetch, target) = (Shutdown::new(), Arc::new(FakeFetch::default()), Arc::from(target));
-        let (stop, forced) = (server.child(), Forced::default());
+        let (stop, forced) = (server.child(), JobFailure::default());
         let shared = LoopServices {
             store: Arc::new(store.clone()),
             clock: Arc::new(clock.clone()),
@@ -121,7 +121,7 @@ impl Bed {
             offset_seed: 7,
         };
         let task = Some(tokio::spawn(new_loop.run()));
-        Bed {
+        TestBed {
             clock,
             store,
             fetch,
@@ -203,7 +203,7 @@ impl Bed {
 
 #[tokio::test]
 async fn the_first_scrape_can_happen_at_once() {
-    let bed = Bed::with("", Features { first_scrape_now: true, ..Features::default() });
+    let bed = TestBed::with("", Features { first_scrape_now: true, ..Features::default() });
     bed.fetch.answers.lock().expect("no test panics here").push_back(page("a 1\n"));
     bed.asleep().await;
     assert_eq!(bed.target.last_scrape().at_unix_nanos, Some(START_MILLIS * 1_000_000));
@@ -390,7 +390,7 @@ fn cases() -> Vec<Case> {
 #[tokio::test]
 async fn scrapes_are_stored_as_listed() {
     for case in cases() {
-        let mut bed = Bed::new(case.job);
+        let mut bed = TestBed::new(case.job);
         for answer in case.answers {
             bed.scrape(answer).await;
         }
@@ -404,7 +404,7 @@ async fn scrapes_are_stored_as_listed() {
 
 #[tokio::test]
 async fn at_the_limit_of_the_store_known_series_continue_and_the_target_reports_it() {
-    let mut bed = Bed::new("");
+    let mut bed = TestBed::new("");
     bed.scrape(page("a 1\n")).await;
     bed.store.set_series_max(bed.store.series().len() as u64);
     bed.scrape(page("a 2\nb 2\nc 2\n")).await;
@@ -426,7 +426,7 @@ async fn at_the_limit_of_the_store_known_series_continue_and_the_target_reports_
 
 #[tokio::test]
 async fn scrapes_happen_at_the_targets_offset_in_every_interval() {
-    let mut bed = Bed::new("");
+    let mut bed = TestBed::new("");
     for _ in 0..3 {
         bed.scrape(page("a 1\n")).await;
     }
@@ -441,7 +441,7 @@ async fn scrapes_happen_at_the_targets_offset_in_every_interval() {
 
 #[tokio::test]
 async fn a_removed_target_ends_at_its_first_missed_tick() {
-    let mut bed = Bed::new("");
+    let mut bed = TestBed::new("");
     bed.scrape(page("a 1\n")).await;
     bed.stop.request();
     let stopped = bed.task.take().expect("it runs").await.expect("the loop does not panic");
@@ -464,7 +464,7 @@ async fn a_removed_target_ends_at_its_first_missed_tick() {
 
 #[tokio::test]
 async fn at_shutdown_series_do_not_end() {
-    let mut bed = Bed::new("");
+    let mut bed = TestBed::new("");
     bed.scrape(page("a 1\n")).await;
     bed.server.request();
     let stopped = bed.task.take().expect("it runs").await.expect("the loop does not panic");
@@ -475,7 +475,7 @@ async fn at_shutdown_series_do_not_end() {
 
 #[tokio::test]
 async fn a_forced_error_replaces_the_scrape() {
-    let mut bed = Bed::new("");
+    let mut bed = TestBed::new("");
     bed.scrape(page("a 1\n")).await;
     let error = ScrapeError::TargetLimit { targets: 3, limit: 2 };
     *bed.forced.lock().expect("no test panics here") = Some(error);
@@ -490,7 +490,7 @@ async fn a_forced_error_replaces_the_scrape() {
 
 #[tokio::test]
 async fn the_target_shows_its_last_scrape() {
-    let mut bed = Bed::new("");
+    let mut bed = TestBed::new("");
     assert_eq!(bed.target.last_scrape().health, Health::Unknown);
     bed.scrape(page("# HELP a Help.\n# TYPE a counter\na 1\n")).await;
     let last = bed.target.last_scrape();
@@ -513,7 +513,7 @@ async fn the_target_shows_its_last_scrape() {
 
 #[tokio::test]
 async fn the_last_bad_page_can_be_inspected() {
-    let mut bed = Bed::new("");
+    let mut bed = TestBed::new("");
     let url = bed.target.url.clone();
     bed.scrape(page("a 1\n")).await;
     bed.scrape(Answer::Refuses).await;
@@ -527,7 +527,7 @@ async fn the_last_bad_page_can_be_inspected() {
 
 #[tokio::test]
 async fn exemplars_are_stored_and_refusals_are_counted() {
-    let mut bed = Bed::new("");
+    let mut bed = TestBed::new("");
     let om = |text: &str| Answer::Typed("application/openmetrics-text", format!("{text}\n# EOF\n"));
     bed.scrape(om("a_total 1 # {t=\"x\"} 5 1700000000.5")).await;
     bed.scrape(om("a_total 2 # {t=\"y\"} 6 1600000000.5")).await;
@@ -566,7 +566,7 @@ fn openmetrics(text: &str) -> Answer {
 async fn start_timestamps_are_stored_when_enabled() {
     let text = "# TYPE a counter\na_total 1\na_created 1600000000.5\n# TYPE b gauge\nb 1\n";
     for (asked, a_starts, created) in [(true, vec![1_600_000_000_500], false), (false, vec![], true)] {
-        let mut bed = Bed::with("", Features { start_timestamps: asked, ..Features::default() });
+        let mut bed = TestBed::with("", Features { start_timestamps: asked, ..Features::default() });
         bed.scrape(openmetrics(text)).await;
         let labels = |metric| [("__name__", metric), ("instance", "h:1"), ("job", "j")];
         assert_eq!(bed.store.starts(&labels("a_total")), a_starts);
@@ -579,14 +579,14 @@ async fn start_timestamps_are_stored_when_enabled() {
 async fn metadata_is_stored_for_new_series_and_for_all_when_it_changes() {
     let job = "  metric_relabel_configs:\n  - {source_labels: [__name__], regex: renamed, target_label: __name__, \
                replacement: other}\n";
-    let mut bed = Bed::with(job, Features { metadata: true, ..Features::default() });
+    let mut bed = TestBed::with(job, Features { metadata: true, ..Features::default() });
     let text = |help: &str, more: &str| {
         page(&format!(
             "# HELP a_total {help}\n# TYPE a_total counter\na_total{{x=\"1\"}} 1\n{more}\
              # TYPE b gauge\nb 1\nalien 1\nb{{x=\"2\"}} 1\n# HELP renamed R.\nrenamed 1\n"
         ))
     };
-    let of = |bed: &Bed, name: &str, more: &[(&str, &str)]| {
+    let of = |bed: &TestBed, name: &str, more: &[(&str, &str)]| {
         let labels = [("__name__", name), ("instance", "h:1"), ("job", "j")];
         let labels = LabelSet::from_pairs(labels.into_iter().chain(more.iter().copied()));
         bed.store.metadata(&labels).map(|metadata| format!("{} {}", metadata.kind.as_str(), metadata.help))
@@ -614,7 +614,7 @@ async fn metadata_is_stored_for_new_series_and_for_all_when_it_changes() {
 
 #[tokio::test]
 async fn scrape_metrics_are_counted() {
-    let mut bed = Bed::new("");
+    let mut bed = TestBed::new("");
     for _ in 0..3 {
         bed.scrape(page("a 1\n")).await;
     }
@@ -676,7 +676,7 @@ fn histogram_page() -> Answer {
 }
 
 /// The stored histogram: the newest sample as text, and which of its classic series exist.
-fn histogram_of(bed: &Bed) -> (Option<String>, Vec<String>) {
+fn histogram_of(bed: &TestBed) -> (Option<String>, Vec<String>) {
     let labels = [("__name__", "rpc"), ("instance", "h:1"), ("job", "j")];
     let newest = bed.store.histograms(&labels).pop().map(|(_, value)| {
         let schema = value.schema();
@@ -714,7 +714,7 @@ async fn histograms_are_stored_as_the_job_configures() {
             false,
         ),
     ] {
-        let mut bed = Bed::new(job);
+        let mut bed = TestBed::new(job);
         bed.scrape(histogram_page()).await;
         assert_eq!(bed.target.last_scrape().error, "", "{job}");
         let (stored, series) = histogram_of(&bed);
@@ -731,7 +731,7 @@ async fn histograms_are_stored_as_the_job_configures() {
 
 #[tokio::test]
 async fn nothing_is_stored_over_the_bucket_limit() {
-    let mut bed = Bed::new(
+    let mut bed = TestBed::new(
         "  convert_classic_histograms_to_nhcb: true\n  native_histogram_bucket_limit: 1\n  sample_limit: 1\n",
     );
     bed.scrape(histogram_page()).await;
@@ -742,7 +742,7 @@ async fn nothing_is_stored_over_the_bucket_limit() {
 
 #[tokio::test]
 async fn exemplars_of_a_histogram_count_as_out_of_order_only_together() {
-    let mut bed = Bed::new("  scrape_native_histograms: true\n");
+    let mut bed = TestBed::new("  scrape_native_histograms: true\n");
     bed.scrape(histogram_page()).await;
     let matchers = [ferula_model::Matcher::equal("__name__", "rpc")];
     let found =

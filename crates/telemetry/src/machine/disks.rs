@@ -144,7 +144,7 @@ fn unescape(word: &str) -> String {
 fn file_system(mount: &Mount, out: &mut Filling<'_>) {
     // A file system behind a network that is gone would stop anyone that asks it.
     let is_local = mount.device.starts_with('/') || mount.kind == "tmpfs" || mount.kind == "zfs";
-    let Some(room) = is_local.then(|| Room::of(&mount.directory)).flatten() else { return };
+    let Some(room) = is_local.then(|| DiskSpace::of(&mount.directory)).flatten() else { return };
     let labels =
         [("device", mount.device.as_str()), ("fstype", &mount.kind), ("mountpoint", &mount.directory)];
     let read_only = f64::from(u8::from(mount.is_read_only));
@@ -165,7 +165,7 @@ fn file_system(mount: &Mount, out: &mut Filling<'_>) {
 }
 
 /// Room on a file system.
-struct Room {
+struct DiskSpace {
     size_bytes: f64,
     free_bytes: f64,
     available_bytes: f64,
@@ -173,9 +173,9 @@ struct Room {
     files_free: f64,
 }
 
-impl Room {
+impl DiskSpace {
     /// `None` if the system does not say.
-    fn of(directory: &str) -> Option<Room> {
+    fn of(directory: &str) -> Option<DiskSpace> {
         let path = CString::new(directory).ok()?;
         // SAFETY: all fields are integers, for which zeros are valid.
         let mut answer: libc::statvfs = unsafe { std::mem::zeroed() };
@@ -184,7 +184,7 @@ impl Room {
             return None;
         }
         let block = answer.f_frsize as f64;
-        Some(Room {
+        Some(DiskSpace {
             size_bytes: answer.f_blocks as f64 * block,
             free_bytes: answer.f_bfree as f64 * block,
             available_bytes: answer.f_bavail as f64 * block,

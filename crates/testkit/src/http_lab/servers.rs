@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirec
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::Seen;
+use super::ReceivedHeads;
 
 const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nup 1\n";
 const TOKEN: &str = r#"{"access_token":"lab-token","token_type":"bearer","expires_in":3600}"#;
@@ -63,7 +63,7 @@ impl Drop for Server {
 #[derive(Clone)]
 struct Context {
     name: &'static str,
-    seen: Seen,
+    seen: ReceivedHeads,
     location: Arc<Mutex<String>>,
 }
 
@@ -75,7 +75,7 @@ impl Context {
 
 impl Server {
     /// Listens on a port of its own.
-    pub async fn start(name: &'static str, behaviour: Behaviour, seen: Seen) -> Self {
+    pub async fn start(name: &'static str, behaviour: Behaviour, seen: ReceivedHeads) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("it is bound").port();
         let (connections, location) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<String>>::default());

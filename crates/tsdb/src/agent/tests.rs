@@ -195,7 +195,7 @@ fn a_directory_has_one_process_and_a_clean_end_leaves_no_lock() {
 }
 
 /// Six rounds of two minutes with a truncation after each. The series `old` gets no sample after the first.
-fn truncated_rounds(disk: &FaultDisk, options: AgentOptions) -> (AgentDb, Vec<Truncated>) {
+fn truncated_rounds(disk: &FaultDisk, options: AgentOptions) -> (AgentDb, Vec<TruncationReport>) {
     let db = open(disk, options);
     let mut done = Vec::new();
     for round in 0..6 {

@@ -17,7 +17,7 @@ use crate::wal::record::{LoggedSample, begin_series, put_samples, put_series};
 
 /// What a truncation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Truncated {
+pub struct TruncationReport {
     /// Series without a sample since this time are let go.
     pub min_time: Timestamp,
     /// How many were.
@@ -31,13 +31,13 @@ impl AgentDb {
     ///
     /// # Errors
     /// When the disk refuses. The next truncation tries again.
-    pub fn truncate(&self, now: Timestamp, sent: Option<Timestamp>) -> io::Result<Truncated> {
+    pub fn truncate(&self, now: Timestamp, sent: Option<Timestamp>) -> io::Result<TruncationReport> {
         let mut marks = self.marks.lock();
         let start = self.options.stopwatch.elapsed();
         let too_old = now.millis().saturating_sub(self.options.wal_time_max_ms);
         let sent = sent.map_or(0, Timestamp::millis).saturating_sub(self.options.wal_time_min_ms).max(0);
         let min = sent.max(too_old);
-        let mut done = Truncated {
+        let mut done = TruncationReport {
             min_time: Timestamp::from_millis(min),
             removed_series: self.remove_series(min),
             checkpoint: None,

@@ -15,7 +15,7 @@ use super::{
     BlockError, BlockMeta, CHUNKS_DIR, INDEX_FILE, Interval, Intervals, META_FILE, TOMBSTONES_COPY_FILE,
     TOMBSTONES_FILE, Tombstones, read_tombstones,
 };
-use crate::blob::{Access, Piece};
+use crate::blob::{Access, BlobSlice};
 use crate::damage::{Damage, set_aside};
 use crate::disk::Disk;
 use crate::ids::TimeSpan;
@@ -32,7 +32,7 @@ pub struct BlockChunk {
     /// Timestamp of the last sample in milliseconds.
     pub max_time: i64,
     /// The samples.
-    pub data: Piece,
+    pub data: BlobSlice,
 }
 
 impl BlockChunk {

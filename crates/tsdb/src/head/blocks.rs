@@ -10,15 +10,15 @@ const PIECE_BYTES: usize = 64;
 /// Bytes that grow at the end, four at a time.
 #[derive(Debug, Default)]
 pub struct Payload {
-    last: Option<Box<Piece>>,
+    last: Option<Box<PayloadPiece>>,
     /// Number of bytes used in the last block.
     used: u8,
 }
 
 #[derive(Debug)]
-struct Piece {
+struct PayloadPiece {
     bytes: [u8; PIECE_BYTES],
-    before: Option<Box<Piece>>,
+    before: Option<Box<PayloadPiece>>,
 }
 
 impl BitSink for Payload {
@@ -26,7 +26,7 @@ impl BitSink for Payload {
     fn put32(&mut self, word: u32) {
         if self.last.is_none() || usize::from(self.used) == PIECE_BYTES {
             let before = self.last.take();
-            self.last = Some(Box::new(Piece { bytes: [0; PIECE_BYTES], before }));
+            self.last = Some(Box::new(PayloadPiece { bytes: [0; PIECE_BYTES], before }));
             self.used = 0;
         }
         if let Some(piece) = &mut self.last {

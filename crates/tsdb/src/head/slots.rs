@@ -25,7 +25,7 @@ pub type SeriesGuard<'a> = MutexGuard<'a, Series, rank::Slot>;
 
 /// All slots of a head.
 pub struct Slots {
-    shelves: Box<[OnceLock<Shelf>]>,
+    shelves: Box<[OnceLock<SlabShelf>]>,
     free: Mutex<Free, rank::FreeSlots>,
 }
 
@@ -35,7 +35,7 @@ impl Default for Slots {
     }
 }
 
-struct Shelf(Box<[OnceLock<Slab>]>);
+struct SlabShelf(Box<[OnceLock<Slab>]>);
 
 /// Number of the slot's slab, its length, and the slot's index in it.
 fn place(slot: SlotId) -> (usize, usize, usize) {
@@ -72,7 +72,7 @@ impl Slots {
         let slot = SlotId::new(free.next);
         let (slab, slots, _) = place(slot);
         self.shelves[slab / SHELF_SLABS]
-            .get_or_init(|| Shelf((0..SHELF_SLABS).map(|_| OnceLock::new()).collect()))
+            .get_or_init(|| SlabShelf((0..SHELF_SLABS).map(|_| OnceLock::new()).collect()))
             .0[slab % SHELF_SLABS]
             .get_or_init(|| (0..slots).map(|_| Mutex::default()).collect());
         free.next += 1;

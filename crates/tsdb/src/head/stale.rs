@@ -44,9 +44,9 @@ impl StaleSeries {
 /// Two label sets with the same hash share the later end; at worst, a new series loses samples that are older
 /// than it.
 #[derive(Debug, Default)]
-pub(crate) struct Departed(HashMap<u64, i64>);
+pub(crate) struct RemovedSeriesEnds(HashMap<u64, i64>);
 
-impl Departed {
+impl RemovedSeriesEnds {
     /// The hash of labels: XXH64 of all names and values, each followed by a byte 255. It is stored in
     /// savepoints.
     pub fn hash<'l>(labels: impl Iterator<Item = (&'l str, &'l str)>) -> u64 {
@@ -98,7 +98,7 @@ impl Head {
             let now = self.slots.lock(series.slot);
             now.alive && now.log_ref == series.log_ref
         };
-        let hash = |series: &StaleSeries| (series.slot, Departed::hash(index.labels(series.slot)));
+        let hash = |series: &StaleSeries| (series.slot, RemovedSeriesEnds::hash(index.labels(series.slot)));
         let hashes: HashMap<SlotId, u64> = stale.iter().filter(is_there).map(hash).collect();
         drop(index);
         let removed = self.remove_if(&slots, |slot, series| {

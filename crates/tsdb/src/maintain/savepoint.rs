@@ -222,7 +222,7 @@ mod tests {
     }
 
     /// A series of a savepoint, with its own copy of labels and open chunk.
-    struct Copied {
+    struct CopiedSeries {
         labels: LabelSet,
         log_ref: LogRef,
         open: Option<(Reopened, Vec<u8>)>,
@@ -250,12 +250,12 @@ mod tests {
         (0..200).for_each(|n| commit(&db, n, now));
         let mut last = Some(db.appender());
         last.as_mut().map(|appender| appender.resolve(&labels(300)).expect("resolved"));
-        let mut copied: Vec<Copied> = Vec::new();
+        let mut copied: Vec<CopiedSeries> = Vec::new();
         db.head
             .copy_series(
                 &mut copied,
                 |copied, labels, series| {
-                    copied.push(Copied {
+                    copied.push(CopiedSeries {
                         labels: LabelSet::from_sorted(labels),
                         log_ref: series.log_ref,
                         open: series.open.map(|(open, data)| (open, data.to_vec())),

@@ -36,7 +36,7 @@ impl Db {
     /// Writes one block of this level and measures the time.
     pub(crate) fn compaction<T>(&self, level: u32, write: impl FnOnce(&dyn Watch) -> T) -> T {
         let metrics = &self.maintenance;
-        let watch = Watched { db: self, chunks: (level == 1).then_some(&metrics.chunks) };
+        let watch = WatchedWriter { db: self, chunks: (level == 1).then_some(&metrics.chunks) };
         metrics.populating_block.set(1.0);
         let (written, took) = self.options.stopwatch.time(|| write(&watch));
         metrics.populating_block.set(0.0);
@@ -83,12 +83,12 @@ impl Db {
 }
 
 /// Lets a block be written as long as the database is open, and counts the chunks of a level-1 block.
-struct Watched<'a> {
+struct WatchedWriter<'a> {
     db: &'a Db,
     chunks: Option<&'a ChunkMetrics>,
 }
 
-impl Watch for Watched<'_> {
+impl Watch for WatchedWriter<'_> {
     fn goes_on(&self) -> bool {
         self.db.head.is_open()
     }

@@ -186,7 +186,7 @@ impl<'a> DbSnapshot<'a> {
         head: impl FnOnce(&Compare<'_>) -> Vec<String>,
         block: impl Fn(&BlockPart, &Compare<'_>) -> Result<Vec<String>, crate::block::BlockError>,
     ) -> Result<Vec<String>, StorageError> {
-        let patience = Patience::new(&hints.stop);
+        let patience = PeriodicStopCheck::new(&hints.stop);
         let compare = |matcher: &Matcher, value: &str| patience.holds() && matcher.matches(value);
         let mut texts: Vec<String> = Vec::new();
         let mut add = |more: Vec<String>| -> Result<(), StorageError> {
@@ -219,18 +219,18 @@ const MERGED_ROW_BYTES: usize =
 
 /// Checks periodically whether the reader still waits. A regular expression over a million values can take
 /// long.
-struct Patience<'a> {
+struct PeriodicStopCheck<'a> {
     stop: &'a Stop,
     comparisons: Cell<u32>,
     over: Cell<bool>,
 }
 
-impl<'a> Patience<'a> {
+impl<'a> PeriodicStopCheck<'a> {
     /// Number of comparisons between two checks.
     const COMPARISONS: u32 = 64;
 
     fn new(stop: &'a Stop) -> Self {
-        Patience { stop, comparisons: Cell::new(0), over: Cell::new(false) }
+        PeriodicStopCheck { stop, comparisons: Cell::new(0), over: Cell::new(false) }
     }
 
     /// Counts a comparison; returns `false` once the reader has stopped waiting.
@@ -251,7 +251,7 @@ impl<'a> Patience<'a> {
 impl Snapshot for DbSnapshot<'_> {
     fn select(&mut self, matchers: &[Matcher], hints: &Hints) -> Result<SelectionId, StorageError> {
         let span = TimeSpan::from(hints.range.unwrap_or(self.range));
-        let patience = Patience::new(&hints.stop);
+        let patience = PeriodicStopCheck::new(&hints.stop);
         let compare = |matcher: &Matcher, value: &str| patience.holds() && matcher.matches(value);
         let in_head =
             if self.with_head { self.head.select(matchers, &compare) } else { HeadSelection::default() };

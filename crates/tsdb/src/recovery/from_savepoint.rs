@@ -44,15 +44,15 @@ enum UnfitReason {
 }
 
 /// A savepoint that cannot be used.
-struct Unfit {
+struct UnusableSavepoint {
     why: UnfitReason,
     /// Whether a part of it has already been restored.
     begun: bool,
 }
 
-impl<E: Into<UnfitReason>> From<E> for Unfit {
+impl<E: Into<UnfitReason>> From<E> for UnusableSavepoint {
     fn from(why: E) -> Self {
-        Unfit { why: why.into(), begun: false }
+        UnusableSavepoint { why: why.into(), begun: false }
     }
 }
 
@@ -127,9 +127,9 @@ impl Recovery<Replay<'_>> {
         files: &SavepointFiles<'_>,
         segments: &Segments,
         listed: Result<(), SegmentsError>,
-    ) -> Result<Start, Unfit> {
+    ) -> Result<Start, UnusableSavepoint> {
         if files.chunks_damaged {
-            return Err(Unfit::from(UnfitReason::ChunksDamaged));
+            return Err(UnusableSavepoint::from(UnfitReason::ChunksDamaged));
         }
         let file = files.disk.map(state)?;
         let (origin, frames) = open(&file)?;
@@ -137,7 +137,7 @@ impl Recovery<Replay<'_>> {
         let start = check_origin(&**files.disk, files.wal, &origin, self.replay.rules(), segments)?;
         self.replay.note_ref(LogRef::new(origin.next_ref.get().saturating_sub(1)));
         for (kind, body) in frames {
-            self.frame(kind, body).map_err(|why| Unfit { why, begun: true })?;
+            self.frame(kind, body).map_err(|why| UnusableSavepoint { why, begun: true })?;
         }
         Ok(start)
     }

@@ -37,7 +37,7 @@ const ENTRIES_MAX: usize = 1 << 14;
 
 /// A segment and its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Begun {
+struct SegmentBeginning {
     segment: u32,
     bytes: u32,
     crc: u32,
@@ -46,7 +46,7 @@ struct Begun {
 
 /// A segment that was synced and is not as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lost {
+pub(crate) struct LostSegment {
     pub segment: u32,
     /// How many bytes there are now; `None` without a file.
     pub bytes: Option<u64>,
@@ -72,7 +72,7 @@ pub(crate) struct Segments {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     file: &'static str,
-    begun: Vec<Begun>,
+    begun: Vec<SegmentBeginning>,
     /// The last write failed, and that was logged.
     failing: bool,
 }
@@ -107,7 +107,7 @@ impl Segments {
     }
 
     /// Forgets segments that are lost: they are reported once.
-    pub fn forget_lost(&mut self, lost: &[Lost]) {
+    pub fn forget_lost(&mut self, lost: &[LostSegment]) {
         let before = self.begun.len();
         self.begun.retain(|begun| lost.iter().all(|lost| lost.segment != begun.segment));
         if self.begun.len() < before {
@@ -116,7 +116,7 @@ impl Segments {
     }
 
     /// The segments behind `stands_for` that were synced and are not as they were: gone, or shorter than their first bytes.
-    pub fn lost(&self, present: &[Segment], stands_for: Option<u32>) -> Vec<Lost> {
+    pub fn lost(&self, present: &[Segment], stands_for: Option<u32>) -> Vec<LostSegment> {
         let mut lost = Vec::new();
         for (at, begun) in self.begun.iter().enumerate() {
             let newer = self.begun[at + 1..].iter().any(|other| other.segment == begun.segment);
@@ -125,7 +125,7 @@ impl Segments {
             }
             let bytes = present.iter().find(|segment| segment.number == begun.segment).map(|s| s.bytes);
             if bytes.is_none_or(|bytes| bytes < u64::from(begun.bytes)) {
-                lost.push(Lost { segment: begun.segment, bytes });
+                lost.push(LostSegment { segment: begun.segment, bytes });
             }
         }
         lost
@@ -166,7 +166,7 @@ impl Segments {
         let first = &first[..first.len().min(FIRST_BYTES_MAX)];
         let (bytes, crc) = (first.len() as u32, crc32fast::hash(first));
         self.begun.retain(|begun| begun.segment != segment);
-        self.begun.push(Begun { segment, bytes, crc, synced: false });
+        self.begun.push(SegmentBeginning { segment, bytes, crc, synced: false });
         if self.begun.len() > ENTRIES_MAX {
             self.begun.drain(..ENTRIES_MAX / 2);
         }
@@ -233,9 +233,9 @@ fn first_crc(disk: &dyn Disk, path: &Path, bytes: u32) -> io::Result<Option<u32>
     Ok((read == bytes as usize).then(|| crc32fast::hash(&first)))
 }
 
-fn encode(begun: &[Begun]) -> Vec<u8> {
+fn encode(begun: &[SegmentBeginning]) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
-    for Begun { segment, bytes, crc, synced } in begun {
+    for SegmentBeginning { segment, bytes, crc, synced } in begun {
         let bytes = bytes | if *synced { SYNCED_BIT } else { 0 };
         [segment, &bytes, crc].iter().for_each(|number| out.extend_from_slice(&number.to_be_bytes()));
     }
@@ -244,7 +244,7 @@ fn encode(begun: &[Begun]) -> Vec<u8> {
     out
 }
 
-fn decode(file: &[u8]) -> Option<Vec<Begun>> {
+fn decode(file: &[u8]) -> Option<Vec<SegmentBeginning>> {
     let (body, crc) = file.split_last_chunk::<4>()?;
     let entries = body.strip_prefix(&MAGIC)?;
     if crc32fast::hash(body) != u32::from_be_bytes(*crc) || !entries.len().is_multiple_of(ENTRY_BYTES) {
@@ -253,7 +253,7 @@ fn decode(file: &[u8]) -> Option<Vec<Begun>> {
     let entry = |entry: &[u8]| {
         let number = |at: usize| Some(u32::from_be_bytes(entry.get(at..at + 4)?.try_into().ok()?));
         let (bytes, synced) = (number(4)? & !SYNCED_BIT, number(4)? & SYNCED_BIT != 0);
-        Some(Begun { segment: number(0)?, bytes, crc: number(8)?, synced })
+        Some(SegmentBeginning { segment: number(0)?, bytes, crc: number(8)?, synced })
     };
     entries.chunks(ENTRY_BYTES).map(entry).collect()
 }
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_damaged_list_is_no_list() {
-        let whole = encode(&[Begun { segment: 1, bytes: 2, crc: 3, synced: true }]);
+        let whole = encode(&[SegmentBeginning { segment: 1, bytes: 2, crc: 3, synced: true }]);
         assert_eq!(decode(&whole).map(|begun| begun.len()), Some(1));
         for at in 0..whole.len() {
             let mut bytes = whole.clone();

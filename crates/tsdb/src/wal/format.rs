@@ -46,7 +46,7 @@ pub enum Compression {
 
 /// The part of a record that a fragment contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum FragmentPart {
     /// The rest of the page is zeros.
     PageEnd,
     /// A whole record.
@@ -60,13 +60,13 @@ pub enum Part {
 }
 
 /// The kind byte of a fragment.
-pub fn kind_byte(part: Part, compression: Compression) -> u8 {
+pub fn kind_byte(part: FragmentPart, compression: Compression) -> u8 {
     let part = match part {
-        Part::PageEnd => 0,
-        Part::Full => 1,
-        Part::First => 2,
-        Part::Middle => 3,
-        Part::Last => 4,
+        FragmentPart::PageEnd => 0,
+        FragmentPart::Full => 1,
+        FragmentPart::First => 2,
+        FragmentPart::Middle => 3,
+        FragmentPart::Last => 4,
     };
     part | match compression {
         Compression::None => 0,
@@ -76,13 +76,13 @@ pub fn kind_byte(part: Part, compression: Compression) -> u8 {
 }
 
 /// Decodes a kind byte; `None` if it is invalid.
-pub fn parse_kind(kind: u8) -> Option<(Part, Compression)> {
+pub fn parse_kind(kind: u8) -> Option<(FragmentPart, Compression)> {
     let part = match kind & KIND_MASK {
-        0 => Part::PageEnd,
-        1 => Part::Full,
-        2 => Part::First,
-        3 => Part::Middle,
-        4 => Part::Last,
+        0 => FragmentPart::PageEnd,
+        1 => FragmentPart::Full,
+        2 => FragmentPart::First,
+        3 => FragmentPart::Middle,
+        4 => FragmentPart::Last,
         _ => return None,
     };
     let compression = if kind & SNAPPY_BIT != 0 {
@@ -107,10 +107,10 @@ pub fn put_fragments(out: &mut Vec<u8>, used: usize, record: &[u8], compression:
         }
         let (part, after) = rest.split_at(rest.len().min(left - HEADER_BYTES));
         let kind = match (fragments == 0, after.is_empty()) {
-            (true, true) => Part::Full,
-            (true, false) => Part::First,
-            (false, false) => Part::Middle,
-            (false, true) => Part::Last,
+            (true, true) => FragmentPart::Full,
+            (true, false) => FragmentPart::First,
+            (false, false) => FragmentPart::Middle,
+            (false, true) => FragmentPart::Last,
         };
         out.push(kind_byte(kind, compression));
         out.extend_from_slice(&(part.len() as u16).to_be_bytes());
@@ -216,7 +216,13 @@ mod tests {
 
     #[test]
     fn kinds_round_trip() {
-        for part in [Part::PageEnd, Part::Full, Part::First, Part::Middle, Part::Last] {
+        for part in [
+            FragmentPart::PageEnd,
+            FragmentPart::Full,
+            FragmentPart::First,
+            FragmentPart::Middle,
+            FragmentPart::Last,
+        ] {
             for compression in [Compression::None, Compression::Snappy, Compression::Zstd] {
                 assert_eq!(parse_kind(kind_byte(part, compression)), Some((part, compression)));
             }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::format::{
-    Compression, HEADER_BYTES, PAGE_BYTES, Part, RECORD_BYTES_MAX, REPAIR_SUFFIX, TEMPORARY_SUFFIX,
+    Compression, FragmentPart, HEADER_BYTES, PAGE_BYTES, RECORD_BYTES_MAX, REPAIR_SUFFIX, TEMPORARY_SUFFIX,
     parse_kind, put_fragments, segment_path,
 };
 use crate::damage::{DamageKind, cut_off, free_name};
@@ -49,7 +49,7 @@ pub struct SegmentReader {
 }
 
 enum Fragment {
-    Part { part: Part, compression: Compression, bytes: std::ops::Range<usize> },
+    FragmentPart { part: FragmentPart, compression: Compression, bytes: std::ops::Range<usize> },
     PageEnd,
     FileEnd,
 }
@@ -116,7 +116,7 @@ impl SegmentReader {
                     return Ok(Some(Err(self.damage(start, DamageKind::Torn, "last record is torn"))));
                 }
             };
-            let begins = matches!(part, Part::Full | Part::First);
+            let begins = matches!(part, FragmentPart::Full | FragmentPart::First);
             if !begins && begun.is_none() {
                 let reason = "record has no beginning".to_owned();
                 return self.bad_from(place, DamageKind::Missing, reason).map(|damage| Some(Err(damage)));
@@ -128,7 +128,7 @@ impl SegmentReader {
             }
             let (start, compression) = *begun.get_or_insert((place, compression));
             self.record.extend_from_slice(&self.buffer[bytes]);
-            if matches!(part, Part::Full | Part::Last) {
+            if matches!(part, FragmentPart::Full | FragmentPart::Last) {
                 if let Err(reason) = self.decompress(compression) {
                     return Ok(Some(Err(self.damage(start, DamageKind::Unreadable, reason))));
                 }
@@ -164,7 +164,7 @@ impl SegmentReader {
         loop {
             let place = self.at;
             match self.fragment()? {
-                Ok(Fragment::Part { part: Part::Full | Part::First, .. }) => {
+                Ok(Fragment::Part { part: FragmentPart::Full | FragmentPart::First, .. }) => {
                     self.at = place;
                     break;
                 }
@@ -205,7 +205,7 @@ impl SegmentReader {
         let Some((part, compression)) = parse_kind(*kind) else {
             return unreadable(format!("unknown fragment kind {kind}"));
         };
-        if part == Part::PageEnd {
+        if part == FragmentPart::PageEnd {
             if page.iter().any(|byte| *byte != 0) {
                 return unreadable("unexpected non-zero byte in padded page".into());
             }

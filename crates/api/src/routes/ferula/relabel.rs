@@ -65,7 +65,7 @@ pub fn scrape_preview(api: Arc<Api>, request: Request) -> BoxFuture<'static, Res
 }
 
 /// A fetched page and the options for showing it.
-struct Look {
+struct PreviewedPage {
     preview: Preview,
     page: ferula_scraper::fetch::Page,
     took_seconds: f64,
@@ -74,7 +74,7 @@ struct Look {
     lines_max: usize,
 }
 
-async fn look(api: &Api, request: &Request) -> Result<Look, ApiError> {
+async fn look(api: &Api, request: &Request) -> Result<PreviewedPage, ApiError> {
     let pool = scrape_pools::asked_pool(request)?;
     let url = request.params.first("scrapeUrl");
     let lines_max = match request.params.first("limit") {
@@ -92,7 +92,7 @@ async fn look(api: &Api, request: &Request) -> Result<Look, ApiError> {
     let rules = request.params.all("rules").next().map(|_| asked_rules(request, names)).transpose()?;
     let (page, took) = preview.page().await;
     let page = page.map_err(|why| ApiError::new(ErrorKind::Execution, format!("scraping {url}: {why}")))?;
-    Ok(Look {
+    Ok(PreviewedPage {
         preview,
         page,
         took_seconds: took.as_secs_f64(),
@@ -102,7 +102,7 @@ async fn look(api: &Api, request: &Request) -> Result<Look, ApiError> {
     })
 }
 
-impl Look {
+impl PreviewedPage {
     fn read(self, lookup: &Lookup) -> Handled {
         let wanted = |text: &str| {
             let lower = text.to_lowercase();

@@ -15,11 +15,11 @@ pub(super) struct Filter {
 struct Term {
     text: String,
     letters: Vec<char>,
-    way: Way,
+    way: MatchMethod,
 }
 
 #[derive(Clone, Copy)]
-enum Way {
+enum MatchMethod {
     /// The least score of a match.
     Subsequence(f64),
     /// A substring, or a similarity of at least this score; without a score, only substrings.
@@ -39,8 +39,8 @@ impl Filter {
     pub(super) fn new(terms: &[&str], likeness: bool, threshold: u32, folds_case: bool) -> Option<Filter> {
         let least = f64::from(threshold) / 100.0;
         let way = match likeness {
-            true => Way::Likeness((threshold > 0).then_some(least)),
-            false => Way::Subsequence(least),
+            true => MatchMethod::Likeness((threshold > 0).then_some(least)),
+            false => MatchMethod::Subsequence(least),
         };
         let term = |text: &&str| {
             let text = if folds_case { unicode::lower(text) } else { (*text).to_owned() };
@@ -77,14 +77,14 @@ impl Term {
             return Some(1.0);
         }
         match self.way {
-            Way::Subsequence(least) => {
+            MatchMethod::Subsequence(least) => {
                 if self.text.len() > value.len() {
                     return None;
                 }
                 let score = subsequence(&self.letters, &letters(value), ended)?;
                 (score > 0.0 && score >= least).then_some(score)
             }
-            Way::Likeness(least) => {
+            MatchMethod::Likeness(least) => {
                 if let Some(at) = value.find(&self.text) {
                     return Some(piece(value, at, self.letters.len()));
                 }

@@ -10,8 +10,8 @@ use crate::alertmanager::values::{AnyValue, GoDuration, HttpConfig, HttpUrl, Sec
 use crate::error::Problem;
 use crate::section::{Section, section};
 use crate::yaml::decode::{Decoder, Value};
-use crate::yaml::emit::Out;
-use crate::yaml::tree::{Kind, NodeId};
+use crate::yaml::emit::PrintedValue;
+use crate::yaml::tree::{NodeId, NodeKind};
 
 section! {
     /// `webhook_configs`
@@ -78,7 +78,7 @@ impl Value for JiraField {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-        if let Kind::Scalar(_) = d.node(id).kind {
+        if let NodeKind::Scalar(_) = d.node(id).kind {
             return self.template.decode(id, d);
         }
         let mut written =
@@ -100,7 +100,7 @@ impl Value for JiraField {
         self.template.is_empty() && self.enable_update.is_none()
     }
 
-    fn print(&self) -> Out {
+    fn print(&self) -> PrintedValue {
         WrittenJiraField { template: self.template.clone(), enable_update: self.enable_update }.print()
     }
 }

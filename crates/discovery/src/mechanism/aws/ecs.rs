@@ -92,7 +92,7 @@ struct Machine {
 }
 
 /// Everything known about a cluster.
-struct Found {
+struct ClusterContents {
     cluster: Cluster,
     services: BTreeMap<String, ServiceOfCluster>,
     tasks: Vec<Task>,
@@ -210,7 +210,7 @@ impl Ecs {
     }
 
     /// `None` for a cluster without tasks.
-    async fn found(&self, cluster: Cluster) -> Result<Option<Found>, RefreshError> {
+    async fn found(&self, cluster: Cluster) -> Result<Option<ClusterContents>, RefreshError> {
         let arn = cluster.cluster_arn.clone();
         let within = |what: &str, error: RefreshError| error.within(format!("{what} cluster {arn:?}"));
         let task_arns = self.arns("ListTasks", Some(&arn), |page| page.task_arns).await;
@@ -243,7 +243,7 @@ impl Ecs {
         let machines = self.machines(machine_ids.values().collect()).await?;
         let public_ips = self.public_ips(&tasks).await?;
         let services = services.into_iter().map(|service| (service.service_name.clone(), service)).collect();
-        Ok(Some(Found { cluster, services, tasks, machine_ids, machines, public_ips }))
+        Ok(Some(ClusterContents { cluster, services, tasks, machine_ids, machines, public_ips }))
     }
 
     async fn machines(&self, ids: BTreeSet<&String>) -> Result<BTreeMap<String, Machine>, RefreshError> {
@@ -302,7 +302,7 @@ impl Ecs {
     }
 
     /// `None` for a task without an address.
-    fn labels(&self, region: &str, found: &Found, task: &Task) -> Option<Labels> {
+    fn labels(&self, region: &str, found: &ClusterContents, task: &Task) -> Option<Labels> {
         let machine_id = found.machine_ids.get(&task.container_instance_arn).map_or("", String::as_str);
         let none = Machine::default();
         let machine = found.machines.get(machine_id).unwrap_or(&none);

@@ -1,7 +1,7 @@
 //! Simulated AWS services: signed requests, pages, and each role, both in its own section and through
 //! `aws_sd_configs`.
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 const EC2_PAGES: [&str; 2] = [
     r#"<?xml version="1.0" encoding="UTF-8"?><DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><reservationSet><item><ownerId>own</ownerId>
@@ -162,8 +162,11 @@ const EC2: [&str; 2] = [
 #[tokio::test]
 async fn ec2_instances_are_read_page_by_page() {
     let server = PlayedServer::start(query).await;
-    let bed =
-        Bed::new(&section("ec2_sd_configs", &server.address, ", filters: [{name: 'tag:x', values: [a, b]}]"));
+    let bed = TestBed::new(&section(
+        "ec2_sd_configs",
+        &server.address,
+        ", filters: [{name: 'tag:x', values: [a, b]}]",
+    ));
     assert_eq!(bed.targets(2).await, EC2);
     let bodies: Vec<String> =
         server.requests.lock().expect("a test").iter().map(|request| request.body.clone()).collect();
@@ -171,7 +174,7 @@ async fn ec2_instances_are_read_page_by_page() {
     assert_eq!(bodies[0], "Action=DescribeAvailabilityZones&Version=2016-11-15");
     assert_eq!(bodies[1], format!("Action=DescribeInstances&Version=2016-11-15&{filters}"));
     assert_eq!(bodies[2], format!("Action=DescribeInstances&Version=2016-11-15&{filters}&NextToken=T%3D1"));
-    let bed = Bed::new(&section("aws_sd_configs", &server.address, ", role: ec2"));
+    let bed = TestBed::new(&section("aws_sd_configs", &server.address, ", role: ec2"));
     assert_eq!(bed.targets(2).await, EC2);
 }
 
@@ -183,7 +186,7 @@ async fn lightsail_instances_are_read() {
         section("aws_sd_configs", &server.address, ", role: lightsail, port: 9100"),
     ] {
         assert_eq!(
-            Bed::new(&section).targets(1).await,
+            TestBed::new(&section).targets(1).await,
             [
                 "172.26.0.1:9100 __meta_lightsail_availability_zone=us-east-1a __meta_lightsail_blueprint_id=wp \
               __meta_lightsail_bundle_id=nano __meta_lightsail_instance_name=ls __meta_lightsail_instance_state=running \
@@ -202,7 +205,7 @@ async fn ecs_tasks_are_read_with_their_instances_and_network_cards() {
     let cluster = "__meta_ecs_cluster=cl __meta_ecs_cluster_arn=arn:cl";
     for key in ["ecs_sd_configs", "aws_sd_configs"] {
         let role = if key == "ecs_sd_configs" { "" } else { ", role: ecs" };
-        let bed = Bed::with_services(&section(key, &server.address, role), &services);
+        let bed = TestBed::with_services(&section(key, &server.address, role), &services);
         assert_eq!(
             bed.targets(2).await,
             [
@@ -250,7 +253,7 @@ async fn msk_brokers_and_controllers_are_read() {
         shared
     );
     for (key, role) in [("msk_sd_configs", ""), ("aws_sd_configs", ", role: msk")] {
-        let bed = Bed::new(&section(key, &server.address, &format!("{role}, port: 11001")));
+        let bed = TestBed::new(&section(key, &server.address, &format!("{role}, port: 11001")));
         assert_eq!(
             bed.targets(3).await,
             [broker("b-1.kafka", 0), broker("b-1b.kafka", 1), controller.clone()]
@@ -261,7 +264,7 @@ async fn msk_brokers_and_controllers_are_read() {
 #[tokio::test]
 async fn databases_and_caches_are_read() {
     let server = PlayedServer::start(query).await;
-    let bed = Bed::new(&section("rds_sd_configs", &server.address, ", port: 9187"));
+    let bed = TestBed::new(&section("rds_sd_configs", &server.address, ", port: 9187"));
     let database = "d1.rds:9187 __meta_rds_cluster_arn=arn:c __meta_rds_cluster_cluster_create_time=2024-01-02T03:04:05Z \
         __meta_rds_cluster_engine=aurora __meta_rds_cluster_identifier=c __meta_rds_cluster_multi_az=true \
         __meta_rds_cluster_port=5432 __meta_rds_cluster_tag_a_b=v __meta_rds_instance_arn=arn:d \
@@ -269,7 +272,7 @@ async fn databases_and_caches_are_read() {
         __meta_rds_instance_endpoint_hosted_zone_id=Z __meta_rds_instance_endpoint_port=5432 \
         __meta_rds_instance_identifier=d1 __meta_rds_instance_is_cluster_writer=true";
     assert_eq!(bed.targets(1).await, [database]);
-    let bed = Bed::new(&section("elasticache_sd_configs", &server.address, ""));
+    let bed = TestBed::new(&section("elasticache_sd_configs", &server.address, ""));
     assert_eq!(
         bed.targets(2).await,
         [

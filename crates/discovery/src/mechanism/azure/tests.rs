@@ -1,7 +1,7 @@
 //! `azure` against a simulated resource manager: machines, scale sets, cached cards, sources of tokens.
 
 use super::credential::{Cloud, Credential};
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest, context, section_of};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed, context, section_of};
 
 const GROUP: &str = "/subscriptions/S/resourceGroups/g";
 
@@ -69,7 +69,7 @@ pub(crate) const AUTHORITY: &str = "https://login.microsoftonline.com";
 #[tokio::test]
 async fn machines_and_those_of_scale_sets_are_read() {
     let server = PlayedServer::start(play).await;
-    let bed = Bed::with_services(SECTION, &[(MANAGER, &server.address), (AUTHORITY, &server.address)]);
+    let bed = TestBed::with_services(SECTION, &[(MANAGER, &server.address), (AUTHORITY, &server.address)]);
     let target = |name: &str, ip: &str, set: &str| {
         format!(
             "{ip}:80 __meta_azure_machine_computer_name=host-{name} \

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use ferula_config::Config;
 
 use super::Consul;
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest, context};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed, context};
 use crate::provider::{Output, Provider};
 
 const WEB: &str = r#"[
@@ -41,7 +41,7 @@ pub(crate) fn section(address: &str) -> String {
 #[tokio::test]
 async fn instances_have_the_labels_of_node_service_and_checks() {
     let server = PlayedServer::start(agent).await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     assert_eq!(
         bed.targets(2).await,
         [
@@ -79,7 +79,7 @@ async fn services_come_and_go_and_stay_while_consul_fails() {
         }
     })
     .await;
-    let bed = Bed::new(&format!(
+    let bed = TestBed::new(&format!(
         "consul_sd_configs: [{{server: '{}', refresh_interval: 1s, datacenter: d, token: T, filter: 'x == 1'}}]",
         server.address
     ));

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use super::*;
 use crate::played::shown;
-use crate::provider::Shared;
+use crate::provider::SharedState;
 
 const A: u16 = 1;
 const NS: u16 = 2;
@@ -126,7 +126,7 @@ async fn discovery(yaml: &str, script: fn(&str, u16) -> Reply) -> Dns {
         clock: Arc::new(SimClock::at(Timestamp::from_millis(0))),
         registry: Registry::new(),
         job: "a".into(),
-        shared: Shared::default(),
+        shared: SharedState::default(),
     };
     let section = config.scrape_configs[0].discovery.dns_sd_configs[0].clone();
     let mut dns = Dns::new(section, &context).expect("a provider");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 const CONTAINERS: &str = r#"[
  {"Id": "c1", "Names": ["/web"], "Image": "nginx", "ImageID": "sha256:1", "Labels": {"com.x/y": "z"},
@@ -48,7 +48,7 @@ pub(crate) fn section(address: &str) -> String {
 #[tokio::test]
 async fn containers_have_a_target_for_each_port_of_their_first_network() {
     let server = PlayedServer::start(daemon).await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     let network = "__meta_docker_network_id=n1 __meta_docker_network_ingress=false \
                    __meta_docker_network_internal=false __meta_docker_network_ip=172.17.0.2 \
                    __meta_docker_network_label_l_1=v __meta_docker_network_name=a __meta_docker_network_scope=local";
@@ -77,7 +77,7 @@ async fn containers_have_a_target_for_each_port_of_their_first_network() {
 #[tokio::test]
 async fn filters_are_sent_and_targets_in_all_networks_can_be_requested() {
     let server = PlayedServer::start(daemon).await;
-    let bed = Bed::new(&format!(
+    let bed = TestBed::new(&format!(
         "docker_sd_configs: [{{host: 'tcp://{}', match_first_network: false, filters: [{{name: label, values: [a=b, c]}}]}}]",
         server.address
     ));
@@ -111,7 +111,7 @@ async fn a_daemon_is_reached_over_its_socket() {
             });
         }
     });
-    let bed = Bed::new(&format!("docker_sd_configs: [{{host: 'unix://{}'}}]", path.display()));
+    let bed = TestBed::new(&format!("docker_sd_configs: [{{host: 'unix://{}'}}]", path.display()));
     bed.targets(5).await;
     served.abort();
 }
@@ -129,7 +129,7 @@ async fn an_old_daemon_gets_requests_without_a_version_and_its_errors_are_report
         daemon(request)
     })
     .await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     bed.targets(5).await;
     assert!(answered.load(std::sync::atomic::Ordering::SeqCst));
 }
@@ -148,6 +148,6 @@ async fn containers_that_share_each_others_network_have_no_targets() {
         ("/v1.44/networks", "[]"),
     ])
     .await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     assert!(bed.targets(1).await[0].starts_with("10.0.0.4:80 "));
 }

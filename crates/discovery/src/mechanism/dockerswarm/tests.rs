@@ -1,6 +1,6 @@
 //! `dockerswarm` against a simulated server: its labels, and its behaviour on errors of the server.
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 const NODES: &str = r#"[
  {"ID": "k1", "Spec": {"Role": "manager", "Availability": "active", "Labels": {"a-b": "c"}},
@@ -52,7 +52,7 @@ async fn each_role_has_its_targets() {
     let rest = "__meta_dockerswarm_node_hostname=h1 __meta_dockerswarm_node_id=k1 __meta_dockerswarm_node_label_a_b=c";
     let platform = "__meta_dockerswarm_node_platform_architecture=x86_64 __meta_dockerswarm_node_platform_os=linux \
                     __meta_dockerswarm_node_role=manager __meta_dockerswarm_node_status=ready";
-    let bed = Bed::new(&section(&server.address, "nodes"));
+    let bed = TestBed::new(&section(&server.address, "nodes"));
     assert_eq!(
         bed.targets(1).await,
         [format!(
@@ -64,7 +64,7 @@ async fn each_role_has_its_targets() {
     let network = "__meta_dockerswarm_network_id=n1 __meta_dockerswarm_network_ingress=true \
                    __meta_dockerswarm_network_internal=false __meta_dockerswarm_network_name=ingress \
                    __meta_dockerswarm_network_scope=swarm";
-    let bed = Bed::new(&section(&server.address, "services"));
+    let bed = TestBed::new(&section(&server.address, "services"));
     assert_eq!(
         bed.targets(2).await,
         [
@@ -82,7 +82,7 @@ async fn each_role_has_its_targets() {
             ),
         ]
     );
-    let bed = Bed::new(&section(&server.address, "tasks"));
+    let bed = TestBed::new(&section(&server.address, "tasks"));
     let task = "__meta_dockerswarm_service_id=s1 __meta_dockerswarm_service_label_x=y \
                 __meta_dockerswarm_service_mode=replicated __meta_dockerswarm_service_name=web \
                 __meta_dockerswarm_task_container_id=cid __meta_dockerswarm_task_desired_state=running \

@@ -1,6 +1,6 @@
 //! `eureka` against a simulated server: ports, metadata as written, invalid lists.
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 const APPS: &str = r#"<?xml version="1.0"?><applications><versions__delta>1</versions__delta><apps__hashcode>UP_2_</apps__hashcode>
  <application><name>META</name>
@@ -28,7 +28,7 @@ pub(crate) fn section(address: &str) -> String {
 #[tokio::test]
 async fn instances_are_read_with_their_metadata() {
     let server = PlayedServer::start(play).await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     assert_eq!(
         bed.targets(2).await,
         [

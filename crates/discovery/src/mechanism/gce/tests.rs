@@ -2,7 +2,7 @@
 
 use super::account::Account;
 use crate::api_client::ApiClient;
-use crate::played::{Bed, Play, PlayedServer, RSA_KEY, ReceivedRequest, context};
+use crate::played::{Play, PlayedServer, RSA_KEY, ReceivedRequest, TestBed, context};
 use crate::refresh::Refresh;
 
 const PAGES: [&str; 2] = [
@@ -42,7 +42,7 @@ pub(crate) const SECTION: &str =
 #[tokio::test]
 async fn instances_are_read_page_by_page_with_the_machines_account() {
     let server = PlayedServer::start(play).await;
-    let bed = Bed::with_services(SECTION, &[(super::API, &server.address), (METADATA, &server.address)]);
+    let bed = TestBed::with_services(SECTION, &[(super::API, &server.address), (METADATA, &server.address)]);
     assert_eq!(
         bed.targets(2).await,
         [

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::played::{Bed, Play, PlayedServer};
+use crate::played::{Play, PlayedServer, TestBed};
 
 fn section(address: &str) -> String {
     format!("http_sd_configs: [{{url: 'http://{address}/t', refresh_interval: 5s}}]")
@@ -34,7 +34,7 @@ async fn groups_are_requested_at_the_interval_and_kept_while_the_server_fails() 
         }
     })
     .await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     let url = format!("http://{}/t", server.address);
     assert_eq!(
         bed.targets(2).await,
@@ -59,7 +59,7 @@ async fn an_endless_list_is_aborted_and_the_last_one_stays() {
         _ => Play::Endless(b"[0,0,0,0,"),
     })
     .await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     bed.targets(1).await;
     bed.wait_for_metric("prometheus_sd_http_failures_total", 2.0).await;
     assert_eq!(bed.metric("prometheus_sd_discovered_targets"), 1.0);
@@ -68,7 +68,7 @@ async fn an_endless_list_is_aborted_and_the_last_one_stays() {
 #[tokio::test]
 async fn a_removed_section_takes_its_metrics_and_targets_along() {
     let server = PlayedServer::start(|_| Play::Json(r#"[{"targets":["a:1"]}]"#.to_owned())).await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     bed.targets(1).await;
     bed.apply("static_configs: [{targets: ['s:1']}]");
     assert_eq!(bed.targets(1).await, ["s:1"]);
@@ -85,7 +85,7 @@ async fn a_removed_section_takes_its_metrics_and_targets_along() {
 
 #[tokio::test]
 async fn an_unreachable_server_at_the_start_stops_nothing() {
-    let bed = Bed::new(
+    let bed = TestBed::new(
         "http_sd_configs: [{url: 'http://127.0.0.1:1/'}, {url: 'https://x/', tls_config: {ca_file: /proc/nowhere.pem}}]\n\
          static_configs: [{targets: ['s:1']}]",
     );
@@ -120,8 +120,10 @@ async fn a_million_targets_are_taken_and_an_answer_over_its_bound_changes_nothin
         Play::Json(body + "]}]")
     })
     .await;
-    let bed =
-        Bed::new(&format!("http_sd_configs: [{{url: 'http://{}/', refresh_interval: 60s}}]", server.address));
+    let bed = TestBed::new(&format!(
+        "http_sd_configs: [{{url: 'http://{}/', refresh_interval: 60s}}]",
+        server.address
+    ));
     bed.wait_for_metric("prometheus_sd_discovered_targets", 1e6).await;
     is_too_long.store(true, Ordering::SeqCst);
     bed.wait_for_metric("prometheus_sd_http_failures_total", 1.0).await;

@@ -1,6 +1,6 @@
 //! `ionos` against a simulated API: several network cards, servers without addresses.
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 const SERVERS: &str = r#"{"id": "dc/servers", "items": [
  {"id": "s1", "metadata": {"state": "AVAILABLE"}, "properties": {"name": "web", "availabilityZone": "AUTO", "cpuFamily": "INTEL",
@@ -22,7 +22,7 @@ pub(crate) const SECTION: &str =
 #[tokio::test]
 async fn servers_have_the_address_of_their_newest_card() {
     let server = PlayedServer::start(play).await;
-    let bed = Bed::with_services(SECTION, &[(super::API, &server.address)]);
+    let bed = TestBed::with_services(SECTION, &[(super::API, &server.address)]);
     assert_eq!(
         bed.targets(1).await,
         ["1.2.3.4:80 __meta_ionos_server_availability_zone=AUTO __meta_ionos_server_boot_image_id=img \

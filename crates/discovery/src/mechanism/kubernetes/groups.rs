@@ -68,7 +68,7 @@ impl<'l, T: Object> Table<'l, T> {
 
 /// An object from which a group was built, or its absence. Held so that no other object can get its memory
 /// address.
-type Looked = (&'static str, String, Option<Arc<dyn Any + Send + Sync>>);
+type Dependency = (&'static str, String, Option<Arc<dyn Any + Send + Sync>>);
 
 /// Builds groups from the collections at one moment.
 pub(super) struct GroupMaker<'l> {
@@ -80,16 +80,16 @@ pub(super) struct GroupMaker<'l> {
     jobs: Table<'l, Job>,
     with_job: bool,
     with_cron_job: bool,
-    looked: RefCell<Vec<Looked>>,
+    looked: RefCell<Vec<Dependency>>,
 }
 
 /// The groups that were built, by the key of their object.
 #[derive(Default)]
-pub(super) struct Memo(BTreeMap<String, Made>);
+pub(super) struct Memo(BTreeMap<String, BuiltGroup>);
 
-struct Made {
+struct BuiltGroup {
     object: Arc<dyn Any + Send + Sync>,
-    looked: Vec<Looked>,
+    looked: Vec<Dependency>,
     group: Option<Arc<TargetGroup>>,
 }
 
@@ -116,7 +116,7 @@ impl Memo {
             maker.looked.borrow_mut().clear();
             let group = make(maker, &object).map(Arc::new);
             groups.extend(group.clone());
-            self.0.insert(key, Made { object: as_any, looked: maker.looked.take(), group });
+            self.0.insert(key, BuiltGroup { object: as_any, looked: maker.looked.take(), group });
         }
         groups
     }
@@ -145,7 +145,7 @@ impl<'l> GroupMaker<'l> {
         found
     }
 
-    fn is_same(&self, looked: &Looked) -> bool {
+    fn is_same(&self, looked: &Dependency) -> bool {
         fn held<T: Object>(table: &Table<'_, T>, key: &str) -> Option<Arc<dyn Any + Send + Sync>> {
             table.get(key).map(|object| object.clone() as Arc<dyn Any + Send + Sync>)
         }
@@ -300,7 +300,7 @@ impl<'l> GroupMaker<'l> {
         }
         add_meta(&mut labels, meta, "endpoints");
         self.add_namespace(&mut labels, &meta.namespace);
-        let mut found = Found::default();
+        let mut found = EndpointTargets::default();
         for subset in &endpoints.subsets {
             for port in &subset.ports {
                 let ready = subset.addresses.iter().map(|address| (address, "true"));
@@ -316,7 +316,7 @@ impl<'l> GroupMaker<'l> {
 
     fn add_endpoint(
         &self,
-        found: &mut Found,
+        found: &mut EndpointTargets,
         address: &EndpointAddress,
         port: &EndpointPort,
         is_ready: &str,
@@ -359,7 +359,7 @@ impl<'l> GroupMaker<'l> {
             labels.extend(&service_labels(service));
         }
         self.add_namespace(&mut labels, &meta.namespace);
-        let mut found = Found::default();
+        let mut found = EndpointTargets::default();
         if !service.is_some_and(|service| is_second_family(&service, slice)) {
             for endpoint in &slice.endpoints {
                 for port in &slice.ports {
@@ -373,7 +373,13 @@ impl<'l> GroupMaker<'l> {
         Some(group("endpointslice", meta, &labels, found.targets))
     }
 
-    fn add_slice_endpoint(&self, found: &mut Found, address: &str, endpoint: &Endpoint, port: &SlicePort) {
+    fn add_slice_endpoint(
+        &self,
+        found: &mut EndpointTargets,
+        address: &str,
+        endpoint: &Endpoint,
+        port: &SlicePort,
+    ) {
         const PREFIX: &str = "__meta_kubernetes_endpointslice_";
         let mut target = Labels::default();
         target.set(
@@ -419,7 +425,7 @@ impl<'l> GroupMaker<'l> {
     }
 
     /// Adds targets for the pods' ports without an endpoint.
-    fn add_other_ports(&self, found: &mut Found) {
+    fn add_other_ports(&self, found: &mut EndpointTargets) {
         for (pod, seen) in found.pods.values() {
             let ip = pod.status.pod_ip.as_str();
             if ip.is_empty() {
@@ -497,12 +503,12 @@ impl<'l> GroupMaker<'l> {
 
 /// The targets of one group of endpoints, and the pods behind them with the ports that were used.
 #[derive(Default)]
-struct Found {
+struct EndpointTargets {
     targets: Vec<LabelSet>,
     pods: BTreeMap<String, (Arc<Pod>, Vec<i64>)>,
 }
 
-impl Found {
+impl EndpointTargets {
     /// Adds a target with the labels of its pod and of the container with its port. Endpoints state the
     /// protocol themselves; that of slices comes from the container.
     fn add(

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value as Json, json};
 use tokio::sync::broadcast;
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 /// A simulated cluster: collections by path, with a history that can be lost.
 #[derive(Clone)]
@@ -262,7 +262,7 @@ async fn every_role_has_its_targets_and_labels() {
         ("endpointslice", 3, ", attach_metadata: {node: true}"),
         ("ingress", 3, ""),
     ] {
-        let bed = Bed::new(&section(&server.address, role, more));
+        let bed = TestBed::new(&section(&server.address, role, more));
         for target in bed.targets(count).await {
             found.push_str(&format!("{role}\n"));
             for label in target.split(' ') {
@@ -285,7 +285,7 @@ async fn changes_are_followed_across_ended_watches_lost_history_and_outages() {
         cluster.put("/api/v1/pods", pod(&format!("p{number}"), &format!("10.1.0.{number}")));
     }
     let server = serve(&cluster).await;
-    let bed = Bed::new(&section(&server.address, "pod", ""));
+    let bed = TestBed::new(&section(&server.address, "pod", ""));
     bed.targets(30).await;
 
     cluster.put("/api/v1/pods", pod("new", "10.1.1.1"));
@@ -321,7 +321,7 @@ async fn jobs_with_the_same_objects_share_a_watch() {
     let cluster = Cluster::new();
     fill(&cluster);
     let server = serve(&cluster).await;
-    let bed = Bed::new(&format!(
+    let bed = TestBed::new(&format!(
         "kubernetes_sd_configs:\n- {{api_server: 'http://{0}', role: pod}}\n- {{api_server: 'http://{0}', role: endpoints}}\n\
          - {{api_server: 'http://{0}', role: endpointslice}}\n",
         server.address
@@ -339,7 +339,7 @@ async fn jobs_with_the_same_objects_share_a_watch() {
 async fn selectors_and_namespaces_restrict_the_requests() {
     let server = serve(&Cluster::new()).await;
     let more = ", namespaces: {names: [b, a, b]}, selectors: [{role: pod, label: 'x in (y, z)', field: 'spec.nodeName=n'}]";
-    let bed = Bed::new(&section(&server.address, "pod", more));
+    let bed = TestBed::new(&section(&server.address, "pod", more));
     let wanted = |namespace: &str| {
         format!(
             "/api/v1/namespaces/{namespace}/pods?limit=500&fieldSelector=spec.nodeName%3Dn&labelSelector=x+in+%28y%2C+z%29"
@@ -374,7 +374,7 @@ async fn garbage_and_flooding_in_a_watch_cause_a_failure_but_lose_no_targets() {
         }
     })
     .await;
-    let bed = Bed::new(&section(&server.address, "pod", ""));
+    let bed = TestBed::new(&section(&server.address, "pod", ""));
     bed.targets(3).await;
     bed.wait_for_metric("prometheus_sd_kubernetes_failures_total", 6.0).await;
     assert_eq!(bed.metric("prometheus_sd_discovered_targets"), 3.0);
@@ -394,7 +394,7 @@ async fn a_watch_that_ends_at_once_is_a_failure_and_waits() {
         false => played.play(request),
     })
     .await;
-    let bed = Bed::new(&section(&server.address, "pod", ""));
+    let bed = TestBed::new(&section(&server.address, "pod", ""));
     bed.targets(3).await;
     bed.wait_for_metric("prometheus_sd_kubernetes_failures_total", 4.0).await;
     let watches = server.targets().iter().filter(|target| target.contains("watch=true")).count();
@@ -434,8 +434,10 @@ async fn a_kubeconfig_may_name_a_program_that_prints_tokens() {
         server.address
     );
     std::fs::write(&file, text).expect("written");
-    let bed =
-        Bed::new(&format!("kubernetes_sd_configs: [{{kubeconfig_file: '{}', role: pod}}]", file.display()));
+    let bed = TestBed::new(&format!(
+        "kubernetes_sd_configs: [{{kubeconfig_file: '{}', role: pod}}]",
+        file.display()
+    ));
     bed.targets(3).await;
     let runs = || std::fs::read_to_string(directory.path().join("runs")).expect("a file").lines().count();
     assert_eq!(runs(), 1, "one token for the list and the watch");
@@ -460,7 +462,7 @@ async fn many_pods_coming_and_going_are_right_soon() {
     }
     let played = cluster.clone();
     let server = PlayedServer::start(move |request| played.play(&whole_list(request))).await;
-    let bed = Bed::new(&section(&server.address, "pod", ""));
+    let bed = TestBed::new(&section(&server.address, "pod", ""));
     bed.targets(15_000).await;
     for number in 0..1_000 {
         cluster.delete("/api/v1/pods", "ns", &format!("p{number}"));

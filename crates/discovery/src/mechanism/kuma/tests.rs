@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 const RESOURCES: &str = r#"{"versionInfo": "V1", "typeUrl": "type.googleapis.com/kuma.observability.v1.MonitoringAssignment", "nonce": "N1",
  "resources": [{"@type": "type.googleapis.com/kuma.observability.v1.MonitoringAssignment", "mesh": "default", "service": "redis",
@@ -32,7 +32,7 @@ pub(crate) fn section(address: &str) -> String {
 #[tokio::test]
 async fn assignments_are_fetched_once_for_each_version() {
     let server = PlayedServer::start(play).await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     let shared = "__meta_kuma_label_team_x=a __meta_kuma_mesh=default";
     assert_eq!(
         bed.targets(2).await,
@@ -67,7 +67,7 @@ async fn invalid_assignments_are_counted_and_change_nothing() {
         _ => Play::Json("[".to_owned()),
     })
     .await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     bed.targets(2).await;
     bed.wait_for_metric("prometheus_sd_kuma_fetch_failures_total", 4.0).await;
     assert_eq!(bed.targets(2).await.len(), 2);

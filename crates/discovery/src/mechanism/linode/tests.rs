@@ -1,6 +1,6 @@
 //! `linode` against a simulated API: two pages, all types of addresses, events in place of lists.
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 const INSTANCES: [&str; 2] = [
     r#"{"data": [{"id": 1, "label": "one", "image": "deb", "region": "eu", "type": "g6", "status": "running", "group": "g",
@@ -34,7 +34,7 @@ pub(crate) const SECTION: &str =
 #[tokio::test]
 async fn instances_are_read_with_their_addresses_and_followed_by_events() {
     let server = PlayedServer::start(play).await;
-    let bed = Bed::with_services(SECTION, &[(super::API, &server.address)]);
+    let bed = TestBed::with_services(SECTION, &[(super::API, &server.address)]);
     let one = "__meta_linode_backups=enabled __meta_linode_extra_ips=,1.2.3.5, __meta_linode_gpus=0 __meta_linode_group=g \
         __meta_linode_hypervisor=kvm __meta_linode_image=deb __meta_linode_instance_id=1 __meta_linode_instance_label=one \
         __meta_linode_ipv6_ranges=,fd00:1::/64, __meta_linode_private_ipv4=192.168.1.1 __meta_linode_public_ipv4=1.2.3.4 \

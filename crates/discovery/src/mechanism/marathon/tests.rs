@@ -1,6 +1,6 @@
 //! `marathon` against a simulated server: its labels, and its behaviour on errors of the server.
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 const APPS: &str = r#"{"apps": [
  {"id": "/a", "labels": {"l-1": "v"}, "container": {"docker": {"image": "i"}, "portMappings": [
@@ -26,7 +26,7 @@ pub(crate) fn section(address: &str) -> String {
 #[tokio::test]
 async fn tasks_are_targets_however_their_ports_are_declared() {
     let server = PlayedServer::start(play).await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     let app = "__meta_marathon_app=/a __meta_marathon_app_label_l_1=v __meta_marathon_image=i";
     let mapped = "__meta_marathon_port_mapping_label_p=q __meta_marathon_task";
     assert_eq!(

@@ -1,6 +1,6 @@
 //! `nomad` against a simulated server: its labels, and its behaviour on errors of the server.
 
-use crate::played::{Bed, PlayedServer};
+use crate::played::{PlayedServer, TestBed};
 
 pub(crate) const PATHS: &[(&str, &str)] = &[
     (
@@ -21,7 +21,7 @@ pub(crate) fn section(address: &str) -> String {
 #[tokio::test]
 async fn instances_of_all_services_are_targets() {
     let server = PlayedServer::of_paths(PATHS).await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     assert_eq!(
         bed.targets(1).await,
         ["10.0.0.1:80 __meta_nomad_address=10.0.0.1 __meta_nomad_dc=dc1 __meta_nomad_namespace=default \

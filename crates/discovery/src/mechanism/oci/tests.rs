@@ -1,6 +1,6 @@
 //! `oci` against a simulated API: compartments below the tenancy, the primary network card, signatures.
 
-use crate::played::{Bed, Play, PlayedServer, RSA_KEY, ReceivedRequest};
+use crate::played::{Play, PlayedServer, RSA_KEY, ReceivedRequest, TestBed};
 
 pub(crate) fn play(request: &ReceivedRequest) -> Play {
     let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
@@ -57,7 +57,7 @@ async fn instances_of_all_compartments_are_read() {
     let key = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(key.path(), RSA_KEY).expect("written");
     let section = section(&key.path().display().to_string());
-    let bed = Bed::with_services(&section, &[(IDENTITY, &server.address), (CORE, &server.address)]);
+    let bed = TestBed::with_services(&section, &[(IDENTITY, &server.address), (CORE, &server.address)]);
     assert_eq!(
         bed.targets(1).await,
         ["10.0.0.1:80 __meta_oci_availability_domain=AD-1 __meta_oci_compartment_id=TEN \

@@ -4,7 +4,7 @@
 use ferula_config::discovery::OpenStackSdConfig;
 
 use super::session::Access;
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 const VERSIONS: &str = r#"{"versions": {"values": [
     {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": "BASE/v3/"}]},
@@ -116,7 +116,7 @@ async fn hypervisors_instances_and_load_balancers_are_read() {
             ],
         ),
     ] {
-        let bed = Bed::new(&section(&server.address, role));
+        let bed = TestBed::new(&section(&server.address, role));
         assert_eq!(bed.targets(expected.len()).await, expected, "{role}");
     }
     let requests = server.requests.lock().expect("a test");

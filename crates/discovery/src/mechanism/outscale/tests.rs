@@ -1,6 +1,6 @@
 //! `outscale` against a simulated API: signed requests, pages, machines without addresses.
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 pub(crate) fn play(request: &ReceivedRequest) -> Play {
     let authorization = request.headers.get("authorization").map_or("", String::as_str);
@@ -28,7 +28,7 @@ pub(crate) fn section(address: &str) -> String {
 #[tokio::test]
 async fn machines_are_read_page_by_page() {
     let server = PlayedServer::start(play).await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     assert_eq!(
         bed.targets(2).await,
         [

@@ -1,6 +1,6 @@
 //! `ovhcloud` against a simulated API: both services, signatures, an unreadable server.
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 pub(crate) fn play(request: &ReceivedRequest) -> Play {
     let signed = request
@@ -49,7 +49,7 @@ pub(crate) fn section(address: &str, service: &str) -> String {
 #[tokio::test]
 async fn servers_of_both_services_are_read() {
     let server = PlayedServer::start(play).await;
-    let bed = Bed::new(&section(&server.address, "vps"));
+    let bed = TestBed::new(&section(&server.address, "vps"));
     assert_eq!(
         bed.targets(1).await,
         [
@@ -62,7 +62,7 @@ async fn servers_of_both_services_are_read() {
           __meta_ovhcloud_vps_version=2019v1 __meta_ovhcloud_vps_zone=z instance=vps-1"
         ]
     );
-    let bed = Bed::new(&section(&server.address, "dedicated_server"));
+    let bed = TestBed::new(&section(&server.address, "dedicated_server"));
     assert_eq!(
         bed.targets(1).await,
         ["1.2.3.4 __meta_ovhcloud_dedicated_server_commercial_range=RISE-1 \

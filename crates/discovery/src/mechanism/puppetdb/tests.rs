@@ -1,6 +1,6 @@
 //! `puppetdb` against a simulated server: its labels, and its behaviour on errors of the server.
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 const RESOURCES: &str = r#"[
  {"certname": "h.example", "resource": "49af", "type": "Class", "title": "Prometheus::Node", "exported": false,
@@ -24,7 +24,7 @@ pub(crate) fn section(address: &str) -> String {
 #[tokio::test]
 async fn resources_are_targets_with_their_parameters() {
     let server = PlayedServer::start(play).await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     let targets = bed.targets(1).await;
     let target = &targets[0];
     assert!(target.starts_with("h.example:80 __meta_puppetdb_certname=h.example "), "{target}");

@@ -1,6 +1,6 @@
 //! `scaleway` against a simulated API: both roles, pages, addresses of network cards.
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 const PAGES: [&str; 2] = [
     r#"{"total_count": 2, "servers": [{"id": "i1", "name": "one", "hostname": "h", "organization": "o", "project": "p",
@@ -50,7 +50,7 @@ pub(crate) fn section(address: &str, role: &str, zone: &str) -> String {
 #[tokio::test]
 async fn instances_are_read_page_by_page_with_addresses_of_their_cards() {
     let server = PlayedServer::start(play).await;
-    let bed = Bed::new(&section(&server.address, "instance", "fr-par-1"));
+    let bed = TestBed::new(&section(&server.address, "instance", "fr-par-1"));
     let one = "__meta_scaleway_instance_boot_type=local __meta_scaleway_instance_hostname=h __meta_scaleway_instance_id=i1 \
         __meta_scaleway_instance_image_arch=x86_64 __meta_scaleway_instance_image_id=im __meta_scaleway_instance_image_name=Deb \
         __meta_scaleway_instance_location_cluster_id=1 __meta_scaleway_instance_location_hypervisor_id=2 \
@@ -71,7 +71,7 @@ async fn instances_are_read_page_by_page_with_addresses_of_their_cards() {
 #[tokio::test]
 async fn bare_metal_prefers_ipv4() {
     let server = PlayedServer::start(play).await;
-    let bed = Bed::new(&section(&server.address, "baremetal", "fr-par-2"));
+    let bed = TestBed::new(&section(&server.address, "baremetal", "fr-par-2"));
     assert_eq!(
         bed.targets(1).await,
         ["51.2.2.2:80 __meta_scaleway_baremetal_id=b1 __meta_scaleway_baremetal_name=metal \

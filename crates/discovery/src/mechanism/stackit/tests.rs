@@ -1,6 +1,6 @@
 //! `stackit` against a simulated API: with and without a service account, whose token is reused.
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 const SERVERS: &str = r#"{"items": [
  {"id": "s1", "name": "web", "availabilityZone": "eu01-1", "machineType": "c1.1", "status": "ACTIVE", "powerStatus": "RUNNING",
@@ -27,7 +27,7 @@ const TARGET: &str = "1.2.3.4:80 __meta_stackit_availability_zone=eu01-1 __meta_
 #[tokio::test]
 async fn servers_are_read_with_the_sections_credentials() {
     let server = PlayedServer::start(play).await;
-    let bed = Bed::new(&section(&server.address, ", authorization: {credentials: T}"));
+    let bed = TestBed::new(&section(&server.address, ", authorization: {credentials: T}"));
     assert_eq!(bed.targets(1).await, [TARGET]);
     assert_eq!(server.requests.lock().expect("a test")[0].headers["authorization"], "Bearer T");
 }
@@ -42,7 +42,8 @@ async fn a_service_account_gets_a_token_and_reuses_it() {
     std::fs::write(&key, crate::played::RSA_KEY).expect("written");
     let more =
         format!(", service_account_key_path: {}, private_key_path: {}", account.display(), key.display());
-    let bed = Bed::with_services(&section(&server.address, &more), &[(super::TOKEN_API, &server.address)]);
+    let bed =
+        TestBed::with_services(&section(&server.address, &more), &[(super::TOKEN_API, &server.address)]);
     assert_eq!(bed.targets(1).await, [TARGET]);
     bed.wait_for_metric("prometheus_sd_received_updates_total", 3.0).await;
     let requests = server.requests.lock().expect("a test");

@@ -1,6 +1,6 @@
 //! `triton` against a simulated API over TLS: both roles, groups.
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 pub(crate) fn play(request: &ReceivedRequest) -> Play {
     match request.target.as_str() {
@@ -28,7 +28,7 @@ pub(crate) fn section(address: &str, more: &str) -> String {
 async fn containers_and_nodes_are_read() {
     let server = PlayedServer::start_tls(play).await;
     let port = server.address.split(':').nth(1).expect("a port");
-    let bed = Bed::new(&section(&server.address, ", groups: [a, b c]"));
+    let bed = TestBed::new(&section(&server.address, ", groups: [a, b c]"));
     assert_eq!(
         bed.targets(2).await,
         [
@@ -40,7 +40,7 @@ async fn containers_and_nodes_are_read() {
             format!("u2.triton.example:{port} __meta_triton_machine_id=u2")
         ]
     );
-    let bed = Bed::new(&section(&server.address, ", role: cn"));
+    let bed = TestBed::new(&section(&server.address, ", role: cn"));
     let node =
         format!("n1.triton.example:{port} __meta_triton_machine_alias=host __meta_triton_machine_id=n1");
     assert_eq!(bed.targets(1).await, [node]);

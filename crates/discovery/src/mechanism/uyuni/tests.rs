@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::played::{Bed, Play, PlayedServer, ReceivedRequest};
+use crate::played::{Play, PlayedServer, ReceivedRequest, TestBed};
 
 fn answer(value: &str) -> Play {
     let body = format!(
@@ -79,7 +79,7 @@ async fn endpoints_are_read_within_a_session() {
         play(request)
     })
     .await;
-    let bed = Bed::new(&section(&server.address));
+    let bed = TestBed::new(&section(&server.address));
     let target = |name: &str, scheme: &str| {
         format!(
             "host:9100 __meta_uyuni_endpoint_name={name} __meta_uyuni_exporter=node_exporter __meta_uyuni_groups=g1,g&2 \

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 
-use crate::played::Bed;
+use crate::played::TestBed;
 
 /// A server with a tree of nodes.
 #[derive(Clone)]
@@ -163,7 +163,7 @@ pub(crate) fn section(kind: &str, address: &str, path: &str) -> String {
 #[tokio::test]
 async fn members_are_followed_as_they_are_added_changed_and_removed() {
     let server = PlayedZooKeeper::start(SERVERSET).await;
-    let bed = Bed::new(&section("serverset", &server.address, "/discovery"));
+    let bed = TestBed::new(&section("serverset", &server.address, "/discovery"));
     let first = "h1:31000 __meta_serverset_endpoint_host=h1 __meta_serverset_endpoint_host_http_x=h2 \
         __meta_serverset_endpoint_port=31000 __meta_serverset_endpoint_port_http_x=31001 \
         __meta_serverset_path=/discovery/web/member_0 __meta_serverset_shard=3 __meta_serverset_status=ALIVE";
@@ -191,7 +191,7 @@ async fn members_are_followed_as_they_are_added_changed_and_removed() {
 #[tokio::test]
 async fn a_path_may_appear_later() {
     let server = PlayedZooKeeper::start(&[("/other", "")]).await;
-    let bed = Bed::new(&section("nerve", &server.address, "/nerve"));
+    let bed = TestBed::new(&section("nerve", &server.address, "/nerve"));
     bed.wait_for_metric("prometheus_treecache_zookeeper_failures_total", 1.0).await;
     for (path, data) in NERVE {
         server.set(path, Some(data));
@@ -222,7 +222,7 @@ async fn garbage_ends_the_session_and_keeps_the_members() {
         });
         // The good and the bad server alternate.
         let both = format!("{}', '{bad}", server.address);
-        let bed = Bed::new(&section("nerve", &both, "/nerve"));
+        let bed = TestBed::new(&section("nerve", &both, "/nerve"));
         bed.targets(1).await;
         server.end_sessions();
         bed.wait_for_metric("prometheus_treecache_zookeeper_failures_total", 2.0).await;

@@ -10,30 +10,33 @@ use serde_json::{Map, Value, json};
 use super::client::{Client, matcher_texts, matchers};
 use super::output::{self, Format, Table};
 use super::settings::finish;
-use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
+use crate::tools::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, group};
 
-const INHIBITED: Flag = flag("inhibited", Kind::Switch, "Show inhibited alerts.").short('i');
-const SILENCED: Flag = flag("silenced", Kind::Switch, "Show silenced alerts.").short('s');
-const ACTIVE: Flag = flag("active", Kind::Switch, "Show active alerts.").short('a');
-const UNPROCESSED: Flag = flag("unprocessed", Kind::Switch, "Show unprocessed alerts.").short('u');
-const RECEIVER: Flag = flag("receiver", Kind::Text, "Only alerts of receivers that match this expression.")
-    .short('r')
-    .default("");
+const INHIBITED: Flag = flag("inhibited", ValueKind::Switch, "Show inhibited alerts.").short('i');
+const SILENCED: Flag = flag("silenced", ValueKind::Switch, "Show silenced alerts.").short('s');
+const ACTIVE: Flag = flag("active", ValueKind::Switch, "Show active alerts.").short('a');
+const UNPROCESSED: Flag = flag("unprocessed", ValueKind::Switch, "Show unprocessed alerts.").short('u');
+const RECEIVER: Flag =
+    flag("receiver", ValueKind::Text, "Only alerts of receivers that match this expression.")
+        .short('r')
+        .default("");
 const MATCHERS: Argument = argument(
     "matcher-groups",
-    Kind::Texts,
+    ValueKind::Texts,
     "Matchers; if the first word is not a matcher, it is an alert's name.",
 );
 const LABELS: Argument = argument(
     "labels",
-    Kind::Texts,
+    ValueKind::Texts,
     "Labels as NAME=VALUE; if the first word has no =, it is the alert's name.",
 );
-const GENERATOR: Flag = flag("generator-url", Kind::Text, "A link to the source of the alert.").default("");
+const GENERATOR: Flag =
+    flag("generator-url", ValueKind::Text, "A link to the source of the alert.").default("");
 const START: Flag =
-    flag("start", Kind::Text, "When the alert starts: 2006-01-02T15:04:05-07:00.").default("");
-const END: Flag = flag("end", Kind::Text, "When it ends.").default("");
-const ANNOTATION: Flag = flag("annotation", Kind::Texts, "An annotation as NAME=VALUE; may be repeated.");
+    flag("start", ValueKind::Text, "When the alert starts: 2006-01-02T15:04:05-07:00.").default("");
+const END: Flag = flag("end", ValueKind::Text, "When it ends.").default("");
+const ANNOTATION: Flag =
+    flag("annotation", ValueKind::Texts, "An annotation as NAME=VALUE; may be repeated.");
 
 /// `alert`
 pub const COMMAND: Command = group(

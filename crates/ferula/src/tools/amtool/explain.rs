@@ -9,22 +9,23 @@ use super::alert::matching;
 use super::client::Client;
 use super::output::{self, Format};
 use super::settings::finish;
-use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag};
+use crate::tools::args::{Args, Argument, Command, Flag, ValueKind, argument, flag};
 
 const MATCHERS: Argument = argument(
     "matcher-groups",
-    Kind::Texts,
+    ValueKind::Texts,
     "Matchers; if the first word is not a matcher, it is an alert's name.",
 )
 .required();
 
 const AT: Flag = flag(
     "at",
-    Kind::Text,
+    ValueKind::Text,
     "The moment to explain, in RFC 3339; alerts that fire now are assumed to fire then. By default now.",
 )
 .default("");
-const CONTENT: Flag = flag("content", Kind::Switch, "Print the next notifications as they would be sent.");
+const CONTENT: Flag =
+    flag("content", ValueKind::Switch, "Print the next notifications as they would be sent.");
 
 /// `explain`
 pub const COMMAND: Command = Command::new(

@@ -12,13 +12,13 @@ use ferula_config::alertmanager::AlertmanagerConfig;
 use ferula_runtime::{RealClock, SharedClock};
 
 use super::settings::{self, finish};
-use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
+use crate::tools::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, group};
 
 const CONFIG: Flag =
-    flag("config.file", Kind::File, "The configuration with the receivers to test.").required();
-const DRY_RUN: Flag = flag("dry-run", Kind::Switch, "Send nothing; print what would be sent.");
+    flag("config.file", ValueKind::File, "The configuration with the receivers to test.").required();
+const DRY_RUN: Flag = flag("dry-run", ValueKind::Switch, "Send nothing; print what would be sent.");
 const NAME: Argument =
-    argument("name", Kind::Text, "The receiver; by default, every receiver that a route uses.");
+    argument("name", ValueKind::Text, "The receiver; by default, every receiver that a route uses.");
 
 /// `receivers`
 pub const COMMAND: Command = group(

@@ -14,25 +14,26 @@ use super::alert::parse_time;
 use super::client::Client;
 use super::output;
 use super::settings::{self, finish, syntax};
-use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
+use crate::tools::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, group};
 
-const CONFIG: Flag = flag("config.file", Kind::File, "The configuration to read, instead of a server's.");
+const CONFIG: Flag =
+    flag("config.file", ValueKind::File, "The configuration to read, instead of a server's.");
 const EXPECTED: Flag = flag(
     "verify.receivers",
-    Kind::Text,
+    ValueKind::Text,
     "Receivers that the alert should reach, separated by commas. The exit code is 1 if it reaches others.",
 );
-const TREE: Flag = flag("tree", Kind::Switch, "Show the routes that match.");
+const TREE: Flag = flag("tree", ValueKind::Switch, "Show the routes that match.");
 const AT: Flag =
-    flag("at", Kind::Text, "A moment in RFC 3339: also print which routes are muted then. Ferula only.")
+    flag("at", ValueKind::Text, "A moment in RFC 3339: also print which routes are muted then. Ferula only.")
         .default("");
 const EXPECTATIONS: Flag = flag(
     "expectations",
-    Kind::Text,
+    ValueKind::Text,
     "A file of expectations to check instead of one alert; the exit code is 1 if any is not met. Ferula only.",
 )
 .default("");
-const LABELS: Argument = argument("labels", Kind::Texts, "Labels of the alert, as NAME=VALUE.");
+const LABELS: Argument = argument("labels", ValueKind::Texts, "Labels of the alert, as NAME=VALUE.");
 
 /// `config`
 pub const COMMAND: Command = group(

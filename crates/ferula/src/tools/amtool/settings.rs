@@ -6,35 +6,35 @@ use std::process::ExitCode;
 
 use ferula_config::alertmanager::MatcherSyntax;
 
-use crate::tools::args::{Args, Flag, Kind, flag};
+use crate::tools::args::{Args, Flag, ValueKind, flag};
 use crate::tools::http;
 
 /// `--alertmanager.url`
-pub const URL: Flag = flag("alertmanager.url", Kind::Url, "The Alertmanager to talk to.");
+pub const URL: Flag = flag("alertmanager.url", ValueKind::Url, "The Alertmanager to talk to.");
 /// `--output`
 pub const OUTPUT: Flag = flag(
     "output",
-    Kind::Word(&["simple", "extended", "json"]),
+    ValueKind::Word(&["simple", "extended", "json"]),
     "The output format: simple, extended or json.",
 )
 .short('o')
 .default("simple");
 /// `--timeout`
-pub const TIMEOUT: Flag = flag("timeout", Kind::Duration, "How long a command may take.").default("30s");
+pub const TIMEOUT: Flag = flag("timeout", ValueKind::Duration, "How long a command may take.").default("30s");
 /// `--version-check`
 pub const VERSION_CHECK: Flag = flag(
     "version-check",
-    Kind::Switch,
+    ValueKind::Switch,
     "Warn if the server has a different version; disable with --no-version-check.",
 )
 .default("true");
 /// `--date.format`
-pub const DATE_FORMAT: Flag = flag("date.format", Kind::Text, "How dates are printed, as a Go layout.")
+pub const DATE_FORMAT: Flag = flag("date.format", ValueKind::Text, "How dates are printed, as a Go layout.")
     .default("2006-01-02 15:04:05 MST");
-const VERBOSE: Flag = flag("verbose", Kind::Switch, "Accepted for compatibility.").short('v');
+const VERBOSE: Flag = flag("verbose", ValueKind::Switch, "Accepted for compatibility.").short('v');
 const FEATURES: Flag = flag(
     "enable-feature",
-    Kind::Texts,
+    ValueKind::Texts,
     "How matchers are read: utf8-strict-mode or classic-mode. By default the UTF-8 syntax is tried first, then the classic one.",
 );
 

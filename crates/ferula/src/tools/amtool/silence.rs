@@ -15,51 +15,57 @@ use super::alert::{equal_pairs, parse_time};
 use super::client::{Client, NotDone, matcher_texts, matchers};
 use super::output::{self, Format, Table};
 use super::settings::{self, finish};
-use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, group};
+use crate::tools::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, group};
 
 const MATCHERS: Argument = argument(
     "matcher-groups",
-    Kind::Texts,
+    ValueKind::Texts,
     "Matchers; if the first word is not a matcher, it is an alert's name.",
 );
-const EXPIRED: Flag = flag("expired", Kind::Switch, "Show expired silences instead of the others.");
-const QUIET: Flag = flag("quiet", Kind::Switch, "Print identifiers only.").short('q');
-const CREATED_BY: Flag = flag("created-by", Kind::Text, "Only silences of this creator.").default("");
-const ID: Flag = flag("id", Kind::Text, "Only the silence with this identifier.").default("");
-const WITHIN: Flag = flag("within", Kind::Duration, "Only silences that end, or ended, within this time.");
-const AUTHOR: Flag = flag("author", Kind::Text, "The creator of the silence.").short('a');
+const EXPIRED: Flag = flag("expired", ValueKind::Switch, "Show expired silences instead of the others.");
+const QUIET: Flag = flag("quiet", ValueKind::Switch, "Print identifiers only.").short('q');
+const CREATED_BY: Flag = flag("created-by", ValueKind::Text, "Only silences of this creator.").default("");
+const ID: Flag = flag("id", ValueKind::Text, "Only the silence with this identifier.").default("");
+const WITHIN: Flag =
+    flag("within", ValueKind::Duration, "Only silences that end, or ended, within this time.");
+const AUTHOR: Flag = flag("author", ValueKind::Text, "The creator of the silence.").short('a');
 const REQUIRE_COMMENT: Flag =
-    flag("require-comment", Kind::Switch, "Whether a comment is required.").default("true").hidden();
-const DURATION: Flag = flag("duration", Kind::Text, "How long the silence lasts.").short('d').default("1h");
-const NEW_DURATION: Flag = flag("duration", Kind::Text, "How long the silence lasts.").short('d').default("");
-const START: Flag = flag("start", Kind::Text, "When it begins: 2006-01-02T15:04:05-07:00.").default("");
-const END: Flag = flag("end", Kind::Text, "When it ends; takes precedence over --duration.").default("");
-const COMMENT: Flag = flag("comment", Kind::Text, "The reason for the silence.").short('c').default("");
-const ANNOTATION: Flag = flag("annotation", Kind::Texts, "An annotation as NAME=VALUE; may be repeated.");
+    flag("require-comment", ValueKind::Switch, "Whether a comment is required.").default("true").hidden();
+const DURATION: Flag =
+    flag("duration", ValueKind::Text, "How long the silence lasts.").short('d').default("1h");
+const NEW_DURATION: Flag =
+    flag("duration", ValueKind::Text, "How long the silence lasts.").short('d').default("");
+const START: Flag = flag("start", ValueKind::Text, "When it begins: 2006-01-02T15:04:05-07:00.").default("");
+const END: Flag = flag("end", ValueKind::Text, "When it ends; takes precedence over --duration.").default("");
+const COMMENT: Flag = flag("comment", ValueKind::Text, "The reason for the silence.").short('c').default("");
+const ANNOTATION: Flag =
+    flag("annotation", ValueKind::Texts, "An annotation as NAME=VALUE; may be repeated.");
 const UNTIL_RESOLVED: Flag = flag(
     "until-resolved",
-    Kind::Switch,
+    ValueKind::Switch,
     "End the silence when the alerts that it covers are resolved, or at its end. Ferula only.",
 );
 const REMIND_BEFORE: Flag = flag(
     "remind-before",
-    Kind::Text,
+    ValueKind::Text,
     "Notify so long before the end of the silence if its alerts still fire. Ferula only.",
 )
 .default("");
 const REPEAT_IN: Flag = flag(
     "repeat-in",
-    Kind::Text,
+    ValueKind::Text,
     "A time interval of the configuration: the silence holds only within it. Ferula only.",
 )
 .default("");
-const DAYS: Flag = flag("days", Kind::Number, "How many days to look back.").default("7");
-const IDS: Argument = argument("silence-ids", Kind::Texts, "Identifiers of silences.");
-const FORCE: Flag = flag("force", Kind::Switch, "Create new silences even if they already exist.").short('f');
-const WORKERS: Flag = flag("worker", Kind::Number, "Accepted for compatibility.").short('w').default("8");
+const DAYS: Flag = flag("days", ValueKind::Number, "How many days to look back.").default("7");
+const IDS: Argument = argument("silence-ids", ValueKind::Texts, "Identifiers of silences.");
+const FORCE: Flag =
+    flag("force", ValueKind::Switch, "Create new silences even if they already exist.").short('f');
+const WORKERS: Flag =
+    flag("worker", ValueKind::Number, "Accepted for compatibility.").short('w').default("8");
 const FILE: Argument = argument(
     "input-file",
-    Kind::File,
+    ValueKind::File,
     "Silences as `silence query -o json` prints them; by default standard input.",
 );
 

@@ -8,17 +8,17 @@ use ferula_alertmanager::template::{Data, Templates};
 use ferula_runtime::RealClock;
 
 use super::settings::finish;
-use crate::tools::args::{Args, Command, Flag, Kind, flag, group};
+use crate::tools::args::{Args, Command, Flag, ValueKind, flag, group};
 
 const GLOB: Flag =
-    flag("template.glob", Kind::Texts, "Patterns of template files; may be repeated.").required();
-const TEXT: Flag = flag("template.text", Kind::Text, "The text to render.").required();
+    flag("template.glob", ValueKind::Texts, "Patterns of template files; may be repeated.").required();
+const TEXT: Flag = flag("template.text", ValueKind::Text, "The text to render.").required();
 const TYPE: Flag =
-    flag("template.type", Kind::Word(&["html", "text"]), "How to escape: text (no escaping) or html.")
+    flag("template.type", ValueKind::Word(&["html", "text"]), "How to escape: text (no escaping) or html.")
         .default("text");
 const DATA: Flag = flag(
     "template.data",
-    Kind::File,
+    ValueKind::File,
     "JSON with the data as templates see it; by default, that of two sample alerts.",
 );
 

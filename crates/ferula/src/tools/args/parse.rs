@@ -2,16 +2,17 @@
 
 use ferula_go::quote::go_quote;
 
-use super::table::{Argument, Command, Flag, Kind, flag};
+use super::table::{Argument, Command, Flag, ValueKind, flag};
 use super::tokens::{Token, Tokens};
 use super::{Args, usage};
 
 /// `--experimental`
-pub const EXPERIMENTAL: Flag = flag("experimental", Kind::Switch, "Allow commands that may still change.");
+pub const EXPERIMENTAL: Flag =
+    flag("experimental", ValueKind::Switch, "Allow commands that may still change.");
 /// `--enable-feature`
 pub const ENABLE_FEATURE: Flag = flag(
     "enable-feature",
-    Kind::Texts,
+    ValueKind::Texts,
     "Experimental parts of PromQL to enable, separated by commas: promql-experimental-functions, \
      promql-delayed-name-removal, promql-extended-range-selectors, promql-binop-fill-modifiers.",
 )
@@ -19,10 +20,10 @@ pub const ENABLE_FEATURE: Flag = flag(
 
 /// Flags that every command has.
 const GLOBAL: [Flag; 6] = [
-    flag("help", Kind::Switch, "Show help for the program or the named command.").short('h'),
-    flag("help-long", Kind::Switch, "").hidden(),
-    flag("help-man", Kind::Switch, "").hidden(),
-    flag("version", Kind::Switch, "Print the version."),
+    flag("help", ValueKind::Switch, "Show help for the program or the named command.").short('h'),
+    flag("help-long", ValueKind::Switch, "").hidden(),
+    flag("help-man", ValueKind::Switch, "").hidden(),
+    flag("version", ValueKind::Switch, "Print the version."),
     EXPERIMENTAL,
     ENABLE_FEATURE,
 ];
@@ -34,7 +35,7 @@ const HELP: Command = Command {
     arguments: &[Argument {
         name: "command",
         help: "The command to show help for; by default, the program.",
-        kind: Kind::Texts,
+        kind: ValueKind::Texts,
         required: false,
     }],
     commands: &[],
@@ -222,7 +223,7 @@ impl Reading {
         let find = |name: &str| self.known.iter().copied().find(|flag| flag.name == name);
         match token {
             Token::Long(name) => match (find(name), name.strip_prefix("no-")) {
-                (None, Some(switch)) => (find(switch).filter(|flag| flag.kind == Kind::Switch), true),
+                (None, Some(switch)) => (find(switch).filter(|flag| flag.kind == ValueKind::Switch), true),
                 (found, _) => (found, false),
             },
             Token::Short(letter) => (
@@ -237,7 +238,7 @@ impl Reading {
         let token = tokens.next(&self.known);
         let (flag, off) = self.flag_of(&token);
         let flag = flag.ok_or_else(|| self.unknown(&token))?;
-        let value = if flag.kind == Kind::Switch {
+        let value = if flag.kind == ValueKind::Switch {
             (!off).to_string()
         } else {
             match tokens.peek(&self.known) {
@@ -323,23 +324,27 @@ impl Reading {
 }
 
 /// Why a value is invalid, if it is.
-fn check(kind: Kind, value: &str) -> Result<(), String> {
+fn check(kind: ValueKind, value: &str) -> Result<(), String> {
     let not_a_number =
         |function: &str| format!("strconv.{function}: parsing {}: invalid syntax", go_quote(value));
     match kind {
-        Kind::Switch | Kind::Text | Kind::Texts => Ok(()),
-        Kind::Pairs => pair(value).map(|_| ()).ok_or_else(|| format!("expected KEY=VALUE got '{value}'")),
-        Kind::Duration => super::parse_nanos(value).map(|_| ()).map_err(|error| error.to_string()),
-        Kind::Number => integer(value).map(|_| ()).ok_or_else(|| not_a_number("ParseFloat")),
-        Kind::Int64 => value.parse::<i64>().map(|_| ()).map_err(|_| not_a_number("ParseInt")),
-        Kind::Url if value.starts_with(':') => {
+        ValueKind::Switch | ValueKind::Text | ValueKind::Texts => Ok(()),
+        ValueKind::Pairs => {
+            pair(value).map(|_| ()).ok_or_else(|| format!("expected KEY=VALUE got '{value}'"))
+        }
+        ValueKind::Duration => super::parse_nanos(value).map(|_| ()).map_err(|error| error.to_string()),
+        ValueKind::Number => integer(value).map(|_| ()).ok_or_else(|| not_a_number("ParseFloat")),
+        ValueKind::Int64 => value.parse::<i64>().map(|_| ()).map_err(|_| not_a_number("ParseInt")),
+        ValueKind::Url if value.starts_with(':') => {
             Err(format!("invalid URL: parse {}: missing protocol scheme", go_quote(value)))
         }
-        Kind::Url => Ok(()),
-        Kind::File | Kind::Files => check_file(value),
-        Kind::Output => can_be_written(value).map_err(|error| open_error(value, &error)),
-        Kind::Word(words) if words.contains(&value) => Ok(()),
-        Kind::Word(words) => Err(format!("enum value must be one of {}, got '{value}'", words.join(","))),
+        ValueKind::Url => Ok(()),
+        ValueKind::File | ValueKind::Files => check_file(value),
+        ValueKind::Output => can_be_written(value).map_err(|error| open_error(value, &error)),
+        ValueKind::Word(words) if words.contains(&value) => Ok(()),
+        ValueKind::Word(words) => {
+            Err(format!("enum value must be one of {}, got '{value}'", words.join(",")))
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Flag {
     /// `r` for `-r`.
     pub short: Option<char>,
     pub help: &'static str,
-    pub kind: Kind,
+    pub kind: ValueKind,
     pub default: Option<&'static str>,
     /// Represents the value in the help; "" for the default, or the name in capitals.
     pub placeholder: &'static str,
@@ -46,13 +46,13 @@ pub struct Argument {
     pub name: &'static str,
     pub help: &'static str,
     /// A repeatable kind takes all remaining values.
-    pub kind: Kind,
+    pub kind: ValueKind,
     pub required: bool,
 }
 
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// `--x`, `--no-x`
     Switch,
     Text,
@@ -76,15 +76,15 @@ pub enum Kind {
     Word(&'static [&'static str]),
 }
 
-impl Kind {
+impl ValueKind {
     /// Whether it may be given several times.
     pub fn is_cumulative(self) -> bool {
-        matches!(self, Kind::Texts | Kind::Pairs | Kind::Files)
+        matches!(self, ValueKind::Texts | ValueKind::Pairs | ValueKind::Files)
     }
 }
 
 /// A flag of this kind.
-pub const fn flag(name: &'static str, kind: Kind, help: &'static str) -> Flag {
+pub const fn flag(name: &'static str, kind: ValueKind, help: &'static str) -> Flag {
     Flag { name, short: None, help, kind, default: None, placeholder: "", required: false, hidden: false }
 }
 
@@ -121,7 +121,7 @@ impl Flag {
 }
 
 /// An argument of this kind.
-pub const fn argument(name: &'static str, kind: Kind, help: &'static str) -> Argument {
+pub const fn argument(name: &'static str, kind: ValueKind, help: &'static str) -> Argument {
     Argument { name, help, kind, required: false }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ferula_go::quote::go_quote;
 
-use super::table::{Flag, Kind};
+use super::table::{Flag, ValueKind};
 
 /// The number of argument files to read before they are assumed to include each other in a cycle.
 const FILES_MAX: usize = 64;
@@ -93,7 +93,8 @@ impl Tokens {
     fn short(&mut self, letters: &str, flags: &[&'static Flag]) -> Token {
         let Some(letter) = letters.chars().next() else { return Token::Word(String::new()) };
         let rest = &letters[letter.len_utf8()..];
-        let takes_value = flags.iter().any(|flag| flag.short == Some(letter) && flag.kind != Kind::Switch);
+        let takes_value =
+            flags.iter().any(|flag| flag.short == Some(letter) && flag.kind != ValueKind::Switch);
         if !rest.is_empty() {
             if takes_value {
                 self.peeked.push(Token::Word(rest.to_owned()));

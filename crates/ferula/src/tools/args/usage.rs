@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::table::{Argument, Command, Flag, Kind};
+use super::table::{Argument, Command, Flag, ValueKind};
 use super::wrap::wrap;
 
 /// The width for terminals that do not report theirs.
@@ -123,7 +123,7 @@ fn flag_name(flag: &Flag, short: bool) -> String {
         (None, false) => "--".to_owned(),
     };
     match flag.kind {
-        Kind::Switch => write_str(&mut name, &format!("[no-]{}", flag.name)),
+        ValueKind::Switch => write_str(&mut name, &format!("[no-]{}", flag.name)),
         kind => {
             let dots = if kind.is_cumulative() { " ..." } else { "" };
             write_str(&mut name, &format!("{}={}{dots}", flag.name, placeholder(flag)));
@@ -135,7 +135,7 @@ fn flag_name(flag: &Flag, short: bool) -> String {
 fn placeholder(flag: &Flag) -> String {
     match (flag.placeholder, flag.default, flag.kind) {
         ("", None, _) => flag.name.to_uppercase(),
-        ("", Some(default), Kind::Text) => ferula_go::quote::go_quote(default),
+        ("", Some(default), ValueKind::Text) => ferula_go::quote::go_quote(default),
         ("", Some(default), _) => default.to_owned(),
         (placeholder, _, _) => placeholder.to_owned(),
     }

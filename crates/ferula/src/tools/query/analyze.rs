@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::api::Api;
 use super::value::{Metric, Stream, Value, show_metric};
-use crate::tools::args::{Args, Command, Flag, Kind, flag, format_nanos};
+use crate::tools::args::{Args, Command, Flag, ValueKind, flag, format_nanos};
 use crate::tools::{finish, moment, print_line};
 
 const HEADER: &str = "\
@@ -22,11 +22,14 @@ Aggregated bucket stats
 -----------------------
 Each line shows min/avg/max over the series above.";
 
-const SERVER: Flag = flag("server", Kind::Url, "The server to query.").required();
-const TYPE: Flag = flag("type", Kind::Text, "What to analyze: histogram.").required();
-const DURATION: Flag = flag("duration", Kind::Duration, "How far to look back.").default("1h");
-const TIME: Flag =
-    flag("time", Kind::Text, "The time to look back from (RFC 3339, or seconds since 1970); now by default.");
+const SERVER: Flag = flag("server", ValueKind::Url, "The server to query.").required();
+const TYPE: Flag = flag("type", ValueKind::Text, "What to analyze: histogram.").required();
+const DURATION: Flag = flag("duration", ValueKind::Duration, "How far to look back.").default("1h");
+const TIME: Flag = flag(
+    "time",
+    ValueKind::Text,
+    "The time to look back from (RFC 3339, or seconds since 1970); now by default.",
+);
 
 /// `query analyze`
 pub const COMMAND: Command = Command::new(

@@ -12,21 +12,21 @@ use ferula_slo::{Budget, Episode, Objective, Step};
 use ferula_tsdb::Db;
 use serde_json::{Value, json};
 
-use super::super::args::{Args, Command, Flag, Kind, flag};
+use super::super::args::{Args, Command, Flag, ValueKind, flag};
 use super::super::history::History;
 use super::super::{finish, moment};
 use super::{DEFAULT_PERIOD, EXTRA_LABELS, FILES, Input, WINDOWS_PATH};
 
 const STORAGE_PATH: Flag =
-    flag("storage.tsdb.path", Kind::Text, "The data directory to read; a server may be using it.")
+    flag("storage.tsdb.path", ValueKind::Text, "The data directory to read; a server may be using it.")
         .default("data/");
 const TIME: Flag =
-    flag("time", Kind::Text, "The end of the period: RFC 3339 or seconds since 1970; now by default.");
+    flag("time", ValueKind::Text, "The end of the period: RFC 3339 or seconds since 1970; now by default.");
 const STEP: Flag =
-    flag("step", Kind::Text, "The resolution at which to look for what spent the budget.").default("1h");
+    flag("step", ValueKind::Text, "The resolution at which to look for what spent the budget.").default("1h");
 const EPISODES: Flag =
-    flag("episodes", Kind::Number, "How many of the worst stretches to print.").default("5");
-const OUTPUT: Flag = flag("output", Kind::Word(&["text", "json"]), "The output format.").default("text");
+    flag("episodes", ValueKind::Number, "How many of the worst stretches to print.").default("5");
+const OUTPUT: Flag = flag("output", ValueKind::Word(&["text", "json"]), "The output format.").default("text");
 
 /// `slo report`
 pub const COMMAND: Command = Command::new(

@@ -18,16 +18,20 @@ use ferula_storage::{Appendable, Durability, SampleBatch};
 use ferula_telemetry::Registry;
 use ferula_tsdb::{Db, Options};
 
-use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, format_nanos, open_error};
+use crate::tools::args::{
+    Args, Argument, Command, Flag, ValueKind, argument, flag, format_nanos, open_error,
+};
 use crate::tools::finish;
 
 const OUT: Flag =
-    flag("out", Kind::Text, "The directory to write to; \"\" for a temporary one.").default("benchout");
-const METRICS: Flag = flag("metrics", Kind::Number, "How many series of the file to use.").default("10000");
-const SCRAPES: Flag = flag("scrapes", Kind::Number, "How many samples each series gets.").default("3000");
+    flag("out", ValueKind::Text, "The directory to write to; \"\" for a temporary one.").default("benchout");
+const METRICS: Flag =
+    flag("metrics", ValueKind::Number, "How many series of the file to use.").default("10000");
+const SCRAPES: Flag =
+    flag("scrapes", ValueKind::Number, "How many samples each series gets.").default("3000");
 const FILE: Argument = argument(
     "file",
-    Kind::Text,
+    ValueKind::Text,
     "File with one series on each line, as JSON; by default, ../../tsdb/testdata/20kseries.json.",
 );
 

@@ -18,22 +18,24 @@ use ferula_tsdb::tools::{Backfill, ListedBlock, backfill_block_duration, backfil
 use ferula_tsdb::{Block, BlockOptions, TimeSpan, Ulid};
 
 use super::with_stdout;
-use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag, open_error};
+use crate::tools::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, open_error};
 use crate::tools::finish;
 
 const HUMAN_READABLE: Flag =
-    flag("human-readable", Kind::Switch, "Print times as dates, and sizes with units.").short('r');
-const QUIET: Flag = flag("quiet", Kind::Switch, "Do not list the blocks.").short('q');
+    flag("human-readable", ValueKind::Switch, "Print times as dates, and sizes with units.").short('r');
+const QUIET: Flag = flag("quiet", ValueKind::Switch, "Do not list the blocks.").short('q');
 /// Larger blocks mean fewer files for old data.
 pub const MAX_BLOCK_DURATION: Flag =
-    flag("max-block-duration", Kind::Duration, "The maximum time range of a block; at least 2h.")
+    flag("max-block-duration", ValueKind::Duration, "The maximum time range of a block; at least 2h.")
         .placeholder("<duration>")
         .hidden();
-const LABEL: Flag = flag("label", Kind::Pairs, "A label for every series, as NAME=VALUE. May be repeated.");
+const LABEL: Flag =
+    flag("label", ValueKind::Pairs, "A label for every series, as NAME=VALUE. May be repeated.");
 const INPUT: Argument =
-    argument("input file", Kind::Text, "A page in OpenMetrics, each sample with a timestamp.").required();
+    argument("input file", ValueKind::Text, "A page in OpenMetrics, each sample with a timestamp.")
+        .required();
 const OUTPUT: Argument =
-    argument("output directory", Kind::Text, "Where to put the blocks; by default, data/.");
+    argument("output directory", ValueKind::Text, "Where to put the blocks; by default, data/.");
 
 /// `tsdb create-blocks-from`
 pub const COMMAND: Command = Command {

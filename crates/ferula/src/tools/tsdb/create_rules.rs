@@ -20,7 +20,7 @@ use ferula_tsdb::tools::{Backfill, backfill_windows};
 use time::OffsetDateTime;
 
 use super::create_blocks::{block_duration_ms, new_ulid};
-use crate::tools::args::{Args, Argument, Command, Flag, Kind, argument, flag};
+use crate::tools::args::{Args, Argument, Command, Flag, ValueKind, argument, flag};
 use crate::tools::query::api::Api;
 use crate::tools::query::value::{Metric, Value};
 use crate::tools::{finish, http, moment, parser_options, promql_features};
@@ -29,23 +29,23 @@ const NANOS: i64 = 1_000_000_000;
 /// The server may still be writing newer samples.
 const AGE_MIN: i64 = 3 * 3600 * NANOS;
 
-const URL: Flag = flag("url", Kind::Url, "The server that has the samples which the rules read.")
+const URL: Flag = flag("url", ValueKind::Url, "The server that has the samples which the rules read.")
     .default("http://localhost:9090");
 const START: Flag =
-    flag("start", Kind::Text, "The start of the period to record (RFC 3339, or seconds since 1970).")
+    flag("start", ValueKind::Text, "The start of the period to record (RFC 3339, or seconds since 1970).")
         .required();
 const END: Flag = flag(
     "end",
-    Kind::Text,
+    ValueKind::Text,
     "The end of the period to record (RFC 3339, or seconds since 1970); by default, three hours ago, as the server may still be \
      writing what is younger.",
 );
-const OUTPUT_DIR: Flag = flag("output-dir", Kind::Text, "Where to put the blocks.").default("data/");
+const OUTPUT_DIR: Flag = flag("output-dir", ValueKind::Text, "Where to put the blocks.").default("data/");
 const EVAL_INTERVAL: Flag =
-    flag("eval-interval", Kind::Duration, "The interval of groups that do not set one.").default("60s");
+    flag("eval-interval", ValueKind::Duration, "The interval of groups that do not set one.").default("60s");
 const RULE_FILES: Argument = argument(
     "rule-files",
-    Kind::Files,
+    ValueKind::Files,
     "Rule files; all their recording rules are evaluated, alerting rules are skipped.",
 )
 .required();

@@ -8,10 +8,10 @@ use super::{envelope, number};
 use crate::chromium::Browser;
 use crate::common::Server;
 use crate::page::Page;
-use crate::played::Between;
+use crate::played::PlayedProxy;
 
 /// 5,000 firing alerts and 20,000 targets.
-pub fn run(browser: &Browser, between: &Between) {
+pub fn run(browser: &Browser, between: &PlayedProxy) {
     let labels = |i: usize| json!({ "job": format!("j{}", i % 20), "instance": format!("10.0.{}.{}:9100", i >> 8, i & 255) });
     let targets: Vec<_> = (0..20_000)
         .map(|i| json!({ "discoveredLabels": labels(i), "labels": labels(i), "scrapePool": format!("j{}", i % 20), "scrapeUrl": format!("http://x{i}/metrics"), "globalUrl": format!("http://x{i}/metrics"),

@@ -3,7 +3,7 @@
 use super::played::{Answer, page, status, typed};
 
 /// What of a job is looked at.
-pub enum Show {
+pub enum Aspect {
     /// Labels and values of the series that this expression finds, until they are as expected; `JOB` stands for a matcher.
     Series(&'static str),
     /// The error of the last scrape, or its beginning: some say here what to do.
@@ -18,7 +18,7 @@ pub struct Case {
     /// Further keys of the job, in flow style; `PORT` is the port of the played server.
     pub keys: &'static str,
     pub answer: Answer,
-    pub show: Show,
+    pub show: Aspect,
     /// `PORT` stands for the port here, too.
     pub expected: &'static str,
 }
@@ -27,7 +27,7 @@ const fn case(
     job: &'static str,
     keys: &'static str,
     answer: Answer,
-    show: Show,
+    show: Aspect,
     expected: &'static str,
 ) -> Case {
     Case { job, keys, answer, show, expected }
@@ -36,10 +36,10 @@ const fn case(
 /// A page in the usual format.
 const GOOD: Answer = |_, _| page("good 1\n");
 /// The series of the page, without those that report on the scrape.
-const GOOD_SERIES: Show = Show::Series("good{JOB}");
+const GOOD_SERIES: Aspect = Aspect::Series("good{JOB}");
 /// Whether every one of the scrapes so far was good, once there were some.
-const ALWAYS_UP: Show =
-    Show::Series("max(min_over_time(up{JOB}[10m]) and count_over_time(up{JOB}[10m]) > 2)");
+const ALWAYS_UP: Aspect =
+    Aspect::Series("max(min_over_time(up{JOB}[10m]) and count_over_time(up{JOB}[10m]) > 2)");
 const UP: &str = "{} 1";
 
 pub const CASES: &[Case] = &[
@@ -48,14 +48,14 @@ pub const CASES: &[Case] = &[
         "empty-label",
         "honor_labels: true, static_configs: [{targets: ['127.0.0.1:PORT'], labels: {zone: t}}]",
         |_, _| page("b{zone=\"\"} 2\nb 3\n"),
-        Show::Series("b{JOB}"),
+        Aspect::Series("b{JOB}"),
         "{__name__=\"b\", instance=\"127.0.0.1:PORT\", zone=\"t\"} 3\n{__name__=\"b\", instance=\"127.0.0.1:PORT\"} 2",
     ),
     case(
         "empty-label-not-honored",
         "static_configs: [{targets: ['127.0.0.1:PORT'], labels: {zone: t}}]",
         |_, _| page("b{zone=\"\"} 2\nb{zone=\"z\"} 3\n"),
-        Show::Series("b{JOB}"),
+        Aspect::Series("b{JOB}"),
         "{__name__=\"b\", exported_zone=\"z\", instance=\"127.0.0.1:PORT\", zone=\"t\"} 3\n{__name__=\"b\", instance=\"127.0.0.1:PORT\", zone=\"t\"} 2",
     ),
     // A page that is broken in the middle.
@@ -63,7 +63,7 @@ pub const CASES: &[Case] = &[
         "broken-page",
         "",
         |_, _| page("good 1\nbad{ 1\n"),
-        Show::Series("max_over_time(scrape_series_added{JOB}[10m])"),
+        Aspect::Series("max_over_time(scrape_series_added{JOB}[10m])"),
         "{instance=\"127.0.0.1:PORT\"} 1",
     ),
     // Relabelling by Go's Unicode, letter by letter.
@@ -82,12 +82,12 @@ pub const CASES: &[Case] = &[
         ALWAYS_UP,
         UP,
     ),
-    case("closes-always", "", |_, _| None, Show::Error, "Get \"http://127.0.0.1:PORT/metrics\": EOF"),
+    case("closes-always", "", |_, _| None, Aspect::Error, "Get \"http://127.0.0.1:PORT/metrics\": EOF"),
     case(
         "closes-midway",
         "",
         |_, _| Some(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\nConnection: close\r\n\r\ngood 1\n".to_vec()),
-        Show::Error,
+        Aspect::Error,
         "unexpected EOF",
     ),
     case(
@@ -129,7 +129,7 @@ pub const CASES: &[Case] = &[
         "not-http",
         "",
         |_, _| Some(b"SSH-2.0-OpenSSH_9.9\r\n\r\n".to_vec()),
-        Show::Error,
+        Aspect::Error,
         "Get \"http://127.0.0.1:PORT/metrics\": net/http: HTTP/1.x transport connection broken: malformed HTTP response \"SSH-2.0-OpenSSH_9.9\"",
     ),
     // The server's own words.
@@ -137,42 +137,42 @@ pub const CASES: &[Case] = &[
         "own-words",
         "",
         |_, _| status("503 Backend fetch failed", ""),
-        Show::Error,
+        Aspect::Error,
         "server returned HTTP status 503 Backend fetch failed",
     ),
     case(
         "own-code",
         "",
         |_, _| status("529 Site is overloaded", ""),
-        Show::Error,
+        Aspect::Error,
         "server returned HTTP status 529 Site is overloaded",
     ),
     case(
         "no-words",
         "",
         |_, _| Some(b"HTTP/1.1 404\r\nContent-Length: 0\r\n\r\n".to_vec()),
-        Show::Error,
+        Aspect::Error,
         "server returned HTTP status 404",
     ),
     case(
         "no-content",
         "",
         |_, _| Some(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()),
-        Show::Error,
+        Aspect::Error,
         "server returned HTTP status 204 No Content",
     ),
     case(
         "redirect-nowhere",
         "",
         |_, _| status("302 Found", ""),
-        Show::Error,
+        Aspect::Error,
         "server returned HTTP status 302 Found",
     ),
     case(
         "redirect-same",
         "",
         |_, _| status("302 Found", "Location: /metrics\r\n"),
-        Show::Error,
+        Aspect::Error,
         "Get \"/metrics\": stopped after 10 redirects",
     ),
     case(
@@ -189,7 +189,7 @@ pub const CASES: &[Case] = &[
         "redirect-not-followed",
         "follow_redirects: false",
         |_, _| status("307 Temporary Redirect", "Location: /x\r\n"),
-        Show::Error,
+        Aspect::Error,
         "server returned HTTP status 307 Temporary Redirect",
     ),
     // Media types as Go reads them.
@@ -197,7 +197,7 @@ pub const CASES: &[Case] = &[
         "type-twice",
         "",
         |_, _| typed("text/plain; charset=utf-8; charset=latin1", "good 1\n"),
-        Show::Error,
+        Aspect::Error,
         "cannot parse Content-Type \"text/plain; charset=utf-8; charset=latin1\" and no fallback_scrape_protocol for target\nmime: duplicate parameter name",
     ),
     case("type-quoted", "", |_, _| typed("TEXT/PLAIN; version=\"0.0.4\";", "good 1\n"), ALWAYS_UP, UP),
@@ -213,65 +213,71 @@ pub const CASES: &[Case] = &[
         "no-host",
         "static_configs: [{targets: [':PORT']}]",
         GOOD,
-        Show::Head,
+        Aspect::Head,
         "GET /metrics HTTP/1.1 | :PORT",
     ),
-    case("dots", "metrics_path: /a/./b/../c", GOOD, Show::Head, "GET /a/./b/../c HTTP/1.1 | 127.0.0.1:PORT"),
-    case("slashes", "metrics_path: //a//b/", GOOD, Show::Head, "GET //a//b/ HTTP/1.1 | 127.0.0.1:PORT"),
+    case(
+        "dots",
+        "metrics_path: /a/./b/../c",
+        GOOD,
+        Aspect::Head,
+        "GET /a/./b/../c HTTP/1.1 | 127.0.0.1:PORT",
+    ),
+    case("slashes", "metrics_path: //a//b/", GOOD, Aspect::Head, "GET //a//b/ HTTP/1.1 | 127.0.0.1:PORT"),
     case(
         "letters-in-path",
         "metrics_path: '/ä b%2fc%25?q'",
         GOOD,
-        Show::Head,
+        Aspect::Head,
         "GET /%C3%A4%20b%252fc%2525%3Fq HTTP/1.1 | 127.0.0.1:PORT",
     ),
     case(
         "parameters",
         "params: {b: ['x y', ''], a: ['ü&=+/'], '': [z]}",
         GOOD,
-        Show::Head,
+        Aspect::Head,
         "GET /metrics?=z&a=%C3%BC%26%3D%2B%2F&b=x+y&b= HTTP/1.1 | 127.0.0.1:PORT",
     ),
     case(
         "query-in-address",
         "static_configs: [{targets: ['127.0.0.1:PORT?x']}]",
         GOOD,
-        Show::Error,
+        Aspect::Error,
         "parse \"http://127.0.0.1:PORT%3Fx/metrics\": invalid port \":PORT%3Fx\" after host",
     ),
     case(
         "fragment-in-address",
         "static_configs: [{targets: ['127.0.0.1:PORT#x']}]",
         GOOD,
-        Show::Error,
+        Aspect::Error,
         "parse \"http://127.0.0.1:PORT%23x/metrics\": invalid port \":PORT%23x\" after host",
     ),
     case(
         "user-in-address",
         "static_configs: [{targets: ['user@127.0.0.1:PORT']}]",
         GOOD,
-        Show::Head,
+        Aspect::Head,
         "no request",
     ),
     case(
         "explicit-port",
         "proxy_url: 'http://127.0.0.1:PORT', static_configs: [{targets: ['some.invalid:80']}]",
         GOOD,
-        Show::Head,
+        Aspect::Head,
         "GET http://some.invalid:80/metrics HTTP/1.1 | some.invalid:80",
     ),
     case(
         "explicit-tls-port",
         "proxy_url: 'http://127.0.0.1:PORT', scheme: https, static_configs: [{targets: ['some.invalid']}]",
         |_, _| status("403 No way", ""),
-        Show::Head,
+        Aspect::Head,
         "CONNECT some.invalid:443 HTTP/1.1 | some.invalid:443",
     ),
     case(
         "refusing-proxy",
         "proxy_url: 'http://127.0.0.1:PORT', scheme: https, static_configs: [{targets: ['some.invalid']}]",
         |_, _| status("403 No way", ""),
-        Show::Error,
+        Aspect::Error,
         "Get \"https://some.invalid/metrics\": No way",
     ),
     // The forms of `no_proxy`: what is not excepted reaches the proxy, which answers for the target.

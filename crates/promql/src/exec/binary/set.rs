@@ -8,7 +8,7 @@ use crate::exec::binary::signature::Signatures;
 use crate::exec::bitmap;
 use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
-use crate::exec::merge::{self, Sameness};
+use crate::exec::merge::{self, DuplicateLabels};
 use crate::exec::operator::{BoxOperator, Replay, collect};
 use crate::exec::series::SeriesTable;
 use crate::plan::node::BinaryNode;
@@ -117,7 +117,7 @@ impl SetOperation<'_> {
             let signature = signatures.of(self.right.series().labels(row.series), query)?;
             push_masked(&mut out, offset + row.series, row, (present_left.get(signature), false), query)?;
         }
-        merge::merge(&table, &out, Sameness::AtOneStep, query)
+        merge::merge(&table, &out, DuplicateLabels::AtOneStep, query)
     }
 }
 

@@ -26,12 +26,12 @@ pub(super) fn time_of_last() -> Box<dyn RangeFunction> {
 
 /// `first_over_time`.
 pub(super) fn first() -> Box<dyn RangeFunction> {
-    Box::new(Kept(first_sample))
+    Box::new(EdgeSample(first_sample))
 }
 
 /// `last_over_time`.
 pub(super) fn last() -> Box<dyn RangeFunction> {
-    Box::new(Kept(last_sample))
+    Box::new(EdgeSample(last_sample))
 }
 
 /// A value computed from a window.
@@ -44,9 +44,9 @@ impl RangeFunction for OfSamples {
 }
 
 /// A sample of a window, which stays what it is, name included.
-struct Kept(fn(&Samples<'_>) -> Value);
+struct EdgeSample(fn(&Samples<'_>) -> Value);
 
-impl RangeFunction for Kept {
+impl RangeFunction for EdgeSample {
     fn window(&mut self, window: &Window<'_>, _call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
         Ok(Some((self.0)(&window.samples)))
     }

@@ -17,14 +17,14 @@ use crate::exec::batch::{Batch, RowRef};
 use crate::exec::bitmap;
 use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
-use crate::exec::merge::{MergeSameLabels, Sameness};
+use crate::exec::merge::{DuplicateLabels, MergeSameLabels};
 use crate::exec::operator::{BoxOperator, Operator, Replay, collect};
 use crate::exec::scalars::{Parameters, Scalars};
 use crate::exec::series::{SeriesTable, labels_bytes, without_metadata};
 use crate::exec::sorting;
 use crate::numeric::buckets::{
-    Bucket, Forced, NanCause, bucket_fraction, bucket_quantile, histogram_fraction, histogram_quantile,
-    histogram_variance,
+    Bucket, ForcedMonotonic, NanCause, bucket_fraction, bucket_quantile, histogram_fraction,
+    histogram_quantile, histogram_variance,
 };
 use crate::{Annotation, QueryError};
 
@@ -80,7 +80,7 @@ fn number_of<'q>(
     let steps = call.scope.steps();
     let numbers =
         NumberOf { inner: call.vector(0)?, number, series: SeriesTable::new(), read: Batch::new(steps) };
-    Ok(Box::new(MergeSameLabels::new(Box::new(numbers), Sameness::AtOneStep)))
+    Ok(Box::new(MergeSameLabels::new(Box::new(numbers), DuplicateLabels::AtOneStep)))
 }
 
 struct NumberOf<'q> {
@@ -365,7 +365,13 @@ impl LookInside<'_> {
         Ok(values)
     }
 
-    fn annotate_forced(&self, forced: Forced, step: usize, metric_name: &str, query: &QueryContext<'_>) {
+    fn annotate_forced(
+        &self,
+        forced: ForcedMonotonic,
+        step: usize,
+        metric_name: &str,
+        query: &QueryContext<'_>,
+    ) {
         query.annotate(Annotation::forced_monotonicity(
             shown_name(metric_name, query),
             self.span,

@@ -15,7 +15,7 @@ use crate::exec::collected::{Evaluate, collected};
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Replay, collect};
 use crate::exec::scope::Scope;
-use crate::exec::select::instant::{Cursor, Found, read_range};
+use crate::exec::select::instant::{Cursor, NewestSample, read_range};
 use crate::exec::series::{SeriesTable, labels_bytes};
 use crate::plan::lower::effective_name_matchers;
 use crate::plan::node::{NodeKind, Selector};
@@ -125,11 +125,11 @@ impl Info<'_> {
                     query.work(2)?;
                     match cursor.find(self.selector.lookup.time(grid.time(step))) {
                         None => {}
-                        Some(Found::Float { timestamp, .. }) => {
+                        Some(NewestSample::Float { timestamp, .. }) => {
                             *time = Some(timestamp);
                             self.scope.stats.add(step, 1, 1);
                         }
-                        Some(Found::Histogram { .. }) => {
+                        Some(NewestSample::Histogram { .. }) => {
                             return Err(QueryError::Execution(format!(
                                 "this should be an info metric, with float samples: {labels}"
                             )));

@@ -9,7 +9,7 @@ use super::call::Arguments;
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::context::QueryContext;
-use crate::exec::merge::{MergeSameLabels, Sameness};
+use crate::exec::merge::{DuplicateLabels, MergeSameLabels};
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::series::{SeriesEntry, SeriesTable, labels_bytes};
 
@@ -97,7 +97,7 @@ fn operator<'q>(
     relabel: impl FnMut(&SeriesEntry, &QueryContext<'_>) -> Result<SeriesEntry, QueryError> + 'q,
 ) -> Result<BoxOperator<'q>, QueryError> {
     let relabel = Relabel { inner: call.vector(0)?, series: SeriesTable::new(), relabel };
-    Ok(Box::new(MergeSameLabels::new(Box::new(relabel), Sameness::AtOneStep)))
+    Ok(Box::new(MergeSameLabels::new(Box::new(relabel), DuplicateLabels::AtOneStep)))
 }
 
 struct Relabel<'q, F> {

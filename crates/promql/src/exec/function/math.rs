@@ -8,7 +8,7 @@ use crate::QueryError;
 use crate::exec::batch::{Batch, RowMut};
 use crate::exec::bitmap;
 use crate::exec::context::QueryContext;
-use crate::exec::merge::{MergeSameLabels, Sameness};
+use crate::exec::merge::{DuplicateLabels, MergeSameLabels};
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::scalars::{BoxScalar, Parameters, Scalars};
 use crate::exec::series::{SeriesTable, computed};
@@ -57,7 +57,7 @@ pub(crate) fn map_rows<'q>(
     if query.features.delayed_name_removal {
         return Box::new(map);
     }
-    Box::new(MergeSameLabels::new(Box::new(map), Sameness::AtOneStep))
+    Box::new(MergeSameLabels::new(Box::new(map), DuplicateLabels::AtOneStep))
 }
 
 /// Every float that is there replaced by `function` of it.

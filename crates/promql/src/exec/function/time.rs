@@ -11,7 +11,7 @@ use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Nothing, Operator};
 use crate::exec::scalars::{BoxScalar, ScalarSeries, Scalars};
 use crate::exec::scope::Scope;
-use crate::exec::select::counts_only::Reach;
+use crate::exec::select::counts_only::ReadWindow;
 use crate::exec::select::instant::{Cursor, read_range};
 use crate::exec::select::scan::Scan;
 use crate::exec::series::SeriesTable;
@@ -122,7 +122,7 @@ impl Operator for SampleTimes {
         let SampleTimes { scan, lookup, starts, scope } = self;
         let (grid, lookup) = (scope.grid, *lookup);
         let range = read_range(&grid, lookup, query.lookback_ms);
-        let reach = Reach { grid, lookup, before_ms: query.lookback_ms - 1, after_ms: 0 };
+        let reach = ReadWindow { grid, lookup, before_ms: query.lookback_ms - 1, after_ms: 0 };
         scan.next(range, &reach, query, out, |row, _, samples, out| {
             let mut cursor = Cursor::new(samples, query.lookback_ms);
             let mut times = out.push(row);

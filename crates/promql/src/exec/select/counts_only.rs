@@ -17,7 +17,7 @@ use crate::plan::node::Lookup;
 
 /// The moments that are read and how far back from each.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reach {
+pub(crate) struct ReadWindow {
     pub grid: Grid,
     pub lookup: Lookup,
     /// Samples that are at most this much older than a moment are seen.
@@ -26,7 +26,7 @@ pub(crate) struct Reach {
     pub after_ms: i64,
 }
 
-impl Reach {
+impl ReadWindow {
     /// Whether a reader of all moments passes a sample of this time.
     fn sees(&self, time: i64) -> bool {
         let time = time.saturating_sub(self.after_ms);
@@ -47,7 +47,7 @@ impl Reach {
 /// Copies `samples` with histograms reduced to hint, schema, count and sum.
 pub(crate) fn counts_only(
     samples: &SeriesSamples,
-    reach: &Reach,
+    reach: &ReadWindow,
     out: &mut SeriesSamples,
     query: &QueryContext<'_>,
 ) -> Result<(), QueryError> {
@@ -100,7 +100,7 @@ mod tests {
         let grid = Grid { start_ms: 0, end_ms: 100, step_ms };
         let lookup = Lookup { at_ms: None, offset_ms: 0 };
         let mut out = SeriesSamples::default();
-        let reach = Reach { grid, lookup, before_ms, after_ms: 0 };
+        let reach = ReadWindow { grid, lookup, before_ms, after_ms: 0 };
         with_context(|query| {
             counts_only(&samples(&[1.0, 2.0, 1.0, 1.0]), &reach, &mut out, query).expect("nobody stops it");
         });

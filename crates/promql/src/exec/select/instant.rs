@@ -14,7 +14,7 @@ use crate::exec::batch::{Batch, RowMut};
 use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::scope::Scope;
-use crate::exec::select::counts_only::Reach;
+use crate::exec::select::counts_only::ReadWindow;
 use crate::exec::select::scan::Scan;
 use crate::exec::select::window::Index;
 use crate::exec::series::SeriesTable;
@@ -22,21 +22,21 @@ use crate::plan::node::{Lookup, Selector};
 
 /// The newest sample before a moment.
 #[derive(Clone, Debug)]
-pub(crate) enum Found {
+pub(crate) enum NewestSample {
     Float { timestamp: i64, start: i64, value: f64 },
     Histogram { timestamp: i64, start: i64, value: Arc<FloatHistogram> },
 }
 
-impl Found {
+impl NewestSample {
     pub(crate) fn timestamp(&self) -> i64 {
         match self {
-            Found::Float { timestamp, .. } | Found::Histogram { timestamp, .. } => *timestamp,
+            NewestSample::Float { timestamp, .. } | NewestSample::Histogram { timestamp, .. } => *timestamp,
         }
     }
 
     pub(crate) fn start_timestamp(&self) -> i64 {
         match self {
-            Found::Float { start, .. } | Found::Histogram { start, .. } => *start,
+            NewestSample::Float { start, .. } | NewestSample::Histogram { start, .. } => *start,
         }
     }
 }
@@ -61,7 +61,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The newest sample at `moment`, if it is young enough and no staleness marker.
-    pub(crate) fn find(&mut self, moment: i64) -> Option<Found> {
+    pub(crate) fn find(&mut self, moment: i64) -> Option<NewestSample> {
         let (floats, histograms) = (&self.samples.floats, &self.samples.histograms);
         while floats.timestamps.get(self.floats).is_some_and(|&time| time <= moment) {
             self.floats += 1;
@@ -75,7 +75,7 @@ impl<'a> Cursor<'a> {
         if let Some((timestamp, at)) = histogram.filter(|(time, _)| float.is_none_or(|(f, _)| f < *time)) {
             let value = &histograms.values[at];
             let start = histograms.start_timestamps.get(at).copied().unwrap_or(0);
-            return (timestamp > oldest && !is_stale(value.sum)).then(|| Found::Histogram {
+            return (timestamp > oldest && !is_stale(value.sum)).then(|| NewestSample::Histogram {
                 timestamp,
                 start,
                 value: value.clone(),
@@ -84,7 +84,7 @@ impl<'a> Cursor<'a> {
         let (timestamp, at) = float?;
         let value = floats.values[at];
         let start = floats.start_timestamps.get(at).copied().unwrap_or(0);
-        (timestamp > oldest && !is_stale(value)).then_some(Found::Float { timestamp, start, value })
+        (timestamp > oldest && !is_stale(value)).then_some(NewestSample::Float { timestamp, start, value })
     }
 }
 
@@ -119,7 +119,7 @@ impl Operator for InstantScan {
         let InstantScan { scan, lookup, scope } = self;
         let (grid, lookup) = (scope.grid, *lookup);
         let range = read_range(&grid, lookup, query.lookback_ms);
-        let reach = Reach { grid, lookup, before_ms: query.lookback_ms - 1, after_ms: 0 };
+        let reach = ReadWindow { grid, lookup, before_ms: query.lookback_ms - 1, after_ms: 0 };
         let rows = Rows { grid: &grid, lookup, scope, query };
         scan.next(range, &reach, query, out, |row, _, samples, out| {
             let held = rows.fill(samples, &mut out.push(row))?;
@@ -161,11 +161,11 @@ impl Rows<'_, '_> {
             seen = cursor.passed();
             let weight = match found {
                 None => continue,
-                Some(Found::Float { value, .. }) => {
+                Some(NewestSample::Float { value, .. }) => {
                     out.set_float(step, value);
                     1
                 }
-                Some(Found::Histogram { value, .. }) => {
+                Some(NewestSample::Histogram { value, .. }) => {
                     let weight = value.sample_weight() as u64;
                     out.set_histogram(step, value);
                     weight

@@ -6,7 +6,7 @@ use ferula_storage::{SelectionId, SeriesSamples};
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::context::QueryContext;
-use crate::exec::select::counts_only::{Reach, counts_only};
+use crate::exec::select::counts_only::{ReadWindow, counts_only};
 use crate::exec::series::SeriesTable;
 
 /// What the query's account is charged for an entry of the table and for each of its labels. Labels of the head are
@@ -43,7 +43,7 @@ impl Scan {
     pub(crate) fn next(
         &mut self,
         range: TimeRange,
-        reach: &Reach,
+        reach: &ReadWindow,
         query: &QueryContext<'_>,
         out: &mut Batch,
         mut each: impl FnMut(usize, &LabelSet, &SeriesSamples, &mut Batch) -> Result<(), QueryError>,

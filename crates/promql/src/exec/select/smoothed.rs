@@ -12,7 +12,7 @@ use crate::exec::context::QueryContext;
 use crate::exec::function::interpolate::{interpolate, interpolate_histograms};
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::scope::Scope;
-use crate::exec::select::counts_only::Reach;
+use crate::exec::select::counts_only::ReadWindow;
 use crate::exec::select::instant;
 use crate::exec::select::scan::Scan;
 use crate::exec::series::SeriesTable;
@@ -52,7 +52,7 @@ impl Operator for SmoothedScan {
         let first = lookup.time(grid.start_ms).saturating_sub(lookback).saturating_add(1);
         let last = lookup.time(grid.time(grid.steps() - 1)).saturating_add(lookback);
         let range = TimeRange::from_millis(first, last);
-        let reach = Reach { grid, lookup, before_ms: lookback - 1, after_ms: lookback };
+        let reach = ReadWindow { grid, lookup, before_ms: lookback - 1, after_ms: lookback };
         scan.next(range, &reach, query, out, |row, labels, samples, out| {
             let smoothing = Smoothing { points: points(samples, query)?, labels, span, query };
             smoothing.fill(&grid, lookup, &mut out.push(row))?;

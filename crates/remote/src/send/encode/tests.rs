@@ -10,7 +10,7 @@ use ferula_storage::LogRef;
 use ferula_telemetry::Registry;
 use ferula_testkit::MemStorage;
 
-use super::super::series::{Known, LabelRules, SeriesTable};
+use super::super::series::{LabelRules, SeriesState, SeriesTable};
 use super::*;
 use crate::write::{Features, Receiver};
 
@@ -68,7 +68,7 @@ fn message(version: Message) -> Vec<u8> {
         (0, Item::Exemplar(&exemplar)),
     ] {
         match table.get(LogRef::new(number), 0) {
-            (Known::Sent(series), symbols) => builder.add(symbols, series, item),
+            (SeriesState::Sent(series), symbols) => builder.add(symbols, series, item),
             _ => panic!("series {number} is known"),
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ferula_chunk::Encoding;
 
 use super::format::{CRC_BYTES, ENCODING_BYTES, HEADER_BYTES, LENGTH_BYTES_MAX, MAGIC, VERSION, place};
-use crate::blob::{Access, Blob, Piece};
+use crate::blob::{Access, Blob, BlobSlice};
 use crate::block::BlockError;
 use crate::block::bytes::ByteReader;
 use crate::disk::Disk;
@@ -43,7 +43,7 @@ impl ChunkReader {
     }
 
     /// Encoding and data of a chunk. The checksum is verified.
-    pub fn chunk(&self, reference: u64) -> Result<(Encoding, Piece), BlockError> {
+    pub fn chunk(&self, reference: u64) -> Result<(Encoding, BlobSlice), BlockError> {
         let (segment, offset) = place(reference);
         let Some(blob) = self.segments.get(segment as usize) else {
             let what = format!("segment index {segment} out of range");
@@ -84,7 +84,7 @@ fn extent(bytes: &[u8], path: &Path, offset: u64) -> Result<Extent, BlockError> 
     Ok(Extent { from, end: from + ENCODING_BYTES + length + CRC_BYTES })
 }
 
-fn read_whole(blob: &Blob, offset: u64, extent: &Extent) -> Result<Piece, BlockError> {
+fn read_whole(blob: &Blob, offset: u64, extent: &Extent) -> Result<BlobSlice, BlockError> {
     blob.range(offset, extent.end).map_err(|error| match error.kind() {
         std::io::ErrorKind::UnexpectedEof => {
             let what = format!(
@@ -131,7 +131,7 @@ impl ChunkScanner {
     }
 
     /// As [`ChunkReader::chunk`]; fast when references rise.
-    pub fn chunk(&mut self, reference: u64) -> Result<(Encoding, Piece), BlockError> {
+    pub fn chunk(&mut self, reference: u64) -> Result<(Encoding, BlobSlice), BlockError> {
         if let Some(chunk) = self.in_window(reference)? {
             return Ok(chunk);
         }
@@ -149,7 +149,7 @@ impl ChunkScanner {
     }
 
     /// The chunk, if all of it is in the window.
-    fn in_window(&self, reference: u64) -> Result<Option<(Encoding, Piece)>, BlockError> {
+    fn in_window(&self, reference: u64) -> Result<Option<(Encoding, BlobSlice)>, BlockError> {
         let (segment, offset) = place(reference);
         let offset = u64::from(offset);
         let start = offset.checked_sub(self.at.1).filter(|_| segment == self.at.0);

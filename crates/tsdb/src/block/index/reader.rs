@@ -14,7 +14,7 @@ use super::ChunkMeta;
 use super::format::{
     CRC_BYTES, HEADER_BYTES, MAGIC, SERIES_ALIGN, TOC_BYTES, Toc, VERSION_1, VERSION_2, VERSION_3,
 };
-use crate::blob::{Access, Blob, Piece};
+use crate::blob::{Access, Blob, BlobSlice};
 use crate::block::BlockError;
 use crate::block::bytes::{ByteReader, Malformed};
 use crate::disk::Disk;
@@ -58,7 +58,7 @@ impl SeriesEntry {
 #[derive(Debug)]
 struct Symbols {
     /// The section's content: count, then the symbols.
-    section: Piece,
+    section: BlobSlice,
     /// Position of the content in the file.
     base: u64,
     count: u32,
@@ -72,7 +72,7 @@ enum PostingsTable {
     /// Version 1 is unsorted, so all of it is kept.
     Whole(BTreeMap<Box<str>, BTreeMap<Box<str>, u64>>),
     /// Sorted by name and value.
-    Sparse { section: Piece, base: u64, names: Vec<NameEntry> },
+    Sparse { section: BlobSlice, base: u64, names: Vec<NameEntry> },
 }
 
 /// The values of a label in the postings table.
@@ -304,7 +304,7 @@ impl IndexReader {
         read_series(&mut reader, entry).map_err(|malformed| self.in_file(malformed))
     }
 
-    fn series_body(&self, offset: u64) -> Result<Piece, BlockError> {
+    fn series_body(&self, offset: u64) -> Result<BlobSlice, BlockError> {
         let io = |error| BlockError::io(self.path(), error);
         let start = self.blob.prefix(offset, SERIES_BYTES_USUAL).map_err(io)?;
         let mut reader = ByteReader::new(&start, offset);
@@ -345,7 +345,7 @@ fn magic(header: &[u8]) -> u32 {
     header.iter().take(4).fold(0, |magic, byte| magic << 8 | u32::from(*byte))
 }
 
-fn range(blob: &Blob, offset: u64, len: usize) -> Result<Piece, BlockError> {
+fn range(blob: &Blob, offset: u64, len: usize) -> Result<BlobSlice, BlockError> {
     blob.range(offset, len).map_err(|error| match error.kind() {
         std::io::ErrorKind::UnexpectedEof => BlockError::corrupt(blob.path(), offset, error.to_string()),
         _ => BlockError::io(blob.path(), error),
@@ -353,7 +353,7 @@ fn range(blob: &Blob, offset: u64, len: usize) -> Result<Piece, BlockError> {
 }
 
 /// The content of a section between its length and its checksum, which is verified.
-fn section(blob: &Blob, offset: u64) -> Result<Piece, BlockError> {
+fn section(blob: &Blob, offset: u64) -> Result<BlobSlice, BlockError> {
     let length = magic(&range(blob, offset, 4)?) as usize;
     let whole = range(blob, offset.saturating_add(4), length + CRC_BYTES)?;
     let (content, crc) = whole.split_at(length);
@@ -363,7 +363,7 @@ fn section(blob: &Blob, offset: u64) -> Result<Piece, BlockError> {
     Ok(whole.slice(0, length))
 }
 
-fn reader_at(section: &Piece, base: u64, start: u32) -> ByteReader<'_> {
+fn reader_at(section: &BlobSlice, base: u64, start: u32) -> ByteReader<'_> {
     let start = (start as usize).min(section.len());
     ByteReader::new(&section[start..], base + start as u64)
 }

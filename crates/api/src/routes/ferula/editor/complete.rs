@@ -7,7 +7,7 @@ use ferula_promql_syntax::ast::AggregateOp;
 use ferula_promql_syntax::functions::FUNCTIONS;
 use serde_json::{Value, json};
 
-use super::context::{Context, Wanted, context};
+use super::context::{CompletionKind, Context, context};
 use super::data::EditorData;
 use super::rank::ranked;
 use crate::error::ApiError;
@@ -68,27 +68,27 @@ pub(super) fn complete(
     let Context { wanted, from, to } = context(text, cursor);
     let word = &text[from..cursor];
     let items = match wanted {
-        Wanted::Nothing => return Ok(None),
-        Wanted::Operand | Wanted::Operator if word.is_empty() && !forced => return Ok(None),
-        Wanted::Operand => operands(word, &text[to..], limit, data)?,
-        Wanted::Operator => {
+        CompletionKind::Nothing => return Ok(None),
+        CompletionKind::Operand | CompletionKind::Operator if word.is_empty() && !forced => return Ok(None),
+        CompletionKind::Operand => operands(word, &text[to..], limit, data)?,
+        CompletionKind::Operator => {
             let fitting = |known: &&&str| known.starts_with(&word.to_ascii_lowercase()) && **known != word;
             let item = |known: &&str| Item { insert: format!("{known} "), ..Item::plain("keyword", known) };
             AFTER_OPERAND.iter().filter(fitting).map(item).collect()
         }
-        Wanted::Duration => durations(word),
-        Wanted::Label(matchers) => {
+        CompletionKind::Duration => durations(word),
+        CompletionKind::Label(matchers) => {
             let end = if next_is_operator(&text[to..]) { "" } else { "=" };
             let written: Vec<&str> = matchers.iter().map(|matcher| &*matcher.name).collect();
             let names = data.label_names(&matchers)?;
             let names = names.iter().map(String::as_str).filter(|name| !written.contains(name));
             label_items(word, names, end, limit)
         }
-        Wanted::Grouping(matchers) => {
+        CompletionKind::Grouping(matchers) => {
             let names = data.label_names(&matchers)?;
             label_items(word, names.iter().map(String::as_str).filter(|name| *name != METRIC_NAME), "", limit)
         }
-        Wanted::Value { label, matchers, quote, closed } => {
+        CompletionKind::Value { label, matchers, quote, closed } => {
             value_items(word, &label, matchers, quote, closed, limit, data)?
         }
     };

@@ -6,7 +6,7 @@ use ferula_promql_syntax::{Piece, PieceClass, parse_metric_selector, pieces};
 
 /// What may be inserted at the cursor.
 #[derive(Debug, PartialEq)]
-pub(super) enum Wanted {
+pub(super) enum CompletionKind {
     /// A metric or a function.
     Operand,
     /// A keyword that may follow an operand.
@@ -29,7 +29,7 @@ pub(super) enum Wanted {
 /// What may be inserted, and the text that a candidate replaces; positions in bytes.
 #[derive(Debug, PartialEq)]
 pub(super) struct Context {
-    pub wanted: Wanted,
+    pub wanted: CompletionKind,
     pub from: usize,
     pub to: usize,
 }
@@ -40,7 +40,7 @@ const GROUPINGS: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "
 pub(super) fn context(text: &str, cursor: usize) -> Context {
     let before = &text[..cursor];
     let (all, stop) = pieces(before);
-    let nothing = Context { wanted: Wanted::Nothing, from: cursor, to: cursor };
+    let nothing = Context { wanted: CompletionKind::Nothing, from: cursor, to: cursor };
     if let Some(at) = stop {
         return open_string(text, cursor, &all, at).unwrap_or(nothing);
     }
@@ -69,17 +69,17 @@ pub(super) fn context(text: &str, cursor: usize) -> Context {
     let previous = left.last().map_or("", show);
     let wanted = match open.map(|at| (at, show(&left[at]))) {
         Some((at, "{")) if !number && (previous == "{" || previous == ",") => {
-            Wanted::Label(selector_matchers(text, before, left, at, to))
+            CompletionKind::Label(selector_matchers(text, before, left, at, to))
         }
-        Some((_, "{")) => Wanted::Nothing,
-        Some((_, "[")) if matches!(previous, "[" | ":") => Wanted::Duration,
-        Some((_, "[")) => Wanted::Nothing,
+        Some((_, "{")) => CompletionKind::Nothing,
+        Some((_, "[")) if matches!(previous, "[" | ":") => CompletionKind::Duration,
+        Some((_, "[")) => CompletionKind::Nothing,
         Some((at, _)) if at > 0 && is_grouping(show(&left[at - 1])) && !number => {
-            Wanted::Grouping(grouped_matchers(text, cursor))
+            CompletionKind::Grouping(grouped_matchers(text, cursor))
         }
-        _ if number => Wanted::Nothing,
-        _ if follows_operand(before, left) => Wanted::Operator,
-        _ => Wanted::Operand,
+        _ if number => CompletionKind::Nothing,
+        _ if follows_operand(before, left) => CompletionKind::Operator,
+        _ => CompletionKind::Operand,
     };
     Context { wanted, from, to }
 }
@@ -128,7 +128,7 @@ fn open_string(text: &str, cursor: usize, left: &[Piece], at: usize) -> Option<C
     let closed = closing_quote(&text[cursor..], quote).is_some();
     let behind = if closed { end + quote.len_utf8() } else { end };
     Some(Context {
-        wanted: Wanted::Value {
+        wanted: CompletionKind::Value {
             label: unquoted(&before[label.span.start..label.span.end]).to_owned(),
             matchers: selector_matchers(text, before, &left[..left.len() - 2], open, behind),
             quote,
@@ -229,13 +229,13 @@ mod tests {
                 .join(",")
         };
         let wanted = match &found.wanted {
-            Wanted::Operand => "operand".to_owned(),
-            Wanted::Operator => "operator".to_owned(),
-            Wanted::Duration => "duration".to_owned(),
-            Wanted::Nothing => "nothing".to_owned(),
-            Wanted::Label(matchers) => format!("label of {}", show(matchers)),
-            Wanted::Grouping(matchers) => format!("grouping of {}", show(matchers)),
-            Wanted::Value { label, matchers, closed, .. } => {
+            CompletionKind::Operand => "operand".to_owned(),
+            CompletionKind::Operator => "operator".to_owned(),
+            CompletionKind::Duration => "duration".to_owned(),
+            CompletionKind::Nothing => "nothing".to_owned(),
+            CompletionKind::Label(matchers) => format!("label of {}", show(matchers)),
+            CompletionKind::Grouping(matchers) => format!("grouping of {}", show(matchers)),
+            CompletionKind::Value { label, matchers, closed, .. } => {
                 format!("value of {label} in {}{}", show(matchers), if *closed { "" } else { ", open" })
             }
         };

@@ -50,7 +50,7 @@ fn for_gauges(function: &str) -> Option<&'static str> {
 /// Hints about an expression, in the order of the text.
 pub(super) fn hints(expr: &Expr, text: &str, data: &EditorData<'_>) -> Vec<Diagnostic> {
     let mut walk = Walk { text, data, found: Vec::new() };
-    walk.visit(expr, &Around::default());
+    walk.visit(expr, &NodeContext::default());
     walk.found.sort_by_key(|hint| hint.from);
     walk.found.truncate(HINTS_MAX);
     walk.found
@@ -58,7 +58,7 @@ pub(super) fn hints(expr: &Expr, text: &str, data: &EditorData<'_>) -> Vec<Diagn
 
 /// The surroundings of a node.
 #[derive(Clone, Copy, Default)]
-struct Around<'a> {
+struct NodeContext<'a> {
     /// Whether an enclosing function takes counters or accepts anything.
     counter_is_fine: bool,
     /// The call of which the node is an argument.
@@ -85,7 +85,7 @@ impl Walk<'_, '_> {
         self.text.get(span.start..span.end).unwrap_or("")
     }
 
-    fn visit(&mut self, expr: &Expr, around: &Around<'_>) {
+    fn visit(&mut self, expr: &Expr, around: &NodeContext<'_>) {
         // Each selector may be compared with all names.
         if self.found.len() >= FOUND_MAX || self.data.is_ended() {
             return;
@@ -103,7 +103,7 @@ impl Walk<'_, '_> {
             }
             ExprKind::Call(call) => {
                 let name = call.function.name;
-                let inner = Around {
+                let inner = NodeContext {
                     counter_is_fine: around.counter_is_fine
                         || FOR_COUNTERS.contains(&name)
                         || HARMLESS.contains(&name),
@@ -118,7 +118,7 @@ impl Walk<'_, '_> {
             }
             ExprKind::Aggregate(aggregate) => {
                 let counts = matches!(aggregate.op, AggregateOp::Count | AggregateOp::Group);
-                let inner = Around {
+                let inner = NodeContext {
                     counter_is_fine: around.counter_is_fine || counts,
                     call: None,
                     quantile: around.quantile,
@@ -129,14 +129,14 @@ impl Walk<'_, '_> {
             }
             ExprKind::Paren(inner) => self.visit(inner, around),
             _ => {
-                let inner = Around { call: None, ..*around };
+                let inner = NodeContext { call: None, ..*around };
                 expr.children().for_each(|child| self.visit(child, &inner));
             }
         }
     }
 
     /// A counter whose raw value is used.
-    fn counter(&mut self, selector: &VectorSelector, span: Span, around: &Around<'_>) {
+    fn counter(&mut self, selector: &VectorSelector, span: Span, around: &NodeContext<'_>) {
         let Some(metric) = metric_of(selector) else { return };
         if around.counter_is_fine || self.kind(metric) != Some(MetricType::Counter) {
             return;
@@ -161,7 +161,7 @@ impl Walk<'_, '_> {
     }
 
     /// The range of a function must contain two scrapes, and some functions require a counter.
-    fn range(&mut self, matrix: &MatrixSelector, span: Span, around: &Around<'_>) {
+    fn range(&mut self, matrix: &MatrixSelector, span: Span, around: &NodeContext<'_>) {
         let Some((function, call)) = around.call.filter(|(name, _)| for_gauges(name).is_some()) else {
             return;
         };
@@ -223,7 +223,7 @@ impl Walk<'_, '_> {
     }
 
     /// A quantile of buckets whose bounds an aggregation has dropped.
-    fn missing_le(&mut self, selector: &VectorSelector, around: &Around<'_>) {
+    fn missing_le(&mut self, selector: &VectorSelector, around: &NodeContext<'_>) {
         let Some((aggregate, span)) = around.aggregate else { return };
         let of_buckets = metric_of(selector).is_some_and(|metric| metric.ends_with("_bucket"));
         let named = aggregate.grouping.iter().any(|name| name == "le");

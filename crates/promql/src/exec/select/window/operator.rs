@@ -10,7 +10,7 @@ use super::walk::Windows;
 use crate::exec::batch::Batch;
 use crate::exec::bitmap;
 use crate::exec::context::QueryContext;
-use crate::exec::merge::{MergeSameLabels, Sameness};
+use crate::exec::merge::{DuplicateLabels, MergeSameLabels};
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::scalars::{BoxScalar, Parameters};
 use crate::exec::scope::Scope;
@@ -98,7 +98,7 @@ impl<'q> WindowOperator<'q> {
         if query.features.delayed_name_removal || keeps_name {
             return operator;
         }
-        Box::new(MergeSameLabels::new(operator, Sameness::Ever))
+        Box::new(MergeSameLabels::new(operator, DuplicateLabels::Ever))
     }
 
     /// The same without the check for equal labels.

@@ -7,7 +7,7 @@ use ferula_model::{FloatHistogram, TimeRange};
 use super::samples::Samples;
 use crate::exec::context::QueryContext;
 use crate::exec::scope::Scope;
-use crate::exec::select::counts_only::Reach;
+use crate::exec::select::counts_only::ReadWindow;
 use crate::plan::node::Lookup;
 use crate::{Grid, QueryError};
 
@@ -233,9 +233,9 @@ impl Windows {
     }
 
     /// The samples that a reader of all windows passes, those at the open ends included.
-    pub(super) fn reach(&self) -> Reach {
+    pub(super) fn reach(&self) -> ReadWindow {
         let Windows { grid, lookup, before_ms, after_ms, .. } = *self;
-        Reach { grid, lookup, before_ms, after_ms }
+        ReadWindow { grid, lookup, before_ms, after_ms }
     }
 
     /// The times that all windows together cover, with or without their open ends.

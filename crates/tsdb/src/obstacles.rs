@@ -17,23 +17,23 @@ use crate::wal::format::{CHECKPOINT_PREFIX, list_strangers, segment_number};
 
 /// What must stand behind a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Must {
+enum ExpectedFileType {
     BeFile,
     BeDirectory,
 }
 
-impl Must {
+impl ExpectedFileType {
     fn holds(self, stat: Stat) -> bool {
         match self {
-            Must::BeFile => stat.is_file,
-            Must::BeDirectory => stat.is_dir,
+            ExpectedFileType::BeFile => stat.is_file,
+            ExpectedFileType::BeDirectory => stat.is_dir,
         }
     }
 
     fn what(self) -> &'static str {
         match self {
-            Must::BeFile => "it is not a file, and its name is needed for one",
-            Must::BeDirectory => "it is not a directory, and its name is needed for one",
+            ExpectedFileType::BeFile => "it is not a file, and its name is needed for one",
+            ExpectedFileType::BeDirectory => "it is not a directory, and its name is needed for one",
         }
     }
 }
@@ -55,16 +55,16 @@ pub(crate) fn clear_the_way(
         let path = dir.join(name);
         match disk.stat(&path).map_err(at(&path))? {
             Some(stat) if !stat.is_dir && !stat.is_file => return Err(OpenError::LogUnreachable(path)),
-            _ => clear(disk, &path, Must::BeDirectory, report),
+            _ => clear(disk, &path, ExpectedFileType::BeDirectory, report),
         }
     }
-    clear(disk, &dir.join(CHUNKS_HEAD_DIR), Must::BeDirectory, report);
-    clear(disk, &dir.join(SAVEPOINT_DIR), Must::BeDirectory, report);
-    clear(disk, &dir.join(LOCK_FILE), Must::BeFile, report);
+    clear(disk, &dir.join(CHUNKS_HEAD_DIR), ExpectedFileType::BeDirectory, report);
+    clear(disk, &dir.join(SAVEPOINT_DIR), ExpectedFileType::BeDirectory, report);
+    clear(disk, &dir.join(LOCK_FILE), ExpectedFileType::BeFile, report);
     for name in ["state", "segments", "wbl_segments"] {
-        clear(disk, &dir.join(SAVEPOINT_DIR).join(name), Must::BeFile, report);
+        clear(disk, &dir.join(SAVEPOINT_DIR).join(name), ExpectedFileType::BeFile, report);
     }
-    clear(disk, &dir.join(WAL_DIR).join("series_state.json"), Must::BeFile, report);
+    clear(disk, &dir.join(WAL_DIR).join("series_state.json"), ExpectedFileType::BeFile, report);
     blocks_that_lead_nowhere(disk, dir, report).map_err(at(dir))?;
     for name in [WAL_DIR, WBL_DIR] {
         let log = dir.join(name);
@@ -74,7 +74,7 @@ pub(crate) fn clear_the_way(
 }
 
 /// Sets `path` aside if it is not what it must be. If that cannot be done, the code that needs the name reports it.
-fn clear(disk: &dyn Disk, path: &Path, must: Must, report: &mut dyn FnMut(Damage)) {
+fn clear(disk: &dyn Disk, path: &Path, must: ExpectedFileType, report: &mut dyn FnMut(Damage)) {
     match disk.stat(path) {
         Ok(Some(stat)) if !must.holds(stat) => {
             let kept = set_aside(disk, path).ok();
@@ -111,7 +111,7 @@ fn clear_log(disk: &dyn Disk, log: &Path, report: &mut dyn FnMut(Damage)) -> io:
     for entry in entries {
         let number = entry.name.strip_prefix(CHECKPOINT_PREFIX).and_then(segment_number);
         if number.is_some() {
-            clear(disk, &log.join(&entry.name), Must::BeDirectory, report);
+            clear(disk, &log.join(&entry.name), ExpectedFileType::BeDirectory, report);
         }
     }
     Ok(())

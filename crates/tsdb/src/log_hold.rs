@@ -7,17 +7,17 @@ use ferula_storage::Hold;
 
 /// The first segment that readers still need, and a bit for "behind".
 #[derive(Debug)]
-pub(crate) struct Held(AtomicU64);
+pub(crate) struct LogHold(AtomicU64);
 
-impl Default for Held {
+impl Default for LogHold {
     fn default() -> Self {
-        Held(AtomicU64::new(u64::MAX))
+        LogHold(AtomicU64::new(u64::MAX))
     }
 }
 
 const BEHIND_BIT: u64 = 1 << 32;
 
-impl Held {
+impl LogHold {
     pub fn set(&self, held: Option<Hold>) {
         let packed = held.map_or(u64::MAX, |hold| {
             u64::from(hold.from.segment) | if hold.is_behind { BEHIND_BIT } else { 0 }
