@@ -1,23 +1,29 @@
 //! Puts one page into a batch: finds the series of each sample, applies the job's limits, and adds the sample.
 //!
+//! In the files below: the buffers (`buffers`), what the store refuses (`refusals`), what the comments of a page say
+//! (`comments`), histograms with fewer buckets (`resolution`), series that two texts of one page mean (`collisions`).
 //! Elsewhere: rolling back a refused page, staleness markers, and the report (`target_state`).
 
+mod buffers;
 mod collisions;
 mod comments;
+mod refusals;
 mod resolution;
 
-use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Mutex;
 
-use ferula_exposition::key::{decode, decode_exemplar};
-use ferula_exposition::{Entry, ExemplarText, Format, KeyError, LabelScratch, PageError, PageParser};
+use ferula_exposition::key::decode;
+use ferula_exposition::{Entry, ExemplarText, Format, KeyError, PageError, PageParser};
 use ferula_go::sync::MutexExt;
 use ferula_model::value::is_stale;
-use ferula_model::{Exemplar, HistogramValue, LabelSet, MetricMetadata, MetricType, SeriesRef, Timestamp};
-use ferula_storage::{AppendError, AppendOutcome, Appender, HistogramSample, SampleBatch, SampleKind};
+use ferula_model::{LabelSet, MetricMetadata, MetricType, SeriesRef, Timestamp};
+use ferula_storage::Appender;
 
+pub(crate) use self::buffers::Buffers;
+use self::buffers::SampleValue;
 use self::comments::Comments;
+pub(crate) use self::refusals::PageFault;
+use self::refusals::Refused;
 use self::resolution::{reduce_to_buckets, reduce_to_schema};
 use crate::error::ScrapeError;
 use crate::fetch::Page;
@@ -43,43 +49,6 @@ pub struct ScrapeContext<'a> {
     pub metrics: &'a Metrics,
     /// The target's URL, for the log.
     pub url: &'a str,
-}
-
-/// Buffers for storing one page. They belong to the storing thread, so memory grows with the number of
-/// pages being stored, not with the number of targets.
-#[derive(Debug, Default)]
-pub(crate) struct Buffers {
-    pub(crate) batch: SampleBatch,
-    /// For every float sample of the batch: its cache entry, and whether its series is new.
-    floats: Vec<(u32, bool)>,
-    /// The same for its histograms.
-    histograms: Vec<(u32, bool)>,
-    /// Exemplars of the batch that came with one sample, where there are several; in order.
-    exemplar_groups: Vec<Range<usize>>,
-    scratch: LabelScratch,
-}
-
-/// Samples of one page that the store or a rule of ours refused.
-#[derive(Clone, Copy, Debug, Default)]
-struct Refused {
-    duplicates: u64,
-    out_of_order: u64,
-    out_of_bounds: u64,
-    exemplars_out_of_order: u64,
-}
-
-/// Why a page was not stored.
-pub(crate) enum PageFault {
-    Scrape(ScrapeError),
-    /// The store has dropped series that the cache still knew. The cache has forgotten them, and the page can be read
-    /// again.
-    Forgotten,
-}
-
-impl From<ScrapeError> for PageFault {
-    fn from(error: ScrapeError) -> Self {
-        PageFault::Scrape(error)
-    }
 }
 
 /// Reads one page into a batch.
@@ -111,11 +80,6 @@ struct Sample<'p> {
     exemplars: &'p [ExemplarText<'p>],
 }
 
-enum SampleValue {
-    Float(f64),
-    Histogram(HistogramValue),
-}
-
 /// A sample's series, as far as the cache knows it.
 struct SampleSeries {
     source: SeriesSource,
@@ -139,10 +103,7 @@ impl<'a> Intake<'a> {
         context: &'a ScrapeContext<'a>,
         at: Timestamp,
     ) -> Self {
-        buffers.batch.clear();
-        buffers.floats.clear();
-        buffers.histograms.clear();
-        buffers.exemplar_groups.clear();
+        buffers.clear();
         Intake {
             series,
             buffers,
@@ -174,20 +135,20 @@ impl<'a> Intake<'a> {
                     collision.tell(page, self.context, self.series);
                 }
                 let outcome = self.appender.append(&mut self.buffers.batch);
-                self.judge(&outcome)
+                self.refused.judge(&outcome, self.buffers, self.series, &mut self.counts)
             }
             Err(error) => Err(error.into()),
         };
         if result.is_err() {
             // Samples before the fault are reported, though nothing is stored.
             if !matches!(result, Err(PageFault::Forgotten)) {
-                self.counts.series_added = self.new_series();
+                self.counts.series_added = self.buffers.new_series();
             }
             self.buffers.batch.clear();
             self.series.abandon_round();
             return (self.counts, result);
         }
-        self.refused.count(self.context);
+        self.refused.count(self.context.metrics, self.context.url);
         if let Some((count, limit)) = &self.counts.refused_new {
             let context = self.context;
             context.metrics.series_refused.with(&[&context.job.job_name]).add(*count);
@@ -304,34 +265,16 @@ impl<'a> Intake<'a> {
             }
             _ => None,
         };
-        let Some((entry, series_ref, new)) = self.resolved(series)? else { return Ok(()) };
-        let batch = &mut self.buffers.batch;
-        match value {
-            SampleValue::Float(value) => {
-                batch.push_float_with_start(
-                    series_ref,
-                    Timestamp::from_millis(time),
-                    value,
-                    Timestamp::from_millis(sample.start_timestamp),
-                );
-                self.buffers.floats.push((entry, new));
-            }
-            SampleValue::Histogram(value) => {
-                batch.histograms.push(HistogramSample {
-                    series: series_ref,
-                    timestamp: Timestamp::from_millis(time),
-                    start_timestamp: Timestamp::from_millis(sample.start_timestamp),
-                    value,
-                });
-                self.buffers.histograms.push((entry, new));
-            }
-        }
+        let Some(resolved) = self.resolved(series)? else { return Ok(()) };
+        let (entry, series_ref, _) = resolved;
+        let start = Timestamp::from_millis(sample.start_timestamp);
+        self.buffers.push(resolved, value, Timestamp::from_millis(time), start);
         self.buffers.batch.metadata.extend(news.map(|metadata| (series_ref, metadata)));
         if own_time.is_none() || job.track_timestamps_staleness {
             self.series.track(entry);
         }
         if !sample.exemplars.is_empty() && job.features.exemplars {
-            self.push_exemplars(series_ref, sample.exemplars, time);
+            self.buffers.push_exemplars(series_ref, sample.exemplars, time);
         }
         Ok(())
     }
@@ -439,125 +382,6 @@ impl<'a> Intake<'a> {
                 }
                 Err(error) => Err(ScrapeError::Storage(error)),
             },
-        }
-    }
-
-    /// Adds the exemplars of one sample, ordered by time, value and labels. One with invalid labels is skipped.
-    fn push_exemplars(&mut self, series: SeriesRef, exemplars: &[ExemplarText<'_>], sample_time: i64) {
-        let all = &mut self.buffers.batch.exemplars;
-        let start = all.len();
-        for exemplar in exemplars {
-            if decode_exemplar(exemplar.labels, &mut self.buffers.scratch).is_err() {
-                continue;
-            }
-            let exemplar = Exemplar {
-                labels: self.buffers.scratch.to_label_set(),
-                value: exemplar.value,
-                timestamp: Timestamp::from_millis(exemplar.timestamp.unwrap_or(sample_time)),
-                has_timestamp: exemplar.timestamp.is_some(),
-            };
-            all.push((series, exemplar));
-        }
-        if all.len() > start + 1 {
-            all[start..].sort_by(|(_, a), (_, b)| {
-                let by_value = || a.value.total_cmp(&b.value).then_with(|| a.labels.cmp(&b.labels));
-                a.timestamp.cmp(&b.timestamp).then_with(by_value)
-            });
-            self.buffers.exemplar_groups.push(start..all.len());
-        }
-    }
-
-    /// The number of samples whose series the previous page did not have.
-    fn new_series(&self) -> u64 {
-        let all = self.buffers.floats.iter().chain(&self.buffers.histograms);
-        all.filter(|(_, new)| *new).count() as u64
-    }
-
-    /// Counts what the store accepted and refused, and updates the cache.
-    fn judge(&mut self, outcome: &AppendOutcome) -> Result<(), PageFault> {
-        self.counts.series_added = self.new_series();
-        let mut forgotten = Vec::new();
-        let mut exemplars = Vec::new();
-        for refusal in &outcome.refused {
-            let pushed = match refusal.kind {
-                SampleKind::Float => &self.buffers.floats,
-                SampleKind::Histogram => &self.buffers.histograms,
-                SampleKind::Exemplar => {
-                    if refusal.error == AppendError::OutOfOrderExemplar {
-                        exemplars.push(refusal.index);
-                    }
-                    continue;
-                }
-            };
-            let Some((entry, new)) = pushed.get(refusal.index).copied() else { continue };
-            match &refusal.error {
-                AppendError::DuplicateForTimestamp => self.refused.duplicates += 1,
-                AppendError::OutOfOrder => self.refused.out_of_order += 1,
-                AppendError::OutOfBounds | AppendError::TooOld => self.refused.out_of_bounds += 1,
-                AppendError::UnknownSeries => forgotten.push(entry),
-                other => return Err(ScrapeError::Storage(other.clone()).into()),
-            }
-            self.series.refused(entry, new);
-            self.counts.series_added -= u64::from(new);
-        }
-        self.refused.exemplars_out_of_order += self.out_of_order(&exemplars);
-        if forgotten.is_empty() {
-            return Ok(());
-        }
-        self.series.restart_round();
-        self.series.forget(forgotten);
-        Err(PageFault::Forgotten)
-    }
-
-    /// How many of these exemplars count as out-of-order: several from one sample count only if all of them are.
-    fn out_of_order(&self, refused: &[usize]) -> u64 {
-        let groups = &self.buffers.exemplar_groups;
-        let mut by_group: BTreeMap<usize, usize> = BTreeMap::new();
-        let mut alone = 0;
-        for index in refused {
-            // A page may have as many groups as samples.
-            let group = groups.partition_point(|group| group.end <= *index);
-            match groups.get(group).filter(|group| group.contains(index)) {
-                Some(_) => *by_group.entry(group).or_default() += 1,
-                None => alone += 1,
-            }
-        }
-        let whole = by_group.into_iter().filter(|(group, count)| groups[*group].len() == *count);
-        alone + whole.map(|(_, count)| count as u64).sum::<u64>()
-    }
-}
-
-impl Refused {
-    /// Counts and logs, once per page.
-    fn count(&self, context: &ScrapeContext<'_>) {
-        let metrics = context.metrics;
-        for (count, counter, text) in [
-            (self.out_of_order, &metrics.out_of_order, "Error on ingesting out-of-order samples"),
-            (
-                self.duplicates,
-                &metrics.duplicates,
-                "Error on ingesting samples with different value but same timestamp",
-            ),
-            (
-                self.out_of_bounds,
-                &metrics.out_of_bounds,
-                "Error on ingesting samples that are too old or are too far into the future",
-            ),
-            (
-                self.exemplars_out_of_order,
-                &metrics.exemplars_out_of_order,
-                "Error on ingesting out-of-order exemplars",
-            ),
-        ] {
-            if count > 0 {
-                counter.add(count);
-                ferula_telemetry::warn!(
-                    text,
-                    component = "scrape manager",
-                    target = context.url,
-                    num_dropped = count
-                );
-            }
         }
     }
 }

@@ -34,9 +34,11 @@ pub mod scrape_loop;
 pub mod scraper;
 pub mod series_cache;
 pub mod target;
+pub mod target_maker;
 pub mod target_state;
 
 pub use error::ScrapeError;
 pub use options::Features;
 pub use scraper::{ApplyError, PoolSnapshot, Scraper, ScraperSetup, TargetsSnapshot};
-pub use target::{DroppedTarget, Health, LastScrape, Target};
+pub use target::{Health, LastScrape, Target};
+pub use target_maker::DroppedTarget;

@@ -17,7 +17,8 @@ use crate::http::{HttpFetch, PageReading, USER_AGENT_TEXT};
 use crate::options::{Features, JobOptions, same_labels};
 use crate::preview::Preview;
 use crate::scrape_loop::{JobFailure, LoopServices, ScrapeLoop, Stopped};
-use crate::target::{DroppedTarget, Target, TargetMaker, TargetOutcome};
+use crate::target::Target;
+use crate::target_maker::{DroppedTarget, TargetMaker, TargetOutcome};
 
 /// The targets of one job.
 pub(crate) struct Pool {

@@ -25,7 +25,8 @@ use crate::page_memory::PageMemory;
 use crate::pool::{Pool, PoolContext, PoolError, Pools};
 use crate::preview::Preview;
 use crate::scrape_loop::LoopServices;
-use crate::target::{DroppedTarget, Target, fnv64a};
+use crate::target::Target;
+use crate::target_maker::{DroppedTarget, fnv64a};
 
 /// How often to retry jobs that could not run when they were configured.
 const WAITING_POOLS_INTERVAL: Duration = Duration::from_secs(5);

@@ -23,7 +23,7 @@ use ferula_query::{QueryService, ServiceOptions};
 use ferula_rules::GroupSnapshot;
 use ferula_runtime::SimClock;
 use ferula_scraper::metadata_cache::MetadataCache;
-use ferula_scraper::target::{TargetMaker, TargetOutcome};
+use ferula_scraper::target_maker::{TargetMaker, TargetOutcome};
 use ferula_scraper::{PoolSnapshot, TargetsSnapshot};
 use ferula_storage::{MemoryContract, StorageError};
 use ferula_telemetry::Registry;

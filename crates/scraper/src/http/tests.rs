@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::options::{Features, JobOptions};
-use crate::target::{TargetMaker, TargetOutcome};
+use crate::target_maker::{TargetMaker, TargetOutcome};
 
 /// A server that answers every connection with the same bytes and records request heads.
 struct Server {

@@ -15,7 +15,7 @@ use ferula_testkit::mem_storage::MemStorage;
 use super::*;
 use crate::fetch::Fetching;
 use crate::options::Features;
-use crate::target::{TargetMaker, TargetOutcome};
+use crate::target_maker::{TargetMaker, TargetOutcome};
 use ferula_http_client::{Cause, Method, RequestError};
 
 /// A target's answer.

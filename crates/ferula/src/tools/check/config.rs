@@ -10,7 +10,7 @@ use ferula_config::{Config, check_pattern, glob};
 use ferula_discovery::TargetGroup;
 use ferula_go::quote::go_quote;
 use ferula_model::duration::format_millis;
-use ferula_scraper::target::TargetMaker;
+use ferula_scraper::target_maker::TargetMaker;
 
 use super::rules::{Lints, Verdict, check_files, rule_options};
 use crate::tools::args::Args;

@@ -10,7 +10,7 @@ use ferula_config::{Config, glob};
 use ferula_discovery::{Manager, TargetGroup};
 use ferula_model::LabelSet;
 use ferula_runtime::{RealClock, Shutdown};
-use ferula_scraper::target::{TargetMaker, TargetOutcome};
+use ferula_scraper::target_maker::{TargetMaker, TargetOutcome};
 use ferula_telemetry::Registry;
 use serde_json::{Value as Json, json};
 
