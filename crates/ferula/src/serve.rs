@@ -181,19 +181,7 @@ impl Start {
             embedded.start(&mut tasks);
         }
         let synced = maintenance::start_sync(&mut tasks, local, unsynced, &site.clock);
-        match (local, &self.flags.agent) {
-            (LocalStore::Server(db), _) => {
-                let intervals = maintenance::Intervals {
-                    reload: storage::reload_interval(&self.flags.storage),
-                    savepoint: self.flags.storage.savepoint_interval,
-                };
-                maintenance::start(&mut tasks, db, synced, &site.clock, intervals);
-            }
-            (LocalStore::Agent(db), agent) => {
-                let frequency = agent.as_ref().context("an agent without its flags")?.truncate_frequency;
-                maintenance::start_truncation(&mut tasks, db, &remote, &site.clock, frequency);
-            }
-        }
+        start_maintenance(&mut tasks, local, &self.flags, synced, &remote, &site.clock)?;
         let serving = requests.serve(reloader, shutdown);
         tasks.spawn("reload", async move {
             serving.await;
@@ -208,6 +196,31 @@ impl Start {
         remote.stop().await;
         outcome.map_err(anyhow::Error::new)
     }
+}
+
+/// Starts what keeps the store in order: for a server, blocks and savepoints; for an agent, the log.
+fn start_maintenance(
+    tasks: &mut TaskGroup,
+    local: &LocalStore,
+    flags: &Flags,
+    synced: Arc<Notify>,
+    remote: &Arc<RemoteStorage>,
+    clock: &SharedClock,
+) -> anyhow::Result<()> {
+    match local {
+        LocalStore::Server(db) => {
+            let intervals = maintenance::Intervals {
+                reload: storage::reload_interval(&flags.storage),
+                savepoint: flags.storage.savepoint_interval,
+            };
+            maintenance::start(tasks, db, synced, clock, intervals);
+        }
+        LocalStore::Agent(db) => {
+            let frequency = flags.agent.as_ref().context("an agent without its flags")?.truncate_frequency;
+            maintenance::start_truncation(tasks, db, remote, clock, frequency);
+        }
+    }
+    Ok(())
 }
 
 /// The embedded Alertmanager, if one is configured.

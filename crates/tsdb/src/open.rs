@@ -95,12 +95,7 @@ impl Db {
             options,
         };
         db.set_out_of_order_window(db.options.out_of_order_window_ms).map_err(at(&dir.join(WBL_DIR)))?;
-        if let Some(log) = db.head.out_of_order_log().filter(|_| !to_mark.is_empty()) {
-            let entry = db.head.marks_of_found_chunks(&to_mark);
-            // Without room nothing else is logged either. At the next start these chunks would be passed over.
-            let logged = log.commit(entry).map_err(|error| io::Error::other(error.to_string()));
-            logged.and_then(|()| log.sync().map(|_| ())).map_err(at(&dir.join(WBL_DIR)))?;
-        }
+        db.log_marks(&to_mark).map_err(at(&dir.join(WBL_DIR)))?;
         // Only Prometheus needs the file.
         if let Err(error) = series_state::update(&*db.disk, dir, &db.head) {
             ferula_telemetry::warn!(
@@ -110,6 +105,15 @@ impl Db {
             );
         }
         Ok(db)
+    }
+
+    /// Logs which out-of-order chunks were found on disk, so that the next start does not pass over them.
+    fn log_marks(&self, found: &[LoggedMarker]) -> io::Result<()> {
+        let Some(log) = self.head.out_of_order_log().filter(|_| !found.is_empty()) else { return Ok(()) };
+        // Without room for this, nothing else is logged either.
+        log.commit(self.head.marks_of_found_chunks(found))
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        log.sync().map(drop)
     }
 
     /// A database that exists only in memory.

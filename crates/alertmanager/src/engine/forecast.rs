@@ -14,7 +14,7 @@ use super::state::{Engine, Group};
 use crate::alert::Time;
 use crate::notification_log::{FlushHashes, LogEntry, reason_to_notify};
 use crate::receiver::{Integration, KeptValues, Reason};
-use crate::route::Labels;
+use crate::route::{Labels, RouteSettings};
 use crate::stored_alert::StoredAlert;
 
 /// Limits of simulated flushes and of looks at alerts.
@@ -59,19 +59,10 @@ impl Engine {
             if next.iter().all(Option::is_some) || members.is_empty() || work > WORK_MAX {
                 break;
             }
-            let (active, mute) = (&route.active_time_intervals, &route.mute_time_intervals);
-            let is_muted = !self.setup.intervals.muting(active, mute, tick).is_empty();
-            let mut told: Vec<(&Arc<StoredAlert>, bool)> = members
-                .values()
-                .filter(|alert| !is_muted && self.silencing(&alert.labels, tick).is_empty())
-                .map(|alert| (*alert, alert.is_resolved_at(time)))
-                .collect();
-            told.sort_by(|(a, _), (b, _)| a.notification_order(b));
+            let told = self.told_at(tick, time, route, &members);
             let hashes = |over: bool| {
-                told.iter()
-                    .filter(|(_, is_over)| *is_over == over)
-                    .map(|(alert, _)| alert.log_hash())
-                    .collect()
+                let of_state = told.iter().filter(|(_, is_over)| *is_over == over);
+                of_state.map(|(alert, _)| alert.log_hash()).collect()
             };
             let hashes = FlushHashes { firing: hashes(false), resolved: hashes(true) };
             for (at, integration) in integrations.iter().enumerate().filter(|_| !told.is_empty()) {
@@ -102,6 +93,27 @@ impl Engine {
             }
         }
         next
+    }
+
+    /// The alerts of a group that a flush would be about, in the order of a notification, and whether each is over.
+    fn told_at<'m>(
+        &self,
+        tick: UnixNanos,
+        time: Time,
+        route: &RouteSettings,
+        members: &BTreeMap<u64, &'m Arc<StoredAlert>>,
+    ) -> Vec<(&'m Arc<StoredAlert>, bool)> {
+        let (active, mute) = (&route.active_time_intervals, &route.mute_time_intervals);
+        if !self.setup.intervals.muting(active, mute, tick).is_empty() {
+            return Vec::new();
+        }
+        let mut told: Vec<(&Arc<StoredAlert>, bool)> = members
+            .values()
+            .filter(|alert| self.silencing(&alert.labels, tick).is_empty())
+            .map(|alert| (*alert, alert.is_resolved_at(time)))
+            .collect();
+        told.sort_by(|(a, _), (b, _)| a.notification_order(b));
+        told
     }
 
     /// When silences begin and end, in order; `None` if one of them depends on a time interval.

@@ -285,19 +285,7 @@ impl AlertmanagerFlags {
     /// # Errors
     /// Flags that this server does not support, or that exclude each other.
     pub fn check(args: &Args) -> Result<Self, FlagError> {
-        if let Some(peer) = args.all(PEERS).first() {
-            return Err(FlagError::Peer((*peer).to_owned()));
-        }
-        if !args.text(CLUSTER_TLS).is_empty() {
-            return Err(FlagError::ClusterTls);
-        }
-        if args.has(SYSTEMD_SOCKET) {
-            return Err(FlagError::SystemdSocket);
-        }
-        let ratio: f64 = args.text(GOMEMLIMIT_RATIO).parse().unwrap_or(f64::NAN);
-        if !(ratio > 0.0 && ratio <= 1.0) {
-            return Err(FlagError::Ratio);
-        }
+        refuse_unsupported(args)?;
         let features = Features::parse(args.text(ENABLE_FEATURE))?;
         let positive = |flag: Flag| match args.nanos(flag) {
             Some(nanos) if nanos > 0 => Ok(args.duration(flag)),
@@ -358,6 +346,21 @@ impl AlertmanagerFlags {
                 .collect(),
         })
     }
+}
+
+/// Refuses flags of Alertmanager that would change what is promised, and that this server does not support.
+fn refuse_unsupported(args: &Args) -> Result<(), FlagError> {
+    if let Some(peer) = args.all(PEERS).first() {
+        return Err(FlagError::Peer((*peer).to_owned()));
+    }
+    if !args.text(CLUSTER_TLS).is_empty() {
+        return Err(FlagError::ClusterTls);
+    }
+    if args.has(SYSTEMD_SOCKET) {
+        return Err(FlagError::SystemdSocket);
+    }
+    let ratio: f64 = args.text(GOMEMLIMIT_RATIO).parse().unwrap_or(f64::NAN);
+    if ratio > 0.0 && ratio <= 1.0 { Ok(()) } else { Err(FlagError::Ratio) }
 }
 
 #[derive(Default)]

@@ -212,13 +212,47 @@ impl SeriesEncoder {
         labels: impl ExactSizeIterator<Item = (&'l str, &'l str)>,
         series: &SeriesCopy<'_>,
     ) {
-        let out = &mut self.body;
-        put_varint(out, series.log_ref.get().wrapping_sub(self.log_ref) as i64);
+        put_varint(&mut self.body, series.log_ref.get().wrapping_sub(self.log_ref) as i64);
         self.log_ref = series.log_ref.get();
+        self.put_labels(labels);
+        let histogram = series.open.as_ref().and_then(|(open, _)| open.last_histogram.as_ref());
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        self.body.push(
+            flag(series.open.as_ref().is_some_and(|(open, _)| open.predicted), PREDICTED)
+                | flag(series.open.is_some(), HAS_OPEN)
+                | flag(histogram.is_some(), HAS_HISTOGRAM)
+                | flag(series.metadata.is_some(), HAS_METADATA)
+                | flag(!series.deleted.is_empty(), HAS_DELETED),
+        );
+        self.put_chunks(series);
+        let out = &mut self.body;
+        if let Some(value) = histogram {
+            let logged = LoggedHistogram { series: LogRef::default(), at: 0, start: 0, value: value.clone() };
+            put_histograms(&[logged], false, |write| {
+                let mut record = Vec::new();
+                write(&mut record);
+                put_bytes(out, &record);
+            });
+        }
+        if let Some(metadata) = &series.metadata {
+            self.put_metadata(metadata);
+        }
+        if !series.deleted.is_empty() {
+            put_uvarint(&mut self.body, series.deleted.len() as u64);
+            for span in &series.deleted {
+                put_varint(&mut self.body, span.start());
+                put_varint(&mut self.body, span.last());
+            }
+        }
+    }
+
+    /// The labels. A pair that equals the one in the same position of the series before is a 0.
+    fn put_labels<'l>(&mut self, labels: impl ExactSizeIterator<Item = (&'l str, &'l str)>) {
+        let out = &mut self.body;
         put_uvarint(out, labels.len() as u64);
         self.labels.truncate(labels.len());
-        for (place, (name, value)) in labels.enumerate() {
-            match self.labels.get_mut(place) {
+        for (position, (name, value)) in labels.enumerate() {
+            match self.labels.get_mut(position) {
                 Some((old_name, old_value)) if old_name == name && old_value == value => put_uvarint(out, 0),
                 old => {
                     put_uvarint(out, name.len() as u64 + 1);
@@ -232,15 +266,11 @@ impl SeriesEncoder {
                 }
             }
         }
-        let histogram = series.open.as_ref().and_then(|(open, _)| open.last_histogram.as_ref());
-        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        out.push(
-            flag(series.open.as_ref().is_some_and(|(open, _)| open.predicted), PREDICTED)
-                | flag(series.open.is_some(), HAS_OPEN)
-                | flag(histogram.is_some(), HAS_HISTOGRAM)
-                | flag(series.metadata.is_some(), HAS_METADATA)
-                | flag(!series.deleted.is_empty(), HAS_DELETED),
-        );
+    }
+
+    /// The places of the full chunks, and the open chunk with its bytes.
+    fn put_chunks(&mut self, series: &SeriesCopy<'_>) {
+        let out = &mut self.body;
         put_uvarint(out, series.full.len() as u64);
         for (place, max) in &series.full {
             put_varint(out, place.wrapping_sub(self.place) as i64);
@@ -257,31 +287,19 @@ impl SeriesEncoder {
                 out.extend_from_slice(&xor.to_bytes());
             }
         }
-        if let Some(value) = histogram {
-            let logged = LoggedHistogram { series: LogRef::default(), at: 0, start: 0, value: value.clone() };
-            put_histograms(&[logged], false, |write| {
+    }
+
+    /// Metadata that the body already has is its number there.
+    fn put_metadata(&mut self, metadata: &Arc<MetricMetadata>) {
+        let out = &mut self.body;
+        match self.metadata.get(metadata) {
+            Some(number) => put_uvarint(out, number + 1),
+            None => {
+                put_uvarint(out, 0);
                 let mut record = Vec::new();
-                write(&mut record);
+                put_metadata(&mut record, [(LogRef::default(), &**metadata)]);
                 put_bytes(out, &record);
-            });
-        }
-        if let Some(metadata) = &series.metadata {
-            match self.metadata.get(metadata) {
-                Some(number) => put_uvarint(out, number + 1),
-                None => {
-                    put_uvarint(out, 0);
-                    let mut record = Vec::new();
-                    put_metadata(&mut record, [(LogRef::default(), &**metadata)]);
-                    put_bytes(out, &record);
-                    self.metadata.insert(metadata.clone(), self.metadata.len() as u64);
-                }
-            }
-        }
-        if !series.deleted.is_empty() {
-            put_uvarint(out, series.deleted.len() as u64);
-            for span in &series.deleted {
-                put_varint(out, span.start());
-                put_varint(out, span.last());
+                self.metadata.insert(metadata.clone(), self.metadata.len() as u64);
             }
         }
     }

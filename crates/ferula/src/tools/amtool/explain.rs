@@ -78,80 +78,86 @@ fn in_words(args: &Args, explained: &Value) -> String {
     }
     write_tree(&mut out, &explained["tree"], 1);
     for route in explained["routes"].as_array().into_iter().flatten() {
-        out.push_str(&format!(
-            "  route {} to {}\n",
-            output::text(route, "route"),
-            output::text(route, "receiver")
-        ));
-        for name in route["mutedBy"].as_array().into_iter().flatten() {
-            let until = match route.get("mutedUntil") {
-                Some(until) => format!(" until {}", output::date(args, until)),
-                None => String::new(),
-            };
-            out.push_str(&format!(
-                "    muted by time interval {}{until}\n",
-                name.as_str().unwrap_or_default()
-            ));
-        }
-        let Some(group) = route.get("group") else {
-            out.push_str("    in no group: its resolution was notified\n");
-            continue;
-        };
-        let (key, alerts) = (output::text(group, "key"), &group["alerts"]);
-        out.push_str(&format!(
-            "    group {key} of {alerts} alerts, next flush {}\n",
-            output::date(args, &group["nextFlush"])
-        ));
-        for integration in route["integrations"].as_array().into_iter().flatten() {
-            let last = match integration.get("last") {
-                Some(last) => format!(
-                    "last notified {} ({} firing, {} resolved)",
-                    output::date(args, &last["at"]),
-                    last["firing"],
-                    last["resolved"]
-                ),
-                None => "not notified yet".to_owned(),
-            };
-            let next = match integration.get("next").filter(|next| !next.is_null()) {
-                Some(next) => format!(
-                    "next {} ({}, {} alerts)",
-                    output::date(args, &next["at"]),
-                    output::text(next, "reason"),
-                    next["alerts"]
-                ),
-                None => "nothing follows soon".to_owned(),
-            };
-            out.push_str(&format!("    {}: {last}; {next}\n", output::text(integration, "name")));
-            write_content(&mut out, integration);
-        }
+        write_route(&mut out, args, route);
     }
     for event in explained["events"].as_array().into_iter().flatten() {
-        let faults = event["templateErrors"].as_array().into_iter().flatten();
-        let faults: Vec<String> = faults
-            .map(|fault| {
-                format!(
-                    "template of {} failed: {}",
-                    output::text(fault, "field"),
-                    output::text(fault, "error")
-                )
-            })
-            .collect();
-        let more = ["reason", "error"]
-            .map(|key| output::text(event, key))
-            .into_iter()
-            .filter(|text| !text.is_empty());
-        let more: Vec<String> = more.collect();
-        let to = format!("{}/{}", output::text(event, "receiver"), output::text(event, "integration"));
-        let (at, outcome) = (output::date(args, &event["at"]), output::text(event, "outcome"));
-        out.push_str(&format!("  {at} {} {outcome}: {}\n", to.trim_end_matches('/'), more.join(": ")));
-        faults.iter().for_each(|fault| out.push_str(&format!("    {fault}\n")));
-        for attempt in event["latestAttempts"].as_array().into_iter().flatten() {
-            let first_line = output::text(attempt, "result");
-            let first_line = first_line.lines().next().unwrap_or_default();
-            out.push_str(&format!("    attempt {}: {first_line}\n", output::date(args, &attempt["at"])));
-        }
+        write_event(&mut out, args, event);
     }
     out
+}
+
+/// A route that takes the alert: what mutes it, its group, and when each integration notifies.
+fn write_route(out: &mut String, args: &Args, route: &Value) {
+    out.push_str(&format!(
+        "  route {} to {}\n",
+        output::text(route, "route"),
+        output::text(route, "receiver")
+    ));
+    for name in route["mutedBy"].as_array().into_iter().flatten() {
+        let until = match route.get("mutedUntil") {
+            Some(until) => format!(" until {}", output::date(args, until)),
+            None => String::new(),
+        };
+        out.push_str(&format!("    muted by time interval {}{until}\n", name.as_str().unwrap_or_default()));
+    }
+    let Some(group) = route.get("group") else {
+        out.push_str("    in no group: its resolution was notified\n");
+        return;
+    };
+    let (key, alerts) = (output::text(group, "key"), &group["alerts"]);
+    out.push_str(&format!(
+        "    group {key} of {alerts} alerts, next flush {}\n",
+        output::date(args, &group["nextFlush"])
+    ));
+    for integration in route["integrations"].as_array().into_iter().flatten() {
+        write_integration(out, args, integration);
+    }
+}
+
+/// When an integration notified last, and when it will next.
+fn write_integration(out: &mut String, args: &Args, integration: &Value) {
+    let last = match integration.get("last") {
+        Some(last) => format!(
+            "last notified {} ({} firing, {} resolved)",
+            output::date(args, &last["at"]),
+            last["firing"],
+            last["resolved"]
+        ),
+        None => "not notified yet".to_owned(),
+    };
+    let next = match integration.get("next").filter(|next| !next.is_null()) {
+        Some(next) => format!(
+            "next {} ({}, {} alerts)",
+            output::date(args, &next["at"]),
+            output::text(next, "reason"),
+            next["alerts"]
+        ),
+        None => "nothing follows soon".to_owned(),
+    };
+    out.push_str(&format!("    {}: {last}; {next}\n", output::text(integration, "name")));
+    write_content(out, integration);
+}
+
+/// A decision about a notification of the alert, with the attempts to send it.
+fn write_event(out: &mut String, args: &Args, event: &Value) {
+    let faults = event["templateErrors"].as_array().into_iter().flatten();
+    let faults: Vec<String> = faults
+        .map(|fault| {
+            format!("template of {} failed: {}", output::text(fault, "field"), output::text(fault, "error"))
+        })
+        .collect();
+    let more =
+        ["reason", "error"].map(|key| output::text(event, key)).into_iter().filter(|text| !text.is_empty());
+    let more: Vec<String> = more.collect();
+    let to = format!("{}/{}", output::text(event, "receiver"), output::text(event, "integration"));
+    let (at, outcome) = (output::date(args, &event["at"]), output::text(event, "outcome"));
+    out.push_str(&format!("  {at} {} {outcome}: {}\n", to.trim_end_matches('/'), more.join(": ")));
+    faults.iter().for_each(|fault| out.push_str(&format!("    {fault}\n")));
+    for attempt in event["latestAttempts"].as_array().into_iter().flatten() {
+        let first_line = output::text(attempt, "result");
+        let first_line = first_line.lines().next().unwrap_or_default();
+        out.push_str(&format!("    attempt {}: {first_line}\n", output::date(args, &attempt["at"])));
+    }
 }
 
 /// The tree, one line per node: whether it matches the alert, and if not, which matcher does not match.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use ferula_alertmanager::receiver::{Kept, Notification, Reason, Record, build};
+use ferula_alertmanager::receiver::{KeptValues, Notification, Reason, Record, build};
 use ferula_alertmanager::{Alert, Labels, Time};
 use ferula_config::alertmanager::AlertmanagerConfig;
 use ferula_runtime::{RealClock, SharedClock};
@@ -47,31 +47,16 @@ fn test(args: &Args) -> Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let now = Time::from_unix_nanos(clock.unix_nanos());
-    let labels = Labels::from([
-        ("alertname".to_owned(), "FerulaTest".to_owned()),
-        ("severity".to_owned(), "test".to_owned()),
-    ]);
-    let annotations = Labels::from([(
-        "summary".to_owned(),
-        "This is a test of the receiver, sent with amtool receivers test. Nothing is wrong.".to_owned(),
-    )]);
-    let alert = Alert {
-        labels: labels.clone(),
-        annotations,
-        starts_at: now,
-        ends_at: Time::ZERO,
-        updated_at: now,
-        generator_url: String::new(),
-        timeout: false,
-    };
-    let (alerts, kept, mut failed) = (vec![Arc::new(alert)], Kept::new(), 0);
+    let timeout = Duration::from_nanos(args.nanos(settings::TIMEOUT).unwrap_or(0).unsigned_abs());
+    let alerts = vec![Arc::new(test_alert(now))];
+    let (kept, mut failures) = (KeptValues::new(), 0);
     for (receiver, integrations) in &receivers {
         for integration in integrations {
             let record = if args.has(DRY_RUN) { Record::dry_run() } else { Record::on() };
             let notification = Notification {
                 receiver,
                 group_key: "{}:{alertname=\"FerulaTest\"}",
-                group_labels: &labels,
+                group_labels: &alerts[0].labels,
                 alerts: &alerts,
                 now,
                 repeat_interval: Duration::from_secs(4 * 3600),
@@ -80,7 +65,6 @@ fn test(args: &Args) -> Result<ExitCode> {
                 record: &record,
                 rendering: None,
             };
-            let timeout = Duration::from_nanos(args.nanos(settings::TIMEOUT).unwrap_or(0).unsigned_abs());
             let result = runtime
                 .block_on(async { tokio::time::timeout(timeout, integration.notify(&notification)).await });
             let faults = result.as_ref().map(|notified| notified.faults.clone()).unwrap_or_default();
@@ -90,23 +74,45 @@ fn test(args: &Args) -> Result<ExitCode> {
                 Ok(Err(error)) => format!("FAILED: {error}"),
                 Err(_) => "FAILED: context deadline exceeded".to_owned(),
             };
-            failed += usize::from(outcome.starts_with("FAILED"));
+            failures += usize::from(outcome.starts_with("FAILED")) + usize::from(!faults.is_empty());
             println!("{receiver}/{integration}: {outcome}");
-            for fault in &faults {
-                println!("  template of {fault}");
-            }
-            failed += usize::from(!faults.is_empty());
-            for exchange in record.take() {
-                println!("  {} {}", exchange.method, exchange.url);
-                for (name, value) in &exchange.headers {
-                    println!("  {name}: {value}");
-                }
-                println!("  {}", exchange.body.replace('\n', "\n  "));
-                if let Some(answer) = &exchange.answer {
-                    println!("  -> {answer}");
-                }
-            }
+            faults.iter().for_each(|fault| println!("  template of {fault}"));
+            print_exchanges(&record);
         }
     }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn test_alert(now: Time) -> Alert {
+    let labels = Labels::from([
+        ("alertname".to_owned(), "FerulaTest".to_owned()),
+        ("severity".to_owned(), "test".to_owned()),
+    ]);
+    let annotations = Labels::from([(
+        "summary".to_owned(),
+        "This is a test of the receiver, sent with amtool receivers test. Nothing is wrong.".to_owned(),
+    )]);
+    Alert {
+        labels,
+        annotations,
+        starts_at: now,
+        ends_at: Time::ZERO,
+        updated_at: now,
+        generator_url: String::new(),
+        timeout: false,
+    }
+}
+
+/// The requests of a notification, and what they were answered.
+fn print_exchanges(record: &Record) {
+    for exchange in record.take() {
+        println!("  {} {}", exchange.method, exchange.url);
+        for (name, value) in &exchange.headers {
+            println!("  {name}: {value}");
+        }
+        println!("  {}", exchange.body.replace('\n', "\n  "));
+        if let Some(answer) = &exchange.answer {
+            println!("  -> {answer}");
+        }
+    }
 }
