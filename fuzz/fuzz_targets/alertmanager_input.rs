@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferula_alertmanager::api::{Api, Build, Request};
+use ferula_alertmanager::api::{Api, Build, Request, Status};
 use ferula_alertmanager::engine::{HistoryEntry, Metrics, OwnSettings};
 use ferula_alertmanager::pair::read_request;
 use ferula_alertmanager::silence::SilenceLimits;
@@ -84,7 +84,7 @@ fn main() {
                 user: None,
             };
             let answer = api.answer(&request);
-            assert!((200..=503).contains(&answer.status), "{path}: {}", answer.status);
+            assert!(answer.status != Status::Internal, "{path}");
         };
         for path in ["alerts", "silences", "silences/preview", "pair"] {
             ask("POST", &format!("/api/v2/{path}"), "", input);

@@ -7,6 +7,7 @@
 //! | links, paths and citations of documents exist | `documents` |
 //! | Rust files begin with a header; modules have one style; no public error is a plain text | `shape` |
 //! | no type has a name that several could have, such as `Kind` | `names` |
+//! | the status of an answer is chosen in one file of each server | `statuses` |
 //! | public items have documentation (fields and variants may go without) | `docs` |
 //! | no files of a crate import each other in a circle | `circles` |
 //! | no traces of machines and tools; no HTML built from text in the web pages; no words that the glossary replaces | `words` |
@@ -30,6 +31,7 @@ mod names;
 mod orders;
 mod programs;
 mod shape;
+mod statuses;
 mod tree;
 mod words;
 
@@ -54,6 +56,7 @@ pub fn tidy() -> Result<()> {
         complaints.extend(docs::undocumented(file, text));
     }
     names::bare(&tree, &mut complaints);
+    statuses::chosen(&tree, &mut complaints);
     words::traces(&tree, &mut complaints);
     fixtures::unused(&tree, &mut complaints);
     contents::times_of_change(&tree, &mut complaints);

@@ -22,7 +22,7 @@ use ferula_config::alertmanager::MatcherSyntax;
 use ferula_model::UnixNanos;
 use ferula_telemetry::Registry;
 
-pub use self::answer::Answer;
+pub use self::answer::{Answer, Status};
 pub use self::build::Build;
 use self::metrics::AlertMetrics;
 use crate::run::Alertmanager;
@@ -129,16 +129,16 @@ impl Api {
     /// thread.
     pub fn answer(&self, request: &Request<'_>) -> Answer {
         let Some(route) = Route::of(request.path) else {
-            return Answer::coded(404, 404, &format!("path {} was not found", request.path));
+            return Answer::refused(Status::NotFound, &format!("path {} was not found", request.path));
         };
         let allowed = route.methods();
         if !allowed.split(',').any(|method| method == request.method) {
             let text = format!("method {} is not allowed, but [{allowed}] are", request.method);
-            return Answer::coded(405, 405, &text).with_allow(allowed);
+            return Answer::refused(Status::MethodNotAllowed, &text).with_allow(allowed);
         }
         if !accepts_json(request.accept) {
             let text = "unsupported media type requested, only [application/json] are available";
-            return Answer::coded(406, 406, text);
+            return Answer::refused(Status::NotAcceptable, text);
         }
         let is_pair = matches!(route, Route::Pair);
         if request.method == "POST"
@@ -191,7 +191,7 @@ fn refused_type(request: &Request<'_>) -> Option<Answer> {
     }
     let given = ferula_go::quote::go_quote(given);
     let text = format!("unsupported media type {given}, only [application/json] are allowed");
-    Some(Answer::coded(415, 415, &text))
+    Some(Answer::refused(Status::UnsupportedMediaType, &text))
 }
 
 #[cfg(test)]

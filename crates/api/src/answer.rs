@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::compression::{Encoding, Packer};
 use crate::error::{ApiError, ErrorKind};
 use crate::json::JsonWriter;
+use crate::status::Success;
 
 /// What a handler returns.
 pub type Handled = Result<Answer, ApiError>;
@@ -247,7 +248,7 @@ impl Outlet {
             let mut whole = self.packer.push(self.first.take().unwrap_or_default());
             whole.extend(self.packer.finish());
             // No answer is needed once the client has gone.
-            let _ = head.send(Head::Whole(StatusCode::OK, self.content_type, whole));
+            let _ = head.send(Head::Whole(Success::Ok.status(), self.content_type, whole));
             return;
         }
         let rest = std::mem::replace(&mut self.packer, Packer::Identity).finish();
@@ -261,7 +262,7 @@ fn response(head: Head, encoding: Encoding) -> Response<Body> {
         Head::Whole(status, content_type, bytes) => (status, content_type, Body::from(bytes)),
         Head::Stream(content_type, mut chunks) => {
             let stream = stream::poll_fn(move |context| chunks.poll_recv(context)).map(Ok::<_, Infallible>);
-            (StatusCode::OK, content_type, Body::from_stream(stream))
+            (Success::Ok.status(), content_type, Body::from_stream(stream))
         }
     };
     let mut response = Response::new(body);
@@ -291,14 +292,14 @@ pub fn empty() -> Response<Body> {
 /// 204
 pub fn no_content() -> Response<Body> {
     let mut response = empty();
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.status_mut() = Success::NoContent.status();
     response
 }
 
 /// 304
 pub fn not_modified() -> Response<Body> {
     let mut response = empty();
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    *response.status_mut() = Success::NotModified.status();
     response
 }
 

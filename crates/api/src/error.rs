@@ -1,60 +1,13 @@
-//! Errors as clients see them: in the API's envelope and in plain text. Except for redirects, this is the only place
-//! that chooses the status of an answer that is not a success.
+//! Errors as clients see them: in the API's envelope and in plain text. Their statuses are in `status`.
 
 use std::borrow::Cow;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, header};
 use ferula_query::AdmissionError;
 use ferula_storage::{OutOfMemory, StorageError};
 
-/// What kind of error an answer of the API carries; the words are Prometheus'.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
-    Timeout,
-    /// The client went away.
-    Canceled,
-    Execution,
-    BadData,
-    Internal,
-    /// Not available now, or not on this server.
-    Unavailable,
-    /// The server has no capacity for this now; a retry may succeed. Prometheus has no such case.
-    Overloaded,
-    NotFound,
-    /// The answer is not available in the requested form.
-    NotAcceptable,
-}
-
-impl ErrorKind {
-    /// The word in the body.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ErrorKind::Timeout => "timeout",
-            ErrorKind::Canceled => "canceled",
-            ErrorKind::Execution => "execution",
-            ErrorKind::BadData => "bad_data",
-            ErrorKind::Internal => "internal",
-            ErrorKind::Unavailable | ErrorKind::Overloaded => "unavailable",
-            ErrorKind::NotFound => "not_found",
-            ErrorKind::NotAcceptable => "not_acceptable",
-        }
-    }
-
-    /// The status of the answer. `unavailable` is 500, because Prometheus has no case for it.
-    pub fn status(self) -> StatusCode {
-        match self {
-            ErrorKind::Timeout | ErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            // Not in any standard; nginx uses it when the client has closed the connection.
-            ErrorKind::Canceled => StatusCode::from_u16(499).expect("a three-digit number"),
-            ErrorKind::Execution => StatusCode::UNPROCESSABLE_ENTITY,
-            ErrorKind::BadData => StatusCode::BAD_REQUEST,
-            ErrorKind::Internal | ErrorKind::Unavailable => StatusCode::INTERNAL_SERVER_ERROR,
-            ErrorKind::NotFound => StatusCode::NOT_FOUND,
-            ErrorKind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-        }
-    }
-}
+pub use crate::status::{ErrorKind, RefusalKind};
 
 /// Why a request to the API failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -120,44 +73,6 @@ impl From<AdmissionError> for ApiError {
     }
 }
 
-/// Why a request outside the API's envelope is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusalKind {
-    BadRequest,
-    /// Switched off, or not allowed for this client.
-    Forbidden,
-    /// There is no such path, or nothing is there.
-    NotFound,
-    /// The path does not support this method.
-    MethodNotAllowed,
-    TooSlow,
-    TooLarge,
-    /// The body's content type is not supported.
-    MediaType,
-    Internal,
-    /// This server does not support it.
-    NotImplemented,
-    /// Not available now.
-    Unavailable,
-}
-
-impl RefusalKind {
-    fn status(self) -> StatusCode {
-        match self {
-            RefusalKind::BadRequest => StatusCode::BAD_REQUEST,
-            RefusalKind::Forbidden => StatusCode::FORBIDDEN,
-            RefusalKind::NotFound => StatusCode::NOT_FOUND,
-            RefusalKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            RefusalKind::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            RefusalKind::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            RefusalKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            RefusalKind::NotImplemented => StatusCode::NOT_IMPLEMENTED,
-            RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-}
-
 /// An error in plain text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
@@ -197,10 +112,17 @@ impl Refusal {
 
     /// Converts the refusal to a response.
     pub fn into_answer(self) -> Response<Body> {
+        // Go's `http.Error` ends its text with a newline and sets this header; Prometheus' own texts have neither.
+        let is_of_go = self.text.ends_with('\n');
         let mut response = Response::new(Body::from(self.text.into_owned()));
         *response.status_mut() = self.kind.status();
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, plain);
+        if is_of_go {
+            response
+                .headers_mut()
+                .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        }
         if let Some(stopping) = self.stopping {
             let value = HeaderValue::from_static(if stopping { "true" } else { "false" });
             response.headers_mut().insert("x-prometheus-stopping", value);
@@ -225,5 +147,16 @@ mod tests {
         let answer = Refusal::new(RefusalKind::TooLarge, "no").into_answer();
         assert_eq!(answer.status(), 413);
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+    }
+
+    /// As a Prometheus 3.5 answers `GET /nothing`, `GET /federate?match[]=x{`, `POST /-/reload`, `GET /-/quit`.
+    #[test]
+    fn only_texts_that_go_writes_forbid_guessing_their_type() {
+        let guessed =
+            |refusal: Refusal| !refusal.into_answer().headers().contains_key("x-content-type-options");
+        assert!(!guessed(Refusal::no_such_page()));
+        assert!(!guessed(Refusal::new(RefusalKind::BadRequest, "no")));
+        assert!(guessed(Refusal::bare(RefusalKind::Forbidden, "Lifecycle API is not enabled.")));
+        assert!(guessed(Refusal::bare(RefusalKind::MethodNotAllowed, "Only POST or PUT requests allowed")));
     }
 }

@@ -32,6 +32,7 @@ pub mod server;
 mod service;
 mod settings;
 mod site;
+mod status;
 mod store;
 pub mod web_access;
 mod web_ui;

@@ -1,26 +1,30 @@
 //! Redirects as Go writes them.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Method, Response, StatusCode, header};
+use axum::http::{HeaderValue, Method, Response, header};
 use ferula_go::html::escape;
+
+use crate::status::Redirection;
 
 /// 302: the page is at another address.
 pub(crate) fn found(target: &str) -> Response<Body> {
-    sent_to(&Method::GET, target, StatusCode::FOUND, "Found")
+    sent_to(&Method::GET, target, Redirection::Found)
 }
 
 /// 301: the page has moved permanently.
 pub(crate) fn moved(target: &str) -> Response<Body> {
-    sent_to(&Method::GET, target, StatusCode::MOVED_PERMANENTLY, "Moved Permanently")
+    sent_to(&Method::GET, target, Redirection::Moved)
 }
 
 /// 307: the client repeats the request there, with the same method and body.
 pub(crate) fn temporary(method: &Method, target: &str) -> Response<Body> {
-    sent_to(method, target, StatusCode::TEMPORARY_REDIRECT, "Temporary Redirect")
+    sent_to(method, target, Redirection::Temporary)
 }
 
-fn sent_to(method: &Method, target: &str, status: StatusCode, words: &str) -> Response<Body> {
+fn sent_to(method: &Method, target: &str, to: Redirection) -> Response<Body> {
     let target = within_this_host(target);
+    let status = to.status();
+    let words = status.canonical_reason().unwrap_or_default();
     let body = match *method {
         Method::GET => format!("<a href=\"{}\">{words}</a>.\n\n", escape(&target)),
         _ => String::new(),

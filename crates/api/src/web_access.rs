@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use axum::body::Body;
+use axum::http::Response;
 use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
-use axum::http::{Response, StatusCode};
 use ferula_config::ConfigError;
 use ferula_config::web::WebConfig;
 use ferula_go::sync::MutexExt;
@@ -32,6 +32,8 @@ use tokio_rustls::server::TlsStream;
 
 use rate_limit::RateLimit;
 pub use tls::TlsSetupError;
+
+use crate::error::{Refusal, RefusalKind};
 
 /// The number of cached comparisons.
 const REMEMBERED_MAX: usize = 100;
@@ -183,9 +185,8 @@ impl WebAccess {
     pub(crate) async fn check(&self, headers: &HeaderMap) -> Verdict {
         let current = self.current();
         if self.rate_limit.as_ref().is_some_and(|limit| !limit.allows(Instant::now())) {
-            let mut refusal = Response::new(Body::from("Too Many Requests\n"));
-            *refusal.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-            return Verdict { refusal: Some(refusal), headers: HeaderMap::new() };
+            let refusal = Refusal::new(RefusalKind::TooMany, "Too Many Requests");
+            return Verdict { refusal: Some(refusal.into_answer()), headers: HeaderMap::new() };
         }
         Verdict { refusal: self.refusal(&current, headers).await, headers: current.headers.clone() }
     }
@@ -201,8 +202,7 @@ impl WebAccess {
                 return None;
             }
         }
-        let mut response = Response::new(Body::from("Unauthorized\n"));
-        *response.status_mut() = StatusCode::UNAUTHORIZED;
+        let mut response = Refusal::new(RefusalKind::Unauthorized, "Unauthorized").into_answer();
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
         Some(response)
     }

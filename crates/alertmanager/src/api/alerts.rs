@@ -7,7 +7,7 @@ use ferula_model::{LabelSet, UnixNanos};
 use ferula_telemetry::error;
 use serde_json::Value;
 
-use super::answer::{Answer, Json};
+use super::answer::{Answer, Json, Status};
 use super::params::Params;
 use super::{Api, body};
 use crate::alert::Time;
@@ -115,11 +115,11 @@ impl Api {
             engine.put(good, now);
         });
         if problems.is_empty() {
-            return Ok(Answer::empty(200));
+            return Ok(Answer::empty(Status::Ok));
         }
         let text = problems.join("\n");
         error!("Failed to validate alerts", component = "api", version = "v2", err = text);
-        Err(Answer::text(400, &text))
+        Err(Answer::text(Status::BadRequest, &text))
     }
 
     /// Fills in missing times and removes empty labels.
@@ -226,7 +226,8 @@ fn read_alerts(body: Value) -> Result<Vec<PostedAlert>, Answer> {
         let object = match item {
             // Alertmanager closes the connection here.
             Value::Null => {
-                problem = problem.or_else(|| Some(body::invalid(602, &format!("{at} in body is required"))));
+                problem =
+                    problem.or_else(|| Some(Answer::invalid(602, &format!("{at} in body is required"))));
                 continue;
             }
             Value::Object(object) => object,
@@ -247,12 +248,12 @@ fn read_alerts(body: Value) -> Result<Vec<PostedAlert>, Answer> {
         if problem.is_none() {
             if !is_request_uri(&alert.generator_url) {
                 let quoted = go_quote(&alert.generator_url);
-                problem = Some(body::invalid(
+                problem = Some(Answer::invalid(
                     601,
                     &format!("{at}.generatorURL in body must be of type uri: {quoted}"),
                 ));
             } else if labels.is_none() {
-                problem = Some(body::invalid(602, &format!("{at}.labels in body is required")));
+                problem = Some(Answer::invalid(602, &format!("{at}.labels in body is required")));
             }
         }
         alerts.push(alert);

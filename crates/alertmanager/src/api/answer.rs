@@ -1,38 +1,89 @@
-//! Answers, and the JSON in them.
+//! Answers with their statuses, and the JSON in them.
 
 use ferula_go::json::push_string;
+
+/// What an answer says about its request. Only here stand the numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    #[default]
+    Ok,
+    BadRequest,
+    /// Switched off.
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    /// No representation that the client accepts.
+    NotAcceptable,
+    /// The other member of the pair has the same name.
+    Conflict,
+    TooLarge,
+    UnsupportedMediaType,
+    /// The body is understood, and does not meet the schema.
+    Invalid,
+    Internal,
+    /// Not available now; a retry may succeed.
+    Unavailable,
+}
+
+impl Status {
+    pub const fn code(self) -> u16 {
+        match self {
+            Status::Ok => 200,
+            Status::BadRequest => 400,
+            Status::Forbidden => 403,
+            Status::NotFound => 404,
+            Status::MethodNotAllowed => 405,
+            Status::NotAcceptable => 406,
+            Status::Conflict => 409,
+            Status::TooLarge => 413,
+            Status::UnsupportedMediaType => 415,
+            Status::Invalid => 422,
+            Status::Internal => 500,
+            Status::Unavailable => 503,
+        }
+    }
+}
 
 /// A complete answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    pub status: u16,
+    pub status: Status,
     /// JSON, or empty.
     pub body: Vec<u8>,
-    /// The allowed methods, for status 405.
+    /// The allowed methods, if this one is not.
     pub allow: Option<&'static str>,
 }
 
 impl Answer {
-    /// Status 200 with a body, to which a newline is added.
+    /// A success with a body, to which a newline is added.
     pub fn json(mut body: String) -> Self {
         body.push('\n');
-        Answer { status: 200, body: body.into_bytes(), allow: None }
+        Answer { status: Status::Ok, body: body.into_bytes(), allow: None }
     }
 
     /// A status without a body.
-    pub fn empty(status: u16) -> Self {
+    pub fn empty(status: Status) -> Self {
         Answer { status, ..Answer::default() }
     }
 
     /// An error from a handler: a JSON string.
-    pub fn text(status: u16, text: &str) -> Self {
+    pub fn text(status: Status, text: &str) -> Self {
         let mut body = String::new();
         push_string(&mut body, text);
         Answer { status, ..Answer::json(body) }
     }
 
     /// An error from request validation, before any handler runs.
-    pub fn coded(status: u16, code: u16, message: &str) -> Self {
+    pub fn refused(status: Status, message: &str) -> Self {
+        Self::coded(status, status.code(), message)
+    }
+
+    /// The body does not meet the schema; `code` names the rule.
+    pub fn invalid(code: u16, message: &str) -> Self {
+        Self::coded(Status::Invalid, code, message)
+    }
+
+    fn coded(status: Status, code: u16, message: &str) -> Self {
         let mut body = format!("{{\"code\":{code},\"message\":");
         push_string(&mut body, message);
         body.push('}');

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::answer::Answer;
+use super::answer::{Answer, Status};
 use crate::alert::Time;
 
 /// Parses a body. `what` is the name of the parameter, `alerts` or `silence`.
 pub(super) fn read(body: &[u8], what: &str) -> Result<Value, Answer> {
     if body.is_empty() {
-        return Err(Answer::coded(422, 602, &format!("{what} in body is required")));
+        return Err(Answer::invalid(602, &format!("{what} in body is required")));
     }
     serde_json::from_slice(body).map_err(|error| {
         let text = match error.is_eof() {
@@ -21,12 +21,7 @@ pub(super) fn read(body: &[u8], what: &str) -> Result<Value, Answer> {
 
 /// The answer to a body that cannot be decoded.
 pub(super) fn failed(what: &str, why: &str) -> Answer {
-    Answer::coded(400, 400, &format!("parsing {what} body from \"\" failed, because {why}"))
-}
-
-/// The answer to a body with missing or invalid fields.
-pub(super) fn invalid(code: u16, text: &str) -> Answer {
-    Answer::coded(422, code, text)
+    Answer::refused(Status::BadRequest, &format!("parsing {what} body from \"\" failed, because {why}"))
 }
 
 fn syntax_error(body: &[u8], line: usize, column: usize) -> String {

@@ -7,7 +7,7 @@ use ferula_model::UnixNanos;
 
 use super::Api;
 use super::alerts::write_alert;
-use super::answer::{Answer, Json};
+use super::answer::{Answer, Json, Status};
 use super::params::Params;
 use crate::alert::Time;
 use crate::engine::{
@@ -24,12 +24,13 @@ impl Api {
     /// wanted.
     pub(super) fn explain(&self, fingerprint: &str, query: &str) -> Result<Answer, Answer> {
         let Ok(number) = u64::from_str_radix(fingerprint, 16) else {
-            return Err(Answer::text(400, &format!("not a fingerprint: {fingerprint}")));
+            return Err(Answer::text(Status::BadRequest, &format!("not a fingerprint: {fingerprint}")));
         };
         let params = Params::new(query);
         let at = params.time("at")?;
         let explained = self.alertmanager.read(|engine, now| engine.explain(number, at.unwrap_or(now), now));
-        let explanation = explained.ok_or_else(|| Answer::text(404, "no alert has this fingerprint"))?;
+        let explanation =
+            explained.ok_or_else(|| Answer::text(Status::NotFound, "no alert has this fingerprint"))?;
         let rendered = match params.first("content") {
             Some("true" | "1") => render(&nexts(&explanation)),
             _ => Vec::new(),
@@ -93,10 +94,10 @@ impl Api {
         let mut labels = Labels::new();
         for text in params.all("label") {
             let matcher = parse_matcher(text, self.syntax)
-                .map_err(|error| Answer::text(400, &format!("bad label: {error}")))?
+                .map_err(|error| Answer::text(Status::BadRequest, &format!("bad label: {error}")))?
                 .value;
             if matcher.op() != MatchOp::Equal {
-                return Err(Answer::text(400, "labels are given as name=value"));
+                return Err(Answer::text(Status::BadRequest, "labels are given as name=value"));
             }
             labels.insert(matcher.name().to_owned(), matcher.value().to_owned());
         }
@@ -309,7 +310,9 @@ impl Params {
         let Some(text) = self.first(name).filter(|text| !text.is_empty()) else { return Ok(None) };
         match Time::parse_rfc3339(text) {
             Some(time) => Ok(Some(UnixNanos(time.unix_nanos()))),
-            None => Err(Answer::text(400, &format!("bad {name}: {text} is no time of RFC 3339"))),
+            None => {
+                Err(Answer::text(Status::BadRequest, &format!("bad {name}: {text} is no time of RFC 3339")))
+            }
         }
     }
 }

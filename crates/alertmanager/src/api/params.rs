@@ -4,7 +4,7 @@ use ferula_config::alertmanager::{Matcher, MatcherSyntax, parse_matcher};
 use ferula_go::Regexp;
 use ferula_go::url::parse_query;
 
-use super::answer::Answer;
+use super::answer::{Answer, Status};
 
 /// The parameters of a request.
 pub(super) struct Params(Vec<(String, String)>);
@@ -40,20 +40,21 @@ impl Params {
         let values = self.0.iter().filter(|(known, _)| known == name);
         let parse = |(_, value): &(String, String)| {
             let parsed = parse_matcher(value, syntax);
-            parsed.map(|parsed| parsed.value).map_err(|error| Answer::text(400, &format!("{prefix}{error}")))
+            parsed
+                .map(|parsed| parsed.value)
+                .map_err(|error| Answer::text(Status::BadRequest, &format!("{prefix}{error}")))
         };
         values.map(parse).collect()
     }
 
     /// The receivers selected by `receiver` and `receiver_matchers`.
     pub fn receivers(&self, syntax: MatcherSyntax) -> Result<ReceiverFilter, Answer> {
-        let regexp =
-            match self.first("receiver") {
-                None => None,
-                Some(text) => Some(Regexp::new(&format!("^(?:{text})$")).map_err(|error| {
-                    Answer::text(400, &format!("failed to parse receiver param: {error}"))
-                })?),
-            };
+        let regexp = match self.first("receiver") {
+            None => None,
+            Some(text) => Some(Regexp::new(&format!("^(?:{text})$")).map_err(|error| {
+                Answer::text(Status::BadRequest, &format!("failed to parse receiver param: {error}"))
+            })?),
+        };
         let matchers =
             self.matchers("receiver_matchers", syntax, "failed to parse receiver_matchers param: ")?;
         Ok(ReceiverFilter { regexp, matchers })

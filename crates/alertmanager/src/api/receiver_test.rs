@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::answer::{Answer, Json};
+use super::answer::{Answer, Json, Status};
 use super::{Api, body};
 use crate::blocking::blocking;
 use crate::receiver::trial;
@@ -18,7 +18,7 @@ impl Api {
     pub(super) fn test_receiver(&self, name: &str, bytes: &[u8]) -> Result<Answer, Answer> {
         if !self.tests_receivers {
             let text = "tests of receivers are switched off (--web.enable-receiver-tests)";
-            return Err(Answer::text(403, text));
+            return Err(Answer::text(Status::Forbidden, text));
         }
         let Value::Object(object) = body::read(bytes, "test")? else {
             return Err(body::failed("test", "it is no object"));
@@ -28,7 +28,8 @@ impl Api {
         let labels = body::pairs(&object, "labels", "Test").map_err(failed)?.unwrap_or_default();
         let labels: Labels = labels.into_iter().collect();
         let integrations = self.alertmanager.read(|engine, _| engine.setup().receivers.get(name).cloned());
-        let integrations = integrations.ok_or_else(|| Answer::text(404, "no route uses this receiver"))?;
+        let integrations =
+            integrations.ok_or_else(|| Answer::text(Status::NotFound, "no route uses this receiver"))?;
         let clock = self.alertmanager.clock().clone();
         let trials = blocking(trial(name, &integrations, &labels, &clock, is_dry));
         let mut json = Json::default();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::alerts::write_alert;
-use super::answer::{Answer, Json};
+use super::answer::{Answer, Json, Status};
 use super::silences::{check_uuid, compiled_matchers};
 use super::{Api, body};
 use crate::engine::SilenceChange;
@@ -55,7 +55,7 @@ impl Api {
             engine.history().silence_changes().filter(|change| change.id == id).cloned().collect()
         });
         if changes.is_empty() && self.alertmanager.read(|engine, _| engine.silences().get(id).is_none()) {
-            return Err(Answer::empty(404));
+            return Err(Answer::empty(Status::NotFound));
         }
         let mut json = Json::default();
         json.list(&changes, |json, change| {

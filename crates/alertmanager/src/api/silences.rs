@@ -7,7 +7,7 @@ use ferula_telemetry::error;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::Value;
 
-use super::answer::{Answer, Json};
+use super::answer::{Answer, Json, Status};
 use super::params::Params;
 use super::{Api, Request, body};
 use crate::alert::Time;
@@ -48,7 +48,7 @@ impl Api {
             let silence = engine.silences().get(id)?;
             Some((silence.clone(), shown_state(engine.silence_state(silence, now), silence, now)))
         });
-        let (silence, state) = found.ok_or_else(|| Answer::empty(404))?;
+        let (silence, state) = found.ok_or_else(|| Answer::empty(Status::NotFound))?;
         let mut json = Json::default();
         write_silence(&mut json, &silence, state);
         Ok(Answer::json(json.0))
@@ -58,22 +58,25 @@ impl Api {
         check_uuid(id)?;
         match self.alertmanager.change(|engine, now| engine.expire_silence(id, user.unwrap_or_default(), now))
         {
-            Ok(()) => Ok(Answer::empty(200)),
-            Err(_) => Err(Answer::empty(404)),
+            Ok(()) => Ok(Answer::empty(Status::Ok)),
+            Err(_) => Err(Answer::empty(Status::NotFound)),
         }
     }
 
     pub(super) fn post_silence(&self, request: &Request<'_>) -> Result<Answer, Answer> {
         let (mut silence, matchers) = read_silence(&body::read(request.body, "silence")?)?;
-        let refuse = |status: u16, text: &str| {
+        let refuse = |status: Status, text: &str| {
             error!("Failed to create silence", component = "api", version = "v2", err = text);
             Err(Answer::text(status, text))
         };
         if silence.starts_at >= silence.ends_at {
-            return refuse(400, "Failed to create silence: start time must be before end time");
+            return refuse(
+                Status::BadRequest,
+                "Failed to create silence: start time must be before end time",
+            );
         }
         if silence.ends_at < self.alertmanager.now() {
-            return refuse(400, "Failed to create silence: end time can't be in the past");
+            return refuse(Status::BadRequest, "Failed to create silence: end time can't be in the past");
         }
         let compiled: Result<Vec<Matcher>, SilenceError> = matchers
             .iter()
@@ -92,8 +95,8 @@ impl Api {
                 json.pairs([("silenceID", id.as_str())]);
                 Ok(Answer::json(json.0))
             }
-            Err(SilenceError::NotFound) => refuse(404, "silence not found"),
-            Err(error) => refuse(400, &error.to_string()),
+            Err(SilenceError::NotFound) => refuse(Status::NotFound, "silence not found"),
+            Err(error) => refuse(Status::BadRequest, &error.to_string()),
         }
     }
 }
@@ -112,7 +115,7 @@ pub(super) fn check_uuid(id: &str) -> Result<(), Answer> {
         return Ok(());
     }
     let text = format!("silenceID in path must be of type uuid: {}", go_quote(id));
-    Err(Answer::coded(422, 601, &text))
+    Err(Answer::invalid(601, &text))
 }
 
 /// Whether each filter equals one of the matchers.
@@ -174,7 +177,7 @@ fn read_silence(body: &Value) -> Result<(Silence, GivenMatchers), Answer> {
     let (ends_at, starts_at) = (time("endsAt")?, time("startsAt")?);
     let annotations = body::pairs(object, "annotations", "Silence").map_err(failed)?;
     let matchers = read_matchers(object).map_err(failed)?;
-    let missing = |what: &str| body::invalid(602, &format!("{what} in body is required"));
+    let missing = |what: &str| Answer::invalid(602, &format!("{what} in body is required"));
     let comment = comment.ok_or_else(|| missing("comment"))?;
     let created_by = created_by.ok_or_else(|| missing("createdBy"))?;
     let ends_at = ends_at.ok_or_else(|| missing("endsAt"))?;
@@ -197,11 +200,11 @@ fn read_silence(body: &Value) -> Result<(Silence, GivenMatchers), Answer> {
 /// Matchers with all required fields.
 fn given_matchers(matchers: Vec<Option<PostedMatcher>>) -> Result<GivenMatchers, Answer> {
     if matchers.is_empty() {
-        return Err(body::invalid(612, "matchers in body should have at least 1 items"));
+        return Err(Answer::invalid(612, "matchers in body should have at least 1 items"));
     }
     let mut given = Vec::with_capacity(matchers.len());
     for (at, matcher) in matchers.into_iter().enumerate() {
-        let missing = |what: &str| body::invalid(602, &format!("matchers.{at}{what} in body is required"));
+        let missing = |what: &str| Answer::invalid(602, &format!("matchers.{at}{what} in body is required"));
         // Alertmanager closes the connection here.
         let matcher = matcher.ok_or_else(|| missing(""))?;
         let is_regexp = matcher.is_regexp.ok_or_else(|| missing(".isRegex"))?;
@@ -224,11 +227,11 @@ pub(super) fn compiled_matchers(
     what: &str,
 ) -> Result<Vec<Matcher>, Answer> {
     let matchers = read_matchers(object).map_err(|why| body::failed(what, &why))?;
-    let matchers = matchers.ok_or_else(|| body::invalid(602, "matchers in body is required"))?;
+    let matchers = matchers.ok_or_else(|| Answer::invalid(602, "matchers in body is required"))?;
     let given = given_matchers(matchers)?;
     let compiled =
         given.iter().enumerate().map(|(at, (name, op, value))| Silence::matcher(at, name, *op, value));
-    compiled.collect::<Result<_, _>>().map_err(|error| Answer::text(400, &error.to_string()))
+    compiled.collect::<Result<_, _>>().map_err(|error| Answer::text(Status::BadRequest, &error.to_string()))
 }
 
 #[derive(Default)]

@@ -68,7 +68,7 @@ impl Server {
             user: None,
         };
         let answer = self.api.answer(&request);
-        (answer.status, String::from_utf8(answer.body).expect("UTF-8"))
+        (answer.status.code(), String::from_utf8(answer.body).expect("UTF-8"))
     }
 
     fn get(&self, target: &str) -> String {

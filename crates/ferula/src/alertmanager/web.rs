@@ -1,18 +1,19 @@
-//! Paths below the route prefix, and what surrounds the API: CORS, limits, metrics.
+//! Paths below the route prefix, and what surrounds the API: limits, metrics. The answers and their statuses are in `answers`.
+
+mod answers;
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Method, Request, Response, header};
 use axum::routing::any;
-use ferula_alertmanager::api::{Answer, Api, Request as ApiRequest};
+use ferula_alertmanager::api::{Answer, Api, Request as ApiRequest, Status};
 use ferula_api::WebUi;
 use ferula_api::page_answer::{file_answer, page_answer};
 use ferula_exposition::Format;
-use ferula_exposition::negotiation::TEXT_CONTENT_TYPE;
 use ferula_exposition::writer::write_page;
 use ferula_storage::{Lease, MemoryContract};
 use ferula_telemetry::{Counter, Gauge, HistogramVec, Registry};
@@ -27,9 +28,6 @@ const COPIES: usize = 8;
 /// The default buckets of Prometheus' client library.
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const BYTES: [f64; 7] = [1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8];
-/// Alertmanager's answer for its first API.
-const V1_IS_GONE: &str = "{\"status\":\"deprecated\",\"error\":\"The Alertmanager v1 API was deprecated in version 0.16.0 and is removed as of version 0.27.0 - please use the equivalent route in the v2 API\"}\n";
-
 /// A request to reload, and the channel for its result: nothing, or an error text.
 pub type Reload = oneshot::Sender<Result<(), String>>;
 
@@ -126,14 +124,14 @@ async fn answer(State(web): State<Web>, request: Request<Body>) -> Response<Body
     let inner = &web.0;
     let Some(path) = inner.below_prefix(request.uri().path()) else {
         return match (request.uri().path(), request.method()) {
-            ("/", &Method::GET) => redirect(&inner.prefix, StatusCode::FOUND),
-            _ => not_found(),
+            ("/", &Method::GET) => answers::redirect(&inner.prefix),
+            _ => answers::not_found(),
         };
     };
     // The pages' addresses are relative to this directory.
     if request.uri().path() == inner.prefix && inner.prefix != "/" && is_read(request.method()) {
         let directory = inner.prefix.rsplit('/').next().unwrap_or_default();
-        return redirect(&format!("{directory}/"), StatusCode::FOUND);
+        return answers::redirect(&format!("{directory}/"));
     }
     let handler = handler_of(&path);
     let response = match request.method() == Method::GET {
@@ -200,7 +198,7 @@ impl Inner {
                 "Limit of concurrent GET requests reached ({}), try again later.\n\n",
                 self.limits.get_concurrency
             );
-            return plain(StatusCode::SERVICE_UNAVAILABLE, &text);
+            return answers::unavailable(&text);
         };
         let _counted = InFlight::begin(&self.in_flight);
         self.answer_in_time(path, request).await
@@ -214,32 +212,26 @@ impl Inner {
         let nanos = i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX);
         tokio::time::timeout(timeout, self.route(&path, request)).await.unwrap_or_else(|_| {
             let text = format!("Exceeded configured timeout of {}.\n", ferula_go::duration::format(nanos));
-            plain(StatusCode::SERVICE_UNAVAILABLE, &text)
+            answers::unavailable(&text)
         })
     }
 
     async fn route(&self, path: &str, request: Request<Body>) -> Response<Body> {
         let (method, is_read) = (request.method().clone(), is_read(request.method()));
         match path {
-            "/api/v2" => redirect(&format!("{}/", request.uri().path()), StatusCode::MOVED_PERMANENTLY),
+            "/api/v2" => answers::moved(&format!("{}/", request.uri().path())),
             path if path.starts_with("/api/v2/") => self.api(path, request).await,
-            path if is_of_v1(path, &method) => {
-                bytes(StatusCode::GONE, "application/json", Bytes::from_static(V1_IS_GONE.as_bytes()))
-            }
-            "/-/healthy" | "/-/ready" if is_read => plain_ok("OK"),
+            path if is_of_v1(path, &method) => answers::v1_is_gone(),
+            "/-/healthy" | "/-/ready" if is_read => answers::plain_ok("OK"),
             "/-/reload" if method == Method::POST => self.reload().await,
-            "/-/reload" => {
-                let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
-                refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("OPTIONS, POST"));
-                refused
-            }
+            "/-/reload" => answers::method_not_allowed("OPTIONS, POST"),
             "/metrics" if is_read => self.metrics().await,
             "/" if is_read => page_answer(ferula_ui::alertmanager_shell(), request.headers()),
             path if is_read && (path.starts_with("/assets/") || path == "/favicon.svg") => {
                 let file = Pages.asset(path.trim_start_matches("/assets/").trim_start_matches('/'));
                 file_answer(file, request.headers())
             }
-            _ => not_found(),
+            _ => answers::not_found(),
         }
     }
 
@@ -247,12 +239,12 @@ impl Inner {
         let (parts, body) = request.into_parts();
         let headers = &parts.headers;
         if parts.method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
-            return preflight(headers);
+            return answers::preflight(headers);
         }
         let memory = self.limits.body_memory.lease();
         let body = match collect(body, &memory).await {
             Ok(body) => body,
-            Err(refused) => return with_api_headers(refused, headers),
+            Err(refused) => return answers::with_api_headers(refused, headers),
         };
         let user = self.limits.checks_users.then(|| user_of(headers)).flatten();
         let (api, path) = (self.api.clone(), path.to_owned());
@@ -275,8 +267,8 @@ impl Inner {
             drop(memory);
             answer
         });
-        let answer = answered.await.unwrap_or_else(|_| Answer::coded(500, 500, "internal error"));
-        with_api_headers(answer, headers)
+        let answer = answered.await.unwrap_or_else(|_| Answer::refused(Status::Internal, "internal error"));
+        answers::with_api_headers(answer, headers)
     }
 
     async fn reload(&self) -> Response<Body> {
@@ -284,12 +276,8 @@ impl Inner {
         let asked = self.reload.send(sender).await.is_ok();
         match outcome.await {
             Ok(Ok(())) if asked => Response::new(Body::empty()),
-            Ok(Err(error)) => {
-                plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to reload config: {error}\n"))
-            }
-            _ => {
-                plain(StatusCode::INTERNAL_SERVER_ERROR, "failed to reload config: the server is stopping\n")
-            }
+            Ok(Err(error)) => answers::internal(&format!("failed to reload config: {error}\n")),
+            _ => answers::internal("failed to reload config: the server is stopping\n"),
         }
     }
 
@@ -297,8 +285,8 @@ impl Inner {
         let registry = self.registry.clone();
         let page = tokio::task::spawn_blocking(move || write_page(&registry.gather(), Format::Text)).await;
         match page {
-            Ok(page) => bytes(StatusCode::OK, TEXT_CONTENT_TYPE, page.into()),
-            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"),
+            Ok(page) => answers::metrics(page),
+            Err(_) => answers::internal("internal error\n"),
         }
     }
 }
@@ -309,15 +297,17 @@ async fn collect(body: Body, memory: &Lease) -> Result<Vec<u8>, Answer> {
     let mut bytes = Vec::new();
     while let Some(frame) = poll_fn(|context| axum::body::HttpBody::poll_frame(body.as_mut(), context)).await
     {
-        let Ok(frame) = frame else { return Err(Answer::coded(400, 400, "the body ended early")) };
+        let Ok(frame) = frame else {
+            return Err(Answer::refused(Status::BadRequest, "the body ended early"));
+        };
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > BODY_BYTES_MAX {
             let text = format!("the body is larger than {BODY_BYTES_MAX} bytes");
-            return Err(Answer::coded(413, 413, &text));
+            return Err(Answer::refused(Status::TooLarge, &text));
         }
         if memory.grow(data.len().saturating_mul(COPIES)).is_err() {
             let text = "too many bodies of requests are being read; try again later";
-            return Err(Answer::coded(503, 503, text));
+            return Err(Answer::refused(Status::Unavailable, text));
         }
         bytes.extend_from_slice(&data);
     }
@@ -364,81 +354,6 @@ fn is_of_v1(path: &str, method: &Method) -> bool {
                 && (is_get || *method == Method::DELETE)
         }
     }
-}
-
-fn with_api_headers(answer: Answer, request: &HeaderMap) -> Response<Body> {
-    let has_body = !answer.body.is_empty();
-    let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-    if has_body {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    if let Some(allow) = answer.allow {
-        headers.insert(header::ALLOW, HeaderValue::from_static(allow));
-    }
-    if request.contains_key(header::ORIGIN) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    }
-    response
-}
-
-/// The answer to a CORS preflight request.
-fn preflight(request: &HeaderMap) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    let vary = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
-    headers.insert(header::VARY, HeaderValue::from_static(vary));
-    let Some(method) = request.get(header::ACCESS_CONTROL_REQUEST_METHOD) else { return response };
-    let is_allowed = matches!(method.as_bytes(), b"GET" | b"POST" | b"HEAD");
-    let wanted = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
-    let known = |name: &str| {
-        matches!(name.trim().to_lowercase().as_str(), "accept" | "content-type" | "x-requested-with")
-    };
-    let all_known = wanted.is_none_or(|names| names.to_str().is_ok_and(|names| names.split(',').all(known)));
-    if !is_allowed || !all_known || !request.contains_key(header::ORIGIN) {
-        return response;
-    }
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, method.clone());
-    if let Some(names) = wanted {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
-    }
-    response
-}
-
-fn bytes(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
-fn plain_ok(text: &'static str) -> Response<Body> {
-    bytes(StatusCode::OK, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
-}
-
-/// An error as Go's server writes it.
-fn plain(status: StatusCode, text: &str) -> Response<Body> {
-    let mut response = bytes(status, "text/plain; charset=utf-8", Bytes::from(text.to_owned()));
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
-
-fn not_found() -> Response<Body> {
-    plain(StatusCode::NOT_FOUND, "404 page not found\n")
-}
-
-fn redirect(to: &str, status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    if let Ok(to) = HeaderValue::from_str(to) {
-        response.headers_mut().insert(header::LOCATION, to);
-    }
-    response
 }
 
 #[cfg(test)]
@@ -490,11 +405,14 @@ mod tests {
         assert_eq!(collect(body(100 << 10), &held).await.expect("there is room").len(), 100 << 10);
         // Another large one finds no room while the first is being read.
         let refused = collect(body(1 << 20), &memory.lease()).await.expect_err("no room");
-        assert_eq!(refused.status, 503);
+        assert_eq!(refused.status, Status::Unavailable);
         drop(held);
         let lease = memory.lease();
         assert!(collect(body(300 << 10), &lease).await.is_ok());
         let huge = MemoryContract::unlimited().lease();
-        assert_eq!(collect(body(BODY_BYTES_MAX + 1), &huge).await.expect_err("too large").status, 413);
+        assert_eq!(
+            collect(body(BODY_BYTES_MAX + 1), &huge).await.expect_err("too large").status,
+            Status::TooLarge
+        );
     }
 }
