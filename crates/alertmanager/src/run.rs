@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::engine::{Attempt, Attempted, Engine, EngineSettings, Metrics, PairMessage, Record, Setup};
 use crate::frame;
-use crate::journal::{Journal, Snapshot, Stored};
+use crate::journal::{Journal, Snapshot};
 use crate::receiver::{self, FailureReason, NotifyError};
 use crate::wire::WireError;
 
@@ -108,36 +108,6 @@ impl MaintenanceMetrics {
     }
 }
 
-/// Loads the notification log and the silences from the files that Alertmanager knows. With a journal they are copies of
-/// what it holds, so a damaged one is passed over.
-fn load_files(engine: &mut Engine, stored: &Stored, now: UnixNanos) -> Result<(), OpenError> {
-    let skip = |file: &str, error: &WireError| {
-        error!(
-            "A file is damaged; the journal is used instead",
-            component = "journal",
-            file = file,
-            err = error
-        );
-    };
-    if let Some(file) = &stored.nflog {
-        match engine.log_mut().load_file(file, now) {
-            Err(error) if stored.has_journal => skip("nflog", &error),
-            loaded => loaded.map_err(OpenError::NotificationLog)?,
-        }
-    }
-    if let Some(file) = &stored.silences {
-        match engine.silences_mut().load_file(file, now) {
-            Err(error) if stored.has_journal => skip("silences", &error),
-            loaded => {
-                for refused in loaded.map_err(OpenError::Silences)? {
-                    error!("A silence cannot be used", component = "silences", err = refused);
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
 impl Alertmanager {
     /// Opens the storage path and loads what an earlier run left there, whether of ferula or of Alertmanager.
     ///
@@ -154,7 +124,31 @@ impl Alertmanager {
         let now = UnixNanos(clock.unix_nanos());
         let (journal, stored) = Journal::open(dir).map_err(OpenError::Directory)?;
         let mut engine = Engine::new(settings, setup, metrics);
-        load_files(&mut engine, &stored, now)?;
+        // With a journal the files are copies of what it holds.
+        let skip = |file: &str, error: &WireError| {
+            error!(
+                "A file is damaged; the journal is used instead",
+                component = "journal",
+                file = file,
+                err = error
+            );
+        };
+        if let Some(file) = &stored.nflog {
+            match engine.log_mut().load_file(file, now) {
+                Err(error) if stored.has_journal => skip("nflog", &error),
+                loaded => loaded.map_err(OpenError::NotificationLog)?,
+            }
+        }
+        if let Some(file) = &stored.silences {
+            match engine.silences_mut().load_file(file, now) {
+                Err(error) if stored.has_journal => skip("silences", &error),
+                loaded => {
+                    for refused in loaded.map_err(OpenError::Silences)? {
+                        error!("A silence cannot be used", component = "silences", err = refused);
+                    }
+                }
+            }
+        }
         for damage in &stored.damages {
             error!("The journal is damaged; what stood there is lost", component = "journal", err = damage);
         }

@@ -26,7 +26,7 @@ pub mod write;
 use std::collections::HashSet;
 
 use ferula_model::{Matcher, TimeRange};
-use ferula_promql_syntax::parse_metric_selectors;
+use ferula_promql_syntax::{ParseErrors, parse_metric_selectors};
 
 use crate::error::ApiError;
 use crate::params::{MAX_TIME_MILLIS, MIN_TIME_MILLIS, Params};
@@ -38,11 +38,20 @@ pub(crate) fn optional_range(params: &Params) -> Result<TimeRange, ApiError> {
     Ok(TimeRange::from_millis(start, end))
 }
 
+/// Why selectors are refused, in Prometheus' words.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MatcherSetsError {
+    #[error(transparent)]
+    Syntax(#[from] ParseErrors),
+    #[error("match[] must contain at least one non-empty matcher")]
+    Empty,
+}
+
 /// All `match[]` selectors, each of which must exclude something.
-pub(crate) fn matcher_sets(params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
-    let sets = parse_metric_selectors(params.all("match[]")).map_err(|error| error.to_string())?;
+pub(crate) fn matcher_sets(params: &Params) -> Result<Vec<Vec<Matcher>>, MatcherSetsError> {
+    let sets = parse_metric_selectors(params.all("match[]"))?;
     if sets.iter().any(|set| set.iter().all(Matcher::matches_empty)) {
-        return Err("match[] must contain at least one non-empty matcher".to_owned());
+        return Err(MatcherSetsError::Empty);
     }
     Ok(distinct(sets))
 }

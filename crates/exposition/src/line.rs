@@ -135,6 +135,6 @@ impl<'a> LineReader<'a> {
     /// The number in a token, without `skip` leading bytes.
     pub(crate) fn number(&self, skip: usize) -> Result<f64, ParseError> {
         let token = self.lexer.token().get(skip..).unwrap_or_default();
-        parse_float(token).map_err(|reason| self.fail_while_parsing(&reason))
+        parse_float(token).map_err(|error| self.fail_while_parsing(&error.to_string()))
     }
 }

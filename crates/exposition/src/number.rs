@@ -4,20 +4,32 @@ use ferula_model::value::NORMAL_NAN;
 
 use crate::error::quote;
 
+/// Why a token is not a number, in Go's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FloatError {
+    /// A character that older Go versions did not accept.
+    #[error("unsupported character in float")]
+    Unsupported,
+    #[error("strconv.ParseFloat: parsing {}: invalid syntax", quote(.0))]
+    Syntax(Vec<u8>),
+    #[error("strconv.ParseFloat: parsing {}: value out of range", quote(.0))]
+    Range(Vec<u8>),
+}
+
 /// The value of a token.
 ///
 /// # Errors
-/// Go's text: invalid syntax, a value out of range, or a character that older Go versions did not accept.
-pub(crate) fn parse_float(token: &[u8]) -> Result<f64, String> {
+/// Invalid syntax, a value out of range, or a character that older Go versions did not accept.
+pub(crate) fn parse_float(token: &[u8]) -> Result<f64, FloatError> {
     if token.iter().any(|byte| matches!(byte, b'p' | b'P' | b'_')) {
-        return Err("unsupported character in float".to_owned());
+        return Err(FloatError::Unsupported);
     }
     parse_any_float(token)
 }
 
 /// The same without the check for characters that pages may not use; for numbers in label values.
-pub(crate) fn parse_any_float(token: &[u8]) -> Result<f64, String> {
-    let failed = |why: &str| format!("strconv.ParseFloat: parsing {}: {why}", quote(token));
+pub(crate) fn parse_any_float(token: &[u8]) -> Result<f64, FloatError> {
+    let wrong = || FloatError::Syntax(token.to_vec());
     let (signed, digits) = match token {
         [b'+' | b'-', rest @ ..] => (true, rest),
         _ => (false, token),
@@ -26,13 +38,13 @@ pub(crate) fn parse_any_float(token: &[u8]) -> Result<f64, String> {
     if is_nan && !signed {
         return Ok(NORMAL_NAN);
     }
-    let text = std::str::from_utf8(token).map_err(|_| failed("invalid syntax"))?;
-    let value: f64 = text.parse().map_err(|_| failed("invalid syntax"))?;
+    let text = std::str::from_utf8(token).map_err(|_| wrong())?;
+    let value: f64 = text.parse().map_err(|_| wrong())?;
     if is_nan {
-        return Err(failed("invalid syntax"));
+        return Err(wrong());
     }
     if value.is_infinite() && !digits.first().is_some_and(|byte| byte.eq_ignore_ascii_case(&b'i')) {
-        return Err(failed("value out of range"));
+        return Err(FloatError::Range(token.to_vec()));
     }
     Ok(value)
 }
@@ -81,19 +93,17 @@ mod tests {
 
     #[test]
     fn invalid_numbers_are_refused_with_gos_texts() {
+        let refused = |token: &[u8]| parse_float(token).expect_err("refused").to_string();
         let syntax = |text: &str| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax");
         for text in ["", "-", ".", "e5", "1e", "+nan", "-NaN", "infin", "0x10", "1,5", "true", "1 "] {
-            assert_eq!(parse_float(text.as_bytes()), Err(syntax(text)));
+            assert_eq!(refused(text.as_bytes()), syntax(text));
         }
         let range = "strconv.ParseFloat: parsing \"1e400\": value out of range";
-        assert_eq!(parse_float(b"1e400"), Err(range.to_owned()));
+        assert_eq!(refused(b"1e400"), range);
         for text in ["1_2", "0x1p-3", "1P"] {
-            assert_eq!(parse_float(text.as_bytes()), Err("unsupported character in float".to_owned()));
+            assert_eq!(parse_float(text.as_bytes()), Err(FloatError::Unsupported));
         }
-        assert_eq!(
-            parse_float(b"1\xff"),
-            Err(r#"strconv.ParseFloat: parsing "1\xff": invalid syntax"#.to_owned())
-        );
+        assert_eq!(refused(b"1\xff"), r#"strconv.ParseFloat: parsing "1\xff": invalid syntax"#);
     }
 
     #[test]

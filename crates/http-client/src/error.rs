@@ -20,6 +20,19 @@ pub struct FileError {
     pub error: io::Error,
 }
 
+/// Why a certificate and its key cannot be used, in Go's words.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("tls: failed to find any PEM data in certificate input")]
+    NoCertificate,
+    #[error("tls: failed to find any PEM data in key input")]
+    NoKey,
+    #[error("tls: private key does not match public key")]
+    KeyOfAnother,
+    #[error("tls: {0}")]
+    Tls(rustls::Error),
+}
+
 /// Why a client could not be made of its section.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -29,7 +42,7 @@ pub enum SetupError {
     #[error("unable to use specified CA cert {source_text}")]
     Authorities { source_text: String },
     #[error("unable to use specified client cert ({cert}) & key ({key}): {reason}")]
-    Identity { cert: String, key: String, reason: String },
+    Identity { cert: String, key: String, reason: IdentityError },
     #[error(
         "tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified"
     )]

@@ -35,7 +35,7 @@ mod wire;
 
 pub use bytes::Bytes;
 pub use client::{HttpClient, HttpClients};
-pub use error::{BodyError, Cause, RequestError, SetupError};
+pub use error::{BodyError, Cause, IdentityError, RequestError, SetupError};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 pub use message::{Request, Response};
 pub use tls::TlsClient;

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::error::{Cause, SetupError, TlsError};
+use crate::error::{Cause, IdentityError, SetupError, TlsError};
 use crate::error_text::tls_cause;
 use crate::secret::{Source, read};
 use crate::wire::{RecordedStream, Wire};
@@ -135,13 +135,13 @@ impl Tls {
         let builder = verify::client_config(self.versions, authorities, self.insecure);
         let mut client = match (&self.sources.certificate, &self.sources.key) {
             (Some(certificate), Some(key)) => {
-                let unusable = |reason: String| SetupError::Identity {
+                let unusable = |reason: IdentityError| SetupError::Identity {
                     cert: certificate.describe(),
                     key: key.describe(),
                     reason,
                 };
                 let (chain, key) = identity(&texts).map_err(unusable)?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| unusable(key_text(&error)))?
+                builder.with_client_auth_cert(chain, key).map_err(|error| unusable(of_key(error)))?
             }
             _ => builder.with_no_client_auth(),
         };
@@ -246,22 +246,21 @@ fn certificates(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
     (!found.is_empty()).then_some(found)
 }
 
-fn identity(texts: &Texts) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+fn identity(texts: &Texts) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), IdentityError> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(texts.certificate.as_bytes())
         .collect::<Result<_, _>>()
         .unwrap_or_default();
     if chain.is_empty() {
-        return Err("tls: failed to find any PEM data in certificate input".into());
+        return Err(IdentityError::NoCertificate);
     }
-    let key = PrivateKeyDer::from_pem_slice(texts.key.as_bytes())
-        .map_err(|_| "tls: failed to find any PEM data in key input".to_owned())?;
+    let key = PrivateKeyDer::from_pem_slice(texts.key.as_bytes()).map_err(|_| IdentityError::NoKey)?;
     Ok((chain, key))
 }
 
-fn key_text(error: &rustls::Error) -> String {
+fn of_key(error: rustls::Error) -> IdentityError {
     match error {
-        rustls::Error::InconsistentKeys(_) => "tls: private key does not match public key".into(),
-        other => format!("tls: {other}"),
+        rustls::Error::InconsistentKeys(_) => IdentityError::KeyOfAnother,
+        other => IdentityError::Tls(other),
     }
 }
 

@@ -1,28 +1,29 @@
 //! Values of literals: numbers, durations and quoted strings, by Go's rules.
 
-use ferula_go::quote::{go_quote, unescape};
-use ferula_model::duration::parse_millis;
+use ferula_go::number::{NumberError, Reason};
+use ferula_go::quote::unescape;
+use ferula_model::duration::{DurationError, parse_millis};
 
 use crate::raw_bytes;
 
-/// The value of a number token, or the text of the error.
+/// The value of a number token.
 ///
 /// Integers may be decimal, octal (`017`), hexadecimal (`0x1f`) and have underscores; anything else is a decimal float.
-pub(crate) fn number(text: &str) -> Result<f64, String> {
+pub(crate) fn number(text: &str) -> Result<f64, NumberError> {
     if let Some(value) = integer(text) {
         return Ok(value as f64);
     }
-    let failed = |why: &str| format!("strconv.ParseFloat: parsing {}: {why}", go_quote(text));
+    let failed = |reason| NumberError { function: "ParseFloat", text: text.to_owned(), reason };
     let digits_only = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-' | '_');
     let special = matches!(text.to_ascii_lowercase().as_str(), "inf" | "nan");
     if !special && (!text.chars().all(digits_only) || !underscores_separate_digits(text)) {
-        return Err(failed("invalid syntax"));
+        return Err(failed(Reason::Syntax));
     }
     match text.replace('_', "").parse::<f64>() {
-        Ok(value) if value.is_infinite() && !special => Err(failed("value out of range")),
+        Ok(value) if value.is_infinite() && !special => Err(failed(Reason::Range)),
         Ok(value) if value.is_nan() => Ok(ferula_model::value::NORMAL_NAN),
         Ok(value) => Ok(value),
-        Err(_) => Err(failed("invalid syntax")),
+        Err(_) => Err(failed(Reason::Syntax)),
     }
 }
 
@@ -53,9 +54,9 @@ fn integer(text: &str) -> Option<i64> {
     i64::from_str_radix(&digits.replace('_', ""), radix).ok()
 }
 
-/// The value of a duration token in seconds, or the text of the error.
-pub(crate) fn duration_seconds(text: &str) -> Result<f64, String> {
-    let millis = parse_millis(text).map_err(|error| error.to_string())?;
+/// The value of a duration token in seconds.
+pub(crate) fn duration_seconds(text: &str) -> Result<f64, DurationError> {
+    let millis = parse_millis(text)?;
     // Whole seconds and the rest are converted apart, as Go's `Duration.Seconds` does.
     Ok((millis / 1000) as f64 + ((millis % 1000) * 1_000_000) as f64 / 1e9)
 }
@@ -113,7 +114,8 @@ mod tests {
         for (text, why) in
             [("1e_5", "invalid syntax"), ("1e400", "value out of range"), ("0x", "invalid syntax")]
         {
-            assert_eq!(number(text), Err(format!("strconv.ParseFloat: parsing \"{text}\": {why}")));
+            let error = number(text).expect_err(text).to_string();
+            assert_eq!(error, format!("strconv.ParseFloat: parsing \"{text}\": {why}"));
         }
     }
 

@@ -2,12 +2,24 @@
 
 use std::sync::Arc;
 
+use ferula_model::histogram::HistogramError;
 use ferula_model::{FloatHistogram, LabelSet};
 use ferula_promql_syntax::ast::UnaryOp;
-use ferula_promql_syntax::{HistogramSequence, SequenceItem, parse_series_description};
+use ferula_promql_syntax::{HistogramSequence, ParseErrors, SequenceItem, parse_series_description};
 
 /// Upper bound on the points of a line, so that `1x1000000000` is an error instead of exhausting memory.
 const POINTS_MAX: u64 = 10_000_000;
+
+/// Why a line is refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(crate) enum SeriesLineError {
+    #[error(transparent)]
+    Syntax(#[from] ParseErrors),
+    #[error("{0} points in one series are more than the {POINTS_MAX} allowed")]
+    TooMany(u64),
+    #[error(transparent)]
+    Histogram(#[from] HistogramError),
+}
 
 /// One point of a series.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,11 +33,11 @@ pub(crate) enum Point {
 }
 
 /// Returns the labels and points of a line.
-pub(crate) fn expand(line: &str) -> Result<(LabelSet, Vec<Point>), String> {
-    let series = parse_series_description(line).map_err(|error| error.to_string())?;
+pub(crate) fn expand(line: &str) -> Result<(LabelSet, Vec<Point>), SeriesLineError> {
+    let series = parse_series_description(line)?;
     let count = series.items.iter().map(SequenceItem::points).fold(0, u64::saturating_add);
     if count > POINTS_MAX {
-        return Err(format!("{count} points in one series are more than the {POINTS_MAX} allowed"));
+        return Err(SeriesLineError::TooMany(count));
     }
     let mut points = Vec::new();
     for item in &series.items {
@@ -47,7 +59,7 @@ pub(crate) fn expand(line: &str) -> Result<(LabelSet, Vec<Point>), String> {
     Ok((series.labels, points))
 }
 
-fn histograms(sequence: &HistogramSequence, points: &mut Vec<Point>) -> Result<(), String> {
+fn histograms(sequence: &HistogramSequence, points: &mut Vec<Point>) -> Result<(), HistogramError> {
     let mut value = Arc::new(sequence.first.clone());
     points.push(Point::Histogram(value.clone()));
     for _ in 0..sequence.times {
@@ -57,7 +69,7 @@ fn histograms(sequence: &HistogramSequence, points: &mut Vec<Point>) -> Result<(
                 UnaryOp::Plus => next.add(step),
                 UnaryOp::Minus => next.sub(step),
             };
-            combined.map_err(|error| error.to_string())?;
+            combined?;
         }
         points.push(Point::Histogram(value.clone()));
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferula_config::rules::LoadedRules;
+use ferula_config::rules::{LoadedRules, RuleFileErrors};
 use ferula_config::unit_test::{AlertTest, ExpressionTest, TestGroup, UnitTestFile};
 use ferula_go::float::{format_e, format_f};
 use ferula_go::quote::go_quote;
@@ -23,14 +23,17 @@ use ferula_telemetry::Registry;
 use crate::append::append;
 use crate::context::RuleStore;
 use crate::query::{EngineQuery, RuleOrigin, RuleQuery};
-use crate::series_values::{Point, expand};
+use crate::series_values::{Point, SeriesLineError, expand};
 use crate::snapshot::{AlertState, AlertingSnapshot, RuleSnapshot};
 use crate::{Group, GroupContext, Metrics};
+
+/// Why no store could be created; the kind is the caller's.
+pub type OpenStoreError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What tests run with.
 pub struct Options<'a> {
     /// Creates an empty store, one for every group of tests.
-    pub open_store: &'a dyn Fn() -> Result<Arc<dyn RuleStore>, String>,
+    pub open_store: &'a dyn Fn() -> Result<Arc<dyn RuleStore>, OpenStoreError>,
     pub features: Features,
     pub parser: ParserOptions,
     /// Measures durations; the tests themselves use simulated time.
@@ -56,7 +59,7 @@ pub struct TestReport {
 const SAMPLES_MAX: u64 = 10_000;
 
 /// The rules of each file by its name, or all errors of the files.
-pub type Rules = Result<Vec<(String, LoadedRules)>, Vec<String>>;
+pub type Rules = Result<Vec<(String, LoadedRules)>, Vec<RuleFileErrors>>;
 
 /// Why a file of tests cannot be run at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,9 +122,9 @@ fn read_inputs(tests: &TestGroup, start: UnixNanos) -> Result<Vec<Input>, String
     for (index, series) in tests.input_series.iter().enumerate() {
         let line = format!("{} {}", series.series, series.values);
         // promtool makes a script of the series, with `load` on its first line.
-        let in_script = |error: String| match error.strip_prefix("1:") {
+        let in_script = |error: SeriesLineError| match error.to_string().strip_prefix("1:") {
             Some(rest) => format!("{}:{rest}", index + 2),
-            None => error,
+            None => error.to_string(),
         };
         let (labels, points) = expand(&line).map_err(in_script)?;
         inputs.push(Input { labels, points: points.into_iter(), next_ms: start.timestamp().millis() });
@@ -152,8 +155,10 @@ impl<'a> TestBed<'a> {
     ) -> Result<Self, Vec<String>> {
         let start = tests.start_timestamp.0;
         let inputs = read_inputs(tests, start).map_err(|error| vec![error])?;
-        let rules = rules.as_ref().map_err(Clone::clone)?;
-        let store = (options.open_store)().map_err(|error| vec![error])?;
+        let rules = rules
+            .as_ref()
+            .map_err(|files| files.iter().flat_map(RuleFileErrors::texts).collect::<Vec<String>>())?;
+        let store = (options.open_store)().map_err(|error| vec![error.to_string()])?;
         let engine = Engine::new(EngineOptions {
             max_samples: SAMPLES_MAX,
             default_subquery_step_ms: i64::try_from(file.evaluation_interval.as_millis()).unwrap_or(i64::MAX),

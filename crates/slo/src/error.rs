@@ -1,10 +1,10 @@
 //! Errors in a file of objectives, in what is generated from it, and in a file of alert windows.
 
-use crate::objective::QueryError;
+use crate::objective::{ObjectiveError, QueryError};
 
 /// Why a file of objectives was refused. Lines count from 1 over the whole file, even if it has several
 /// documents.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error, PartialEq)]
 pub enum SpecError {
     /// It is not YAML, or a key is unknown, missing, or of the wrong type.
     #[error("line {line}: {text}")]
@@ -18,8 +18,8 @@ pub enum SpecError {
     #[error("no objective in the file")]
     Empty,
     /// An objective cannot be met, or not measured as written.
-    #[error("line {line}: objective {name:?}: {text}")]
-    Objective { line: usize, name: String, text: String },
+    #[error("line {line}: objective {name:?}: {error}")]
+    Objective { line: usize, name: String, error: ObjectiveError },
     /// Two objectives would record the same series.
     #[error("line {line}: objective {id:?} is defined twice; both would record the same series")]
     Twice { line: usize, id: String },

@@ -19,7 +19,7 @@ mod windows;
 
 pub use self::budget::{Budget, Episode, Step};
 pub use self::error::{RulesError, SpecError, WindowsError};
-pub use self::objective::{AlertText, Indicator, Objective, QueryError};
+pub use self::objective::{AlertText, Indicator, Objective, ObjectiveError, QueryError};
 pub use self::read::{ReadOptions, read};
 pub use self::rules::{Rule, RuleFile, RuleGroup, RuleOptions, rules};
 pub use self::windows::{BurnWindow, Catalog, Windows};

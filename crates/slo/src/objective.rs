@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ferula_model::duration::format_millis;
 use ferula_model::labels::is_legacy_label_name;
-use ferula_promql_syntax::{ParserOptions, parse};
+use ferula_promql_syntax::{ParseErrors, ParserOptions, parse};
 
 /// A service level objective.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,42 +51,64 @@ impl Objective {
         (100.0 - self.target_percent) / 100.0
     }
 
-    /// Returns the first error, as text.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// Returns the first error.
+    pub(crate) fn check(&self) -> Result<(), ObjectiveError> {
         for (what, name) in [("name", &self.name), ("service", &self.service), ("id", &self.id)] {
             if !is_name(name) {
-                return Err(format!(
-                    "{what} {name:?} must begin and end with a letter or digit, and may contain only letters, digits, '.', '_' and '-'"
-                ));
+                return Err(ObjectiveError::Name { what, name: name.clone() });
             }
         }
         if !(self.target_percent > 0.0 && self.target_percent <= 100.0) {
-            return Err(format!(
-                "the objective is {}, expected more than 0 and at most 100",
-                self.target_percent
-            ));
+            return Err(ObjectiveError::Target(self.target_percent));
         }
         if let Some(bad) = self.labels.keys().find(|name| !is_legacy_label_name(name)) {
-            return Err(format!("{bad:?} is not a label name"));
+            return Err(ObjectiveError::Label(bad.clone()));
         }
         self.indicator.check()?;
         for (what, alert) in [("page", &self.page), ("ticket", &self.ticket)] {
             let Some(alert) = alert else { continue };
             if alert.name.is_empty() {
-                return Err(format!("alerting.name is missing; set it, or disable the {what} alert"));
+                return Err(ObjectiveError::NoAlertName(what));
             }
             if let Some(bad) =
                 alert.labels.keys().chain(alert.annotations.keys()).find(|name| !is_legacy_label_name(name))
             {
-                return Err(format!("{what} alert: {bad:?} is not a label name"));
+                return Err(ObjectiveError::AlertLabel { what, name: bad.clone() });
             }
         }
         Ok(())
     }
 }
 
+/// Why an objective cannot be met, or not measured as written.
+#[derive(Debug, Clone, thiserror::Error, PartialEq)]
+pub enum ObjectiveError {
+    #[error(
+        "{what} {name:?} must begin and end with a letter or digit, and may contain only letters, digits, '.', '_' and '-'"
+    )]
+    Name { what: &'static str, name: String },
+    #[error("the objective is {0}, expected more than 0 and at most 100")]
+    Target(f64),
+    #[error("{0:?} is not a label name")]
+    Label(String),
+    /// `page` or `ticket`.
+    #[error("alerting.name is missing; set it, or disable the {0} alert")]
+    NoAlertName(&'static str),
+    #[error("{what} alert: {name:?} is not a label name")]
+    AlertLabel { what: &'static str, name: String },
+    /// What the format of the file says otherwise.
+    #[error("{0}")]
+    Written(String),
+    #[error("the query of errors and the query of all events are the same")]
+    SameQueries,
+    #[error("{what}: {error}")]
+    Window { what: &'static str, error: QueryError },
+    #[error("{what}: {error}")]
+    Query { what: &'static str, error: ParseErrors },
+}
+
 /// Why a query of an indicator cannot be used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum QueryError {
     /// It lacks the placeholder for the range.
     #[error("the query must contain '{{{{.window}}}}' in place of the range")]
@@ -115,10 +137,10 @@ impl Indicator {
         })
     }
 
-    fn check(&self) -> Result<(), String> {
-        let queries: &[(&str, &String)] = match self {
+    fn check(&self) -> Result<(), ObjectiveError> {
+        let queries: &[(&'static str, &String)] = match self {
             Indicator::Events { errors, total } if errors == total => {
-                return Err("the query of errors and the query of all events are the same".into());
+                return Err(ObjectiveError::SameQueries);
             }
             Indicator::Events { errors, total } => {
                 &[("query of errors", errors), ("query of all events", total)]
@@ -126,8 +148,9 @@ impl Indicator {
             Indicator::Ratio(query) => &[("error ratio", query)],
         };
         for (what, query) in queries {
-            let filled = fill_window(query, "1m").map_err(|error| format!("{what}: {error}"))?;
-            parse(&filled, &ParserOptions::default()).map_err(|error| format!("{what}: {error}"))?;
+            let filled = fill_window(query, "1m").map_err(|error| ObjectiveError::Window { what, error })?;
+            parse(&filled, &ParserOptions::default())
+                .map_err(|error| ObjectiveError::Query { what, error })?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::SpecError;
-use crate::objective::Objective;
+use crate::objective::{Objective, ObjectiveError};
 
 /// Values for settings that a file does not contain.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +64,11 @@ impl Document<'_> {
     }
 
     fn wrong(&self, name: &str, text: impl Into<String>) -> SpecError {
-        SpecError::Objective { line: self.line_of(name), name: name.to_owned(), text: text.into() }
+        SpecError::Objective {
+            line: self.line_of(name),
+            name: name.to_owned(),
+            error: ObjectiveError::Written(text.into()),
+        }
     }
 }
 
@@ -92,10 +96,10 @@ pub fn read(text: &str, options: &ReadOptions) -> Result<Vec<Objective>, SpecErr
         for mut objective in read {
             let own = std::mem::replace(&mut objective.labels, options.extra_labels.clone());
             objective.labels.extend(own);
-            let wrong = |text| SpecError::Objective {
+            let wrong = |error| SpecError::Objective {
                 line: document.line_of(&objective.name),
                 name: objective.name.clone(),
-                text,
+                error,
             };
             objective.check().map_err(wrong)?;
             if !ids.insert(objective.id.clone()) {

@@ -3,6 +3,35 @@
 use ferula_go::quote::go_quote;
 use ferula_go::unicode::{is_digit, is_letter, is_print};
 
+/// Why a text cannot be cut into tokens, in the words of Go's lexer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum LexError {
+    #[error("unclosed comment")]
+    OpenComment,
+    #[error("comment ends before closing delimiter")]
+    CommentBeforeDelimiter,
+    #[error("unclosed action")]
+    OpenAction,
+    #[error("unclosed left paren")]
+    OpenParen,
+    #[error("unexpected right paren")]
+    RightParen,
+    #[error("expected :=")]
+    Colon,
+    #[error("unterminated quoted string")]
+    OpenString,
+    #[error("unterminated raw quoted string")]
+    OpenRawString,
+    #[error("unterminated character constant")]
+    OpenChar,
+    #[error("unrecognized character in action: {}", shown_char(*.0))]
+    Unrecognized(char),
+    #[error("bad character {}", shown_char(*.0))]
+    BadCharacter(char),
+    #[error("bad number syntax: {}", go_quote(.0))]
+    Number(String),
+}
+
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
@@ -94,12 +123,12 @@ const RIGHT: &str = "}}";
 /// All tokens; the last is `End` or `Error`.
 pub fn tokens(text: &str) -> Vec<Token> {
     let mut lexer = Lexer { text, at: 0, start: 0, line: 1, start_line: 1, parens: 0, out: Vec::new() };
-    if let Err(message) = lexer.outside() {
+    if let Err(error) = lexer.outside() {
         lexer.out.push(Token {
             kind: TokenKind::Error,
             position: lexer.start,
             line: lexer.start_line,
-            text: message,
+            text: error.to_string(),
         });
     }
     lexer.out
@@ -155,7 +184,7 @@ impl Lexer<'_> {
     }
 
     /// Text up to the next `{{`, again and again.
-    fn outside(&mut self) -> Result<(), String> {
+    fn outside(&mut self) -> Result<(), LexError> {
         loop {
             let Some(found) = self.rest().find(LEFT) else {
                 self.at = self.text.len();
@@ -191,12 +220,12 @@ impl Lexer<'_> {
         }
     }
 
-    fn comment(&mut self) -> Result<(), String> {
-        let end = self.rest().find("*/").ok_or("unclosed comment")?;
+    fn comment(&mut self) -> Result<(), LexError> {
+        let end = self.rest().find("*/").ok_or(LexError::OpenComment)?;
         self.at += end + 2;
         let (closes, trims) = self.at_right_delimiter();
         if !closes {
-            return Err("comment ends before closing delimiter".to_owned());
+            return Err(LexError::CommentBeforeDelimiter);
         }
         self.close(trims);
         self.ignore();
@@ -233,31 +262,31 @@ impl Lexer<'_> {
     }
 
     /// Words up to and with the right delimiter.
-    fn inside(&mut self) -> Result<(), String> {
+    fn inside(&mut self) -> Result<(), LexError> {
         loop {
             let (closes, trims) = self.at_right_delimiter();
             if closes {
                 if self.parens > 0 {
-                    return Err("unclosed left paren".to_owned());
+                    return Err(LexError::OpenParen);
                 }
                 self.right_delimiter(trims);
                 return Ok(());
             }
-            let Some(c) = self.next() else { return Err("unclosed action".to_owned()) };
+            let Some(c) = self.next() else { return Err(LexError::OpenAction) };
             match c {
                 c if is_space(c) => self.space(),
                 '=' => self.emit(TokenKind::Assign),
                 ':' => {
                     if self.next() != Some('=') {
-                        return Err("expected :=".to_owned());
+                        return Err(LexError::Colon);
                     }
                     self.emit(TokenKind::Declare);
                 }
                 '|' => self.emit(TokenKind::Pipe),
-                '"' => self.quoted('"', "unterminated quoted string", TokenKind::String)?,
-                '\'' => self.quoted('\'', "unterminated character constant", TokenKind::CharConstant)?,
+                '"' => self.quoted('"', LexError::OpenString, TokenKind::String)?,
+                '\'' => self.quoted('\'', LexError::OpenChar, TokenKind::CharConstant)?,
                 '`' => {
-                    let end = self.rest().find('`').ok_or("unterminated raw quoted string")?;
+                    let end = self.rest().find('`').ok_or(LexError::OpenRawString)?;
                     self.at += end + 1;
                     self.emit(TokenKind::RawString);
                 }
@@ -276,12 +305,12 @@ impl Lexer<'_> {
                 ')' => {
                     self.parens -= 1;
                     if self.parens < 0 {
-                        return Err("unexpected right paren".to_owned());
+                        return Err(LexError::RightParen);
                     }
                     self.emit(TokenKind::RightParen);
                 }
                 c if c.is_ascii_graphic() => self.emit(TokenKind::Char),
-                c => return Err(format!("unrecognized character in action: {}", shown_char(c))),
+                c => return Err(LexError::Unrecognized(c)),
             }
         }
     }
@@ -305,13 +334,13 @@ impl Lexer<'_> {
         self.emit(TokenKind::Space);
     }
 
-    fn quoted(&mut self, end: char, unterminated: &str, kind: TokenKind) -> Result<(), String> {
+    fn quoted(&mut self, end: char, unterminated: LexError, kind: TokenKind) -> Result<(), LexError> {
         loop {
             match self.next() {
                 Some('\\') if self.peek().is_some_and(|c| c != '\n') => {
                     self.next();
                 }
-                None | Some('\n' | '\\') => return Err(unterminated.to_owned()),
+                None | Some('\n' | '\\') => return Err(unterminated),
                 Some(c) if c == end => break,
                 Some(_) => {}
             }
@@ -321,7 +350,7 @@ impl Lexer<'_> {
     }
 
     /// What follows `.` or `$`.
-    fn name(&mut self, kind: TokenKind) -> Result<(), String> {
+    fn name(&mut self, kind: TokenKind) -> Result<(), LexError> {
         if self.at_terminator() {
             self.emit(if kind == TokenKind::Field { TokenKind::Keyword(Keyword::Dot) } else { kind });
             return Ok(());
@@ -331,7 +360,7 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    fn identifier(&mut self) -> Result<(), String> {
+    fn identifier(&mut self) -> Result<(), LexError> {
         self.word()?;
         let word = &self.text[self.start..self.at];
         let keyword = KEYWORDS.iter().find(|(text, _)| *text == word).map(|(_, keyword)| *keyword);
@@ -343,12 +372,12 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    fn word(&mut self) -> Result<(), String> {
+    fn word(&mut self) -> Result<(), LexError> {
         while self.peek().is_some_and(is_alphanumeric) {
             self.next();
         }
         match self.peek() {
-            Some(c) if !self.at_terminator() => Err(format!("bad character {}", shown_char(c))),
+            Some(c) if !self.at_terminator() => Err(LexError::BadCharacter(c)),
             _ => Ok(()),
         }
     }
@@ -363,7 +392,7 @@ impl Lexer<'_> {
         }
     }
 
-    fn number(&mut self) -> Result<(), String> {
+    fn number(&mut self) -> Result<(), LexError> {
         let mut sound = self.scan_number();
         // What follows a sign could be the imaginary part of a number, which nothing here needs.
         if sound && self.peek().is_some_and(|c| matches!(c, '+' | '-')) {
@@ -371,7 +400,7 @@ impl Lexer<'_> {
             sound = false;
         }
         if !sound {
-            return Err(format!("bad number syntax: {}", go_quote(&self.text[self.start..self.at])));
+            return Err(LexError::Number(self.text[self.start..self.at].to_owned()));
         }
         self.emit(TokenKind::Number);
         Ok(())

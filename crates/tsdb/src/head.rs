@@ -72,7 +72,7 @@ use rules::Rules;
 use series::Series;
 pub(crate) use series::{Bounds, Placement, Reopened, range_end, stale_histogram};
 pub(crate) use slots::{SLOTS_MAX, Slots, handle, split};
-pub(crate) use stale::Departed;
+pub(crate) use stale::RemovedSeriesEnds;
 pub(crate) use stale::StaleSeries;
 use times::Times;
 pub(crate) use truncate::MovedOutOfOrder;
@@ -140,7 +140,7 @@ pub struct Head {
     exemplars: Mutex<Exemplars, rank::Exemplars>,
     limbo: Mutex<RemovedSlots, rank::RemovedSlots>,
     extra_refs: Mutex<HashMap<LogRef, ExtraRef>, rank::ExtraRefs>,
-    departed: Mutex<Departed, rank::Departed>,
+    departed: Mutex<RemovedSeriesEnds, rank::Departed>,
     index: RwLock<Index, rank::Index>,
     deleted: RwLock<HashMap<SlotId, Ranges>, rank::Deleted>,
     metadata: Mutex<SeriesMetadata<SlotId>, rank::Metadata>,

@@ -226,8 +226,7 @@ fn read_alerts(body: Value) -> Result<Vec<PostedAlert>, Answer> {
         let object = match item {
             // Alertmanager closes the connection here.
             Value::Null => {
-                problem =
-                    problem.or_else(|| Some(Answer::invalid(602, &format!("{at} in body is required"))));
+                problem = problem.or_else(|| Some(body::invalid(602, &format!("{at} in body is required"))));
                 continue;
             }
             Value::Object(object) => object,
@@ -248,12 +247,12 @@ fn read_alerts(body: Value) -> Result<Vec<PostedAlert>, Answer> {
         if problem.is_none() {
             if !is_request_uri(&alert.generator_url) {
                 let quoted = go_quote(&alert.generator_url);
-                problem = Some(Answer::invalid(
+                problem = Some(body::invalid(
                     601,
                     &format!("{at}.generatorURL in body must be of type uri: {quoted}"),
                 ));
             } else if labels.is_none() {
-                problem = Some(Answer::invalid(602, &format!("{at}.labels in body is required")));
+                problem = Some(body::invalid(602, &format!("{at}.labels in body is required")));
             }
         }
         alerts.push(alert);

@@ -24,6 +24,11 @@ pub(super) fn failed(what: &str, why: &str) -> Answer {
     Answer::refused(Status::BadRequest, &format!("parsing {what} body from \"\" failed, because {why}"))
 }
 
+/// The answer to a body with missing or invalid fields.
+pub(super) fn invalid(code: u16, text: &str) -> Answer {
+    Answer::invalid(code, text)
+}
+
 fn syntax_error(body: &[u8], line: usize, column: usize) -> String {
     let line = body.split(|byte| *byte == b'\n').nth(line.saturating_sub(1)).unwrap_or_default();
     let text = String::from_utf8_lossy(line.get(column.saturating_sub(1)..).unwrap_or_default()).into_owned();

@@ -10,11 +10,11 @@ use ferula_model::UnixNanos;
 
 use super::delivery::Content;
 use super::flush::log_receiver;
-use super::state::{Engine, Group};
+use super::state::{Engine, Group, RouteSettings};
 use crate::alert::Time;
 use crate::notification_log::{FlushHashes, LogEntry, reason_to_notify};
 use crate::receiver::{Integration, KeptValues, Reason};
-use crate::route::{Labels, RouteSettings};
+use crate::route::Labels;
 use crate::stored_alert::StoredAlert;
 
 /// Limits of simulated flushes and of looks at alerts.

@@ -20,7 +20,7 @@ use self::mailbox::addresses;
 use self::mime::{Multipart, encoded_header, random_hex, random_u64};
 use self::smtp::{AuthError, Secrets, Smtp};
 use super::environment::{BuildError, Environment};
-use super::exchange::{read_file, read_trimmed};
+use super::exchange::{FileError, read_file, read_trimmed};
 use super::fields::Fields;
 use super::group_key::hashed;
 use super::record::{Exchange, Record};
@@ -208,7 +208,7 @@ impl Email {
 
     async fn secrets(&self) -> Secrets {
         let config = &self.config;
-        let unreadable = |file: &str, error: String| format!("could not read {file}: {error}");
+        let unreadable = |file: &str, error: FileError| format!("could not read {file}: {error}");
         let password = match config.auth_password_file.as_str() {
             "" => Ok(config.auth_password.reveal().to_owned()),
             file => read_trimmed(&Record::off(), file).await.map_err(|error| unreadable(file, error)),

@@ -187,12 +187,12 @@ impl FailureReason {
 
 impl NotifyError {
     /// An error that a retry would not change.
-    pub(super) fn fatal(text: impl Into<String>) -> Self {
-        NotifyError { retry: false, reason: FailureReason::Other, text: text.into() }
+    pub(super) fn fatal(text: impl std::fmt::Display) -> Self {
+        NotifyError { retry: false, reason: FailureReason::Other, text: text.to_string() }
     }
 
     /// An error for which a retry may help.
-    pub(super) fn passing(text: impl Into<String>) -> Self {
+    pub(super) fn passing(text: impl std::fmt::Display) -> Self {
         NotifyError { retry: true, ..NotifyError::fatal(text) }
     }
 
@@ -287,11 +287,19 @@ async fn read(mut response: Response) -> Answer {
     Answer { status, content_type, body: String::from_utf8_lossy(&body).into_owned(), is_broken }
 }
 
+/// A file with a secret or URL cannot be read. The text is Go's.
+#[derive(Debug, thiserror::Error)]
+#[error("open {file}: {}", ferula_http_client::error::io_text(.error))]
+pub(super) struct FileError {
+    file: String,
+    error: std::io::Error,
+}
+
 /// Reads a file with a secret or URL, at each attempt; surrounding white space is removed.
 ///
 /// # Errors
-/// Go's text: `open FILE: no such file or directory`.
-pub(super) async fn read_trimmed(record: &Record, file: &str) -> Result<String, String> {
+/// The file cannot be read.
+pub(super) async fn read_trimmed(record: &Record, file: &str) -> Result<String, FileError> {
     read_file(record, file).await.map(|text| text.trim().to_owned())
 }
 
@@ -299,14 +307,14 @@ pub(super) async fn read_trimmed(record: &Record, file: &str) -> Result<String, 
 ///
 /// # Errors
 /// See [`read_trimmed`].
-pub(super) async fn read_file(record: &Record, file: &str) -> Result<String, String> {
+pub(super) async fn read_file(record: &Record, file: &str) -> Result<String, FileError> {
     if record.reads_no_files() {
         return Ok(UNREAD.to_owned());
     }
     let path = file.to_owned();
     let read = tokio::task::spawn_blocking(move || read_bounded(Path::new(&path)));
-    let read = read.await.map_err(|error| error.to_string())?;
-    read.map_err(|error| format!("open {file}: {}", ferula_http_client::error::io_text(&error)))
+    let read = read.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    read.map_err(|error| FileError { file: file.to_owned(), error })
 }
 
 pub(super) fn read_bounded(path: &Path) -> std::io::Result<String> {
@@ -320,6 +328,6 @@ pub(super) fn read_bounded(path: &Path) -> std::io::Result<String> {
 ///
 /// # Errors
 /// See [`read_trimmed`].
-pub(super) async fn inline_or_file(record: &Record, inline: &str, file: &str) -> Result<String, String> {
+pub(super) async fn inline_or_file(record: &Record, inline: &str, file: &str) -> Result<String, FileError> {
     if inline.is_empty() { read_trimmed(record, file).await } else { Ok(inline.to_owned()) }
 }

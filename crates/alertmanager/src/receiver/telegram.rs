@@ -3,7 +3,7 @@
 use ferula_config::alertmanager::receiver::chat::TelegramConfig;
 use ferula_go::number::atoi;
 
-use super::exchange::{Answer, Call, Service, read_trimmed};
+use super::exchange::{Answer, Call, FileError, Service, read_trimmed};
 use super::fields::Fields;
 use super::json::Object;
 use super::truncate::to_runes;
@@ -47,7 +47,7 @@ impl Telegram {
         let is_long = is_html && text.chars().count() > MESSAGE_RUNES_MAX;
         let text = if is_long { TOO_LONG } else { &text };
         let unreadable =
-            |file: &str, error: String| NotifyError::passing(format!("could not read {file}: {error}"));
+            |file: &str, error: FileError| NotifyError::passing(format!("could not read {file}: {error}"));
         let token = match config.bot_token_file.as_str() {
             "" => config.bot_token.reveal().to_owned(),
             file => read_trimmed(notification.record, file).await.map_err(|error| unreadable(file, error))?,

@@ -41,7 +41,7 @@ fn gather(
 ) -> Handled {
     let limit = request.params.limit()?;
     let range = optional_range(&request.params)?;
-    let sets = matcher_sets(&request.params).map_err(ApiError::bad_data)?;
+    let sets = matcher_sets(&request.params).map_err(|error| ApiError::bad_data(error.to_string()))?;
     let store_error = |error: StorageError| ApiError::storage(&error, ErrorKind::Execution);
     let snapshot = api.store.queryable.snapshot(range).map_err(store_error)?;
     // One more than requested, to tell whether there is more.

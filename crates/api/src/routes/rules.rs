@@ -55,7 +55,7 @@ struct Filter {
 impl Filter {
     fn of(params: &Params) -> Result<Self, ApiError> {
         let set = |name: &str| params.all(name).map(str::to_owned).collect();
-        let matcher_sets = matcher_sets(params).map_err(ApiError::bad_data)?;
+        let matcher_sets = matcher_sets(params).map_err(|error| ApiError::bad_data(error.to_string()))?;
         let kind = params.first_in_url("type").to_lowercase();
         if !matches!(kind.as_str(), "" | "alert" | "record") {
             return Err(ApiError::parameter("type", format!("not supported value {}", go_quote(&kind))));

@@ -110,7 +110,7 @@ impl Search {
         if end < start {
             return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
         }
-        let matcher_sets = matcher_sets(params).map_err(ApiError::bad_data)?;
+        let matcher_sets = matcher_sets(params).map_err(|error| ApiError::bad_data(error.to_string()))?;
         let terms: Vec<&str> = params.all("search[]").collect();
         if terms.len() > TERMS_MAX {
             let why = format!("too many search[] terms: got {}, maximum is {TERMS_MAX}", terms.len());

@@ -1,5 +1,7 @@
 //! Named times at which routes are muted or active.
 
+use ferula_go::number::{NumberError, atoi};
+
 use crate::error::Problem;
 use crate::scalars::from_text;
 use crate::section::section;
@@ -35,6 +37,42 @@ section! {
     }
 }
 
+/// Why a part of a time interval is refused, in Alertmanager's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimeIntervalError {
+    #[error("both start and end times must be provided")]
+    MissingTime,
+    #[error("start time cannot be equal or greater than end time")]
+    EmptyTimes,
+    #[error("couldn't parse timestamp {0}, invalid format")]
+    Time(String),
+    #[error("couldn't parse range {0}, invalid format")]
+    Range(String),
+    #[error("{0} is not a valid weekday")]
+    Weekday(String),
+    #[error("{0} is not a valid day of the month: out of range")]
+    DayOfMonth(i64),
+    #[error("{0} is not a valid month")]
+    Month(String),
+    #[error(transparent)]
+    Number(#[from] NumberError),
+    #[error("start day cannot be before end day")]
+    WeekdayOrder,
+    #[error("end day must be negative if start day is negative")]
+    DaySigns,
+    /// Empty even in February.
+    #[error("end day {end} is always before start day {begin}")]
+    DayOrder { begin: i64, end: i64 },
+    #[error("end month {end} is before start month {begin}")]
+    MonthOrder { begin: &'static str, end: &'static str },
+    #[error("end year {end} is before start year {begin}")]
+    YearOrder { begin: i64, end: i64 },
+    #[error("time: invalid location name")]
+    LocationName,
+    #[error("unknown time zone {0}")]
+    UnknownZone(String),
+}
+
 /// Minutes of a day, from `start_minute` up to but not including `end_minute`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeRange {
@@ -54,7 +92,7 @@ impl Value for TimeRange {
         if d.errors() > before {
             return Ok(());
         }
-        *self = TimeRange::of(&written).map_err(|text| d.problem(text))?;
+        *self = TimeRange::of(&written).map_err(|error| d.problem(error.to_string()))?;
         Ok(())
     }
 
@@ -73,22 +111,22 @@ impl Value for TimeRange {
 }
 
 impl TimeRange {
-    fn of(written: &WrittenTimeRange) -> Result<Self, String> {
+    fn of(written: &WrittenTimeRange) -> Result<Self, TimeIntervalError> {
         if written.start_time.is_empty() || written.end_time.is_empty() {
-            return Err("both start and end times must be provided".into());
+            return Err(TimeIntervalError::MissingTime);
         }
         let range =
             TimeRange { start_minute: minute(&written.start_time)?, end_minute: minute(&written.end_time)? };
         if range.start_minute >= range.end_minute {
-            return Err("start time cannot be equal or greater than end time".into());
+            return Err(TimeIntervalError::EmptyTimes);
         }
         Ok(range)
     }
 }
 
 /// The minute of the day of `HH:MM`, up to 24:00.
-fn minute(text: &str) -> Result<u32, String> {
-    let wrong = || format!("couldn't parse timestamp {text}, invalid format");
+fn minute(text: &str) -> Result<u32, TimeIntervalError> {
+    let wrong = || TimeIntervalError::Time(text.to_owned());
     let digits = |part: &str| match part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit()) {
         true => part.parse::<u32>().ok(),
         false => None,
@@ -104,9 +142,9 @@ fn minute(text: &str) -> Result<u32, String> {
 /// What ranges of a kind may hold.
 pub trait RangeKind: Clone + Default + std::fmt::Debug + PartialEq {
     /// The number of a word such as `monday` or `12`.
-    fn number(text: &str) -> Result<i64, String>;
+    fn number(text: &str) -> Result<i64, TimeIntervalError>;
     /// Checks a whole range; `text` is what was written.
-    fn check(range: Range<Self>, text: &str) -> Result<(), String>;
+    fn check(range: Range<Self>, text: &str) -> Result<(), TimeIntervalError>;
     /// The word of a number.
     fn show(number: i64) -> String {
         number.to_string()
@@ -154,18 +192,13 @@ fn index_of(words: &[&str], text: &str) -> Option<i64> {
     words.iter().position(|word| *word == text).and_then(|at| i64::try_from(at).ok())
 }
 
-fn whole_number(text: &str) -> Result<i64, String> {
-    text.parse::<i64>()
-        .map_err(|_| format!("strconv.Atoi: parsing {}: invalid syntax", ferula_go::quote::go_quote(text)))
-}
-
 impl RangeKind for Weekday {
-    fn number(text: &str) -> Result<i64, String> {
-        index_of(&WEEKDAYS, text).ok_or_else(|| format!("{text} is not a valid weekday"))
+    fn number(text: &str) -> Result<i64, TimeIntervalError> {
+        index_of(&WEEKDAYS, text).ok_or_else(|| TimeIntervalError::Weekday(text.to_owned()))
     }
 
-    fn check(range: Range<Self>, _: &str) -> Result<(), String> {
-        if range.begin > range.end { Err("start day cannot be before end day".into()) } else { Ok(()) }
+    fn check(range: Range<Self>, _: &str) -> Result<(), TimeIntervalError> {
+        if range.begin > range.end { Err(TimeIntervalError::WeekdayOrder) } else { Ok(()) }
     }
 
     fn show(number: i64) -> String {
@@ -174,66 +207,66 @@ impl RangeKind for Weekday {
 }
 
 impl RangeKind for DayOfMonth {
-    fn number(text: &str) -> Result<i64, String> {
-        whole_number(text)
+    fn number(text: &str) -> Result<i64, TimeIntervalError> {
+        Ok(atoi(text)?)
     }
 
-    fn check(range: Range<Self>, _: &str) -> Result<(), String> {
+    fn check(range: Range<Self>, _: &str) -> Result<(), TimeIntervalError> {
         for day in [range.begin, range.end] {
             if day == 0 || !(-31..=31).contains(&day) {
-                return Err(format!("{day} is not a valid day of the month: out of range"));
+                return Err(TimeIntervalError::DayOfMonth(day));
             }
         }
         if range.begin < 0 && range.end > 0 {
-            return Err("end day must be negative if start day is negative".into());
+            return Err(TimeIntervalError::DaySigns);
         }
         // Whether a range is empty depends on the month; one that is empty even in February is refused.
         let in_february = |day: i64| if day < 0 { 28 + day } else { day };
         if in_february(range.begin) > in_february(range.end) {
-            return Err(format!("end day {} is always before start day {}", range.end, range.begin));
+            return Err(TimeIntervalError::DayOrder { begin: range.begin, end: range.end });
         }
         Ok(())
     }
 }
 
 impl RangeKind for Month {
-    fn number(text: &str) -> Result<i64, String> {
+    fn number(text: &str) -> Result<i64, TimeIntervalError> {
         index_of(&MONTHS, text)
             .map(|at| at + 1)
             .or_else(|| text.parse().ok())
-            .ok_or_else(|| format!("{text} is not a valid month"))
+            .ok_or_else(|| TimeIntervalError::Month(text.to_owned()))
     }
 
-    fn check(range: Range<Self>, _: &str) -> Result<(), String> {
+    fn check(range: Range<Self>, _: &str) -> Result<(), TimeIntervalError> {
         if range.begin <= range.end {
             return Ok(());
         }
         let name = |number: i64| {
             usize::try_from(number - 1).ok().and_then(|at| MONTHS.get(at)).copied().unwrap_or_default()
         };
-        Err(format!("end month {} is before start month {}", name(range.end), name(range.begin)))
+        Err(TimeIntervalError::MonthOrder { begin: name(range.begin), end: name(range.end) })
     }
 }
 
 impl RangeKind for Year {
-    fn number(text: &str) -> Result<i64, String> {
-        whole_number(text)
+    fn number(text: &str) -> Result<i64, TimeIntervalError> {
+        Ok(atoi(text)?)
     }
 
-    fn check(range: Range<Self>, _: &str) -> Result<(), String> {
+    fn check(range: Range<Self>, _: &str) -> Result<(), TimeIntervalError> {
         if range.begin <= range.end {
             return Ok(());
         }
-        Err(format!("end year {} is before start year {}", range.end, range.begin))
+        Err(TimeIntervalError::YearOrder { begin: range.begin, end: range.end })
     }
 }
 
 impl<K: RangeKind> Range<K> {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, TimeIntervalError> {
         let text = text.to_lowercase();
         let (begin, end) = match text.split_once(':') {
             Some((_, end)) if end.contains(':') => {
-                return Err(format!("couldn't parse range {text}, invalid format"));
+                return Err(TimeIntervalError::Range(text));
             }
             Some((begin, end)) => (K::number(begin)?, K::number(end)?),
             None => (K::number(&text)?, K::number(&text)?),
@@ -333,15 +366,15 @@ impl Value for Location {
 
 /// Refuses names that Go's `time.LoadLocation` does not know. The machine's database is asked first, then the one in
 /// this program.
-fn known_zone(name: &str) -> Result<(), String> {
+fn known_zone(name: &str) -> Result<(), TimeIntervalError> {
     if matches!(name, "" | "UTC" | "Local") {
         return Ok(());
     }
     if name.starts_with(['/', '\\']) || name.contains("..") {
-        return Err("time: invalid location name".into());
+        return Err(TimeIntervalError::LocationName);
     }
     match jiff::tz::TimeZone::get(name) {
         Ok(_) => Ok(()),
-        Err(_) => Err(format!("unknown time zone {name}")),
+        Err(_) => Err(TimeIntervalError::UnknownZone(name.to_owned())),
     }
 }

@@ -127,7 +127,7 @@ impl Parser<'_> {
         let token = self.take()?;
         let text = self.text(token);
         let value = if is_duration {
-            literal::duration_seconds(text)
+            literal::duration_seconds(text).map_err(|error| error.to_string())
         } else {
             literal::number(text).map_err(|error| format!("error parsing number: {error}"))
         };

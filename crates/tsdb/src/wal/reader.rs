@@ -49,7 +49,7 @@ pub struct SegmentReader {
 }
 
 enum Fragment {
-    FragmentPart { part: FragmentPart, compression: Compression, bytes: std::ops::Range<usize> },
+    Part { part: FragmentPart, compression: Compression, bytes: std::ops::Range<usize> },
     PageEnd,
     FileEnd,
 }
@@ -130,7 +130,7 @@ impl SegmentReader {
             self.record.extend_from_slice(&self.buffer[bytes]);
             if matches!(part, FragmentPart::Full | FragmentPart::Last) {
                 if let Err(reason) = self.decompress(compression) {
-                    return Ok(Some(Err(self.damage(start, DamageKind::Unreadable, reason))));
+                    return Ok(Some(Err(self.damage(start, DamageKind::Unreadable, reason.to_string()))));
                 }
                 self.good_end = self.at;
                 let whole = if compression == Compression::None { &self.record } else { &self.decompressed };
@@ -188,7 +188,7 @@ impl SegmentReader {
 
     /// The fragment at the current place, which moves behind it.
     fn fragment(&mut self) -> io::Result<Result<Fragment, (DamageKind, String)>> {
-        let unreadable = |reason: String| Ok(Err((DamageKind::Unreadable, reason)));
+        let unreadable = |reason: String| Ok(Err((DamageKind::Unreadable, reason.to_string())));
         let in_page = (self.at % PAGE_BYTES as u64) as usize;
         let page_left = PAGE_BYTES - in_page;
         let start = match self.load() {
@@ -267,47 +267,52 @@ impl SegmentReader {
         Ok(((self.at - self.buffer_start) as usize).min(self.buffer.len()))
     }
 
-    fn decompress(&mut self, compression: Compression) -> Result<(), String> {
+    fn decompress(&mut self, compression: Compression) -> Result<(), DecompressError> {
         match compression {
             Compression::None => Ok(()),
             Compression::Snappy => {
-                let bytes = snap::raw::decompress_len(&self.record).map_err(|e| e.to_string())?;
+                let bytes = snap::raw::decompress_len(&self.record)?;
                 check_length(bytes)?;
                 self.decompressed.resize(bytes, 0);
                 let mut decoder = snap::raw::Decoder::new();
-                decoder.decompress(&self.record, &mut self.decompressed).map_err(|e| e.to_string())?;
+                decoder.decompress(&self.record, &mut self.decompressed)?;
                 Ok(())
             }
             Compression::Zstd => self.decompress_zstd(),
         }
     }
 
-    fn decompress_zstd(&mut self) -> Result<(), String> {
+    fn decompress_zstd(&mut self) -> Result<(), DecompressError> {
         if let Ok(Some(bytes)) = zstd::zstd_safe::get_frame_content_size(&self.record) {
-            let bytes = usize::try_from(bytes).map_err(|e| e.to_string())?;
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
             check_length(bytes)?;
             self.decompressed.resize(bytes, 0);
-            let read = self
-                .decoder
-                .decompress_to_buffer(&self.record[..], &mut self.decompressed[..])
-                .map_err(|e| e.to_string())?;
+            let read = self.decoder.decompress_to_buffer(&self.record[..], &mut self.decompressed[..])?;
             self.decompressed.truncate(read);
             return Ok(());
         }
         // A frame without a stated size is decompressed as a stream.
         self.decompressed.clear();
-        let stream = zstd::stream::read::Decoder::new(&self.record[..]).map_err(|e| e.to_string())?;
+        let stream = zstd::stream::read::Decoder::new(&self.record[..])?;
         let mut limited = io::Read::take(stream, RECORD_BYTES_MAX as u64 + 1);
-        io::Read::read_to_end(&mut limited, &mut self.decompressed).map_err(|e| e.to_string())?;
+        io::Read::read_to_end(&mut limited, &mut self.decompressed)?;
         check_length(self.decompressed.len())
     }
 }
 
-fn check_length(bytes: usize) -> Result<(), String> {
-    if bytes > RECORD_BYTES_MAX {
-        return Err(format!("record of {bytes} bytes is longer than {RECORD_BYTES_MAX}"));
-    }
-    Ok(())
+fn check_length(bytes: usize) -> Result<(), DecompressError> {
+    if bytes > RECORD_BYTES_MAX { Err(DecompressError::TooLong(bytes)) } else { Ok(()) }
+}
+
+/// Why a record cannot be decompressed.
+#[derive(Debug, thiserror::Error)]
+enum DecompressError {
+    #[error(transparent)]
+    Snappy(#[from] snap::Error),
+    #[error(transparent)]
+    Zstd(#[from] io::Error),
+    #[error("record of {0} bytes is longer than {RECORD_BYTES_MAX}")]
+    TooLong(usize),
 }
 
 /// What [`repair`] did.

@@ -112,7 +112,7 @@ fn test_file(
         for file in found {
             match load_rules(Path::new(&file), &options) {
                 Ok(loaded) => rules.push((file, loaded)),
-                Err(more) => errors.extend(more.texts()),
+                Err(more) => errors.push(more),
             }
         }
     }
@@ -134,13 +134,13 @@ fn test_file(
 }
 
 /// An empty store on an in-memory disk, with one-day blocks so that series can be written one after another.
-fn open_store() -> Result<Arc<dyn RuleStore>, String> {
+fn open_store() -> Result<Arc<dyn RuleStore>, unit_test::OpenStoreError> {
     const DAY_MS: i64 = 24 * 3_600_000;
     let options =
         Options { min_block_duration_ms: DAY_MS, max_block_duration_ms: DAY_MS, ..Options::default() };
     Db::open(Path::new("/db"), options, Arc::new(FaultDisk::default()), &Registry::new(), &mut |_| {})
         .map(|db| Arc::new(db) as Arc<dyn RuleStore>)
-        .map_err(|error| error.to_string())
+        .map_err(Into::into)
 }
 
 /// The results as JUnit XML.
