@@ -1,5 +1,5 @@
-//! The statuses of all answers. This is the only file of the crate that names one (`cargo xtask tidy` checks): whoever
-//! answers says what the answer is.
+//! The statuses of all answers. This is the only file of the crate that names one, as `cargo xtask tidy` checks:
+//! the others say what an answer is.
 
 use axum::http::StatusCode;
 

@@ -26,6 +26,7 @@ pub enum Status {
 }
 
 impl Status {
+    /// The number of the status.
     pub const fn code(self) -> u16 {
         match self {
             Status::Ok => 200,
