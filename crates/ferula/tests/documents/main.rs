@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! document ─ blocks.rs ─▶ fenced blocks ─ run.rs ─▶ commands and servers in a directory of the document's own
+//!                                       └ services.rs ─▶ the guides' services with the real client packages
 //! metrics.rs, alerts.rs, configuration.rs, messages.rs: lists against the program and its sources
 //! ```
 //!
@@ -14,10 +15,13 @@
 //! | `sh fails` | the commands must fail, with the text of the next block |
 //! | `sh stops` | the servers are stopped first |
 //! | `yaml FILE` | the block is written to this file and must pass the check for files of its kind |
+//! | `yaml FILE syntax-only` | the same, but files that it names need not be here |
 //! | `yaml` | the block is a configuration of the server |
 //! | `text` | an example of output; it is not compared |
 //! | `text output` | the block before prints these lines, in which `…` stands for anything |
 //! | `text message` | messages, whose words must stand in the sources |
+//! | `promql` | a query; it must be one |
+//! | `python FILE`, `js FILE`, `go FILE`, `sh install`, … | parts of a service: services.rs runs it |
 //! | `… not-run: REASON` | the block is left out; the test prints the reason |
 
 mod alerts;
@@ -26,6 +30,7 @@ mod configuration;
 mod messages;
 mod metrics;
 mod run;
+mod services;
 
 use std::path::PathBuf;
 

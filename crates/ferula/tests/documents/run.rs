@@ -16,7 +16,9 @@ use crate::blocks::{Block, blocks};
 /// Longer than any block takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Ports in the documents. Those that nothing listens on there stay free here.
-const PORTS: [&str; 5] = ["9090", "9091", "9093", "9100", "3000"];
+const PORTS: [&str; 7] = ["9090", "9091", "9093", "9100", "3000", "8000", "50051"];
+/// Those of services, which their code names without a colon.
+const SERVICE_PORTS: [&str; 2] = ["8000", "50051"];
 /// Fewer blocks mean that the documents were not found or not read.
 const RUN_MIN: usize = 40;
 
@@ -30,7 +32,7 @@ struct Counts {
 }
 
 /// The place where a document's blocks run.
-struct Bench {
+pub struct Bench {
     name: String,
     directory: tempfile::TempDir,
     path: String,
@@ -52,7 +54,7 @@ impl Drop for Server {
 }
 
 impl Bench {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory for the test");
         let bin = directory.path().join("bin");
         std::fs::create_dir_all(&bin).expect("created");
@@ -76,12 +78,12 @@ impl Bench {
         }
     }
 
-    fn work(&self) -> PathBuf {
+    pub fn work(&self) -> PathBuf {
         self.directory.path().join("work")
     }
 
     /// The text with the documents' ports replaced.
-    fn with_ports(&self, text: &str) -> String {
+    pub fn with_ports(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (port, free) in &self.ports {
             text = text.replace(&format!(":{port}"), &format!(":{free}"));
@@ -89,13 +91,25 @@ impl Bench {
         text
     }
 
+    /// The text with the ports of services replaced, also where no colon stands before them.
+    pub fn with_bare_ports(&self, text: &str) -> String {
+        SERVICE_PORTS
+            .iter()
+            .fold(text.to_owned(), |text, port| text.replace(port, &self.ports[port].to_string()))
+    }
+
     /// Runs commands; returns whether they succeeded, and their output.
-    fn shell(&self, script: &str) -> (bool, String) {
+    pub fn shell(&self, script: &str) -> (bool, String) {
+        self.shell_in(&self.work(), script, PATIENCE)
+    }
+
+    /// Runs commands in a directory for at most `patience`; returns whether they succeeded, and their output.
+    pub fn shell_in(&self, directory: &Path, script: &str, patience: Duration) -> (bool, String) {
         let output = self.directory.path().join("output");
         let file = std::fs::File::create(&output).expect("created");
         let mut child = Command::new("/bin/sh")
             .args(["-euc", script])
-            .current_dir(self.work())
+            .current_dir(directory)
             .env("PATH", &self.path)
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("the same file"))
@@ -107,7 +121,7 @@ impl Bench {
         let status = loop {
             match child.try_wait().expect("the shell can be asked") {
                 Some(status) => break Some(status),
-                None if began.elapsed() > PATIENCE => break None,
+                None if began.elapsed() > patience => break None,
                 None => std::thread::sleep(Duration::from_millis(20)),
             }
         };
@@ -124,7 +138,7 @@ impl Bench {
     }
 
     /// Starts a server and waits until it is ready.
-    fn start(&mut self, command: &str) -> Result<(), String> {
+    pub fn start(&mut self, command: &str) -> Result<(), String> {
         let is_alertmanager =
             command.starts_with("ferula alertmanager") || command.starts_with("alertmanager");
         let port = self.ports[if is_alertmanager { "9093" } else { "9090" }];
@@ -225,7 +239,8 @@ impl Bench {
         let file = self.work().join(name);
         std::fs::create_dir_all(file.parent().expect("it is in a directory")).expect("created");
         std::fs::write(&file, self.with_ports(&block.text)).expect("written");
-        self.succeed(&format!("{} {name}", check_of(name)))
+        let options = if block.has("syntax-only") { "--syntax-only " } else { "" };
+        self.succeed(&format!("{} {options}{name}", check_of(name)))
     }
 }
 
@@ -296,7 +311,7 @@ fn is_ready(port: u16) -> bool {
 }
 
 /// Whether a program is on the path of the test.
-fn has_program(name: &str) -> bool {
+pub fn has_program(name: &str) -> bool {
     std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join(name).is_file())
 }
 
@@ -322,6 +337,14 @@ fn run_document(path: &Path, counts: &mut Counts) {
             continue;
         }
         let result = match block.language.as_str() {
+            // The test of services runs these.
+            "sh" if ["install", "service", "traffic"].iter().any(|it| block.has(it)) => Ok(()),
+            "python" | "js" | "go" | "rust" if !block.attributes.is_empty() => Ok(()),
+            "promql" => {
+                counts.commands += 1;
+                let query = block.text.trim();
+                bench.succeed(&format!("ferula --experimental promql format '{query}'"))
+            }
             "sh" => {
                 counts.commands += 1;
                 let next = all.get(at + 1).filter(|next| block.has("fails") || next.has("output"));
@@ -337,7 +360,9 @@ fn run_document(path: &Path, counts: &mut Counts) {
                 bench.configuration(block)
             }
             "text" => Ok(()),
-            other => Err(format!("`{other}` blocks are not run: say sh, yaml or text")),
+            other => Err(format!(
+                "`{other}` blocks are not run: say sh, yaml, promql, text, or a language and a file"
+            )),
         };
         if let Err(why) = result {
             counts.failures.push(format!("{place}: {why}"));
