@@ -113,11 +113,12 @@ impl RemoteStorage {
 
 /// The time from which the store has everything itself: the beginning of its oldest block, or now, plus two
 /// blocks as in Prometheus, since a young store may lack samples.
-fn local_start(store: &LocalStore, clock: &SharedClock, block: Duration) -> i64 {
+fn local_start(store: &LocalStore, clock: &SharedClock, block: Duration) -> Timestamp {
     let oldest = match store {
         LocalStore::Server(db) => db.blocks().iter().map(|block| block.meta().min_time).min(),
         LocalStore::Agent(_) => None,
     };
     let margin_ms = i64::try_from(block.as_millis()).unwrap_or(i64::MAX).saturating_mul(2);
-    oldest.unwrap_or_else(|| clock.now().millis() / 1000 * 1000).saturating_add(margin_ms)
+    let oldest_ms = oldest.unwrap_or_else(|| clock.now().millis() / 1000 * 1000);
+    Timestamp::from_millis(oldest_ms.saturating_add(margin_ms))
 }

@@ -30,7 +30,7 @@ use self::metrics::Metrics;
 use self::pending::Pending;
 
 /// Returns the first moment, in milliseconds, from which on the store surely has everything itself.
-pub type LocalStart = Arc<dyn Fn() -> i64 + Send + Sync>;
+pub type LocalStart = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Why sources cannot be taken over.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +113,7 @@ impl Source for RemoteSource {
         if self.reads_recent {
             return Some(range);
         }
-        let local_start = Timestamp::from_millis((self.local_start)());
+        let local_start = (self.local_start)();
         (range.start <= local_start).then(|| TimeRange::new(range.start, range.end.min(local_start)))
     }
 

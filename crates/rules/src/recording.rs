@@ -16,8 +16,8 @@ use crate::RuleError;
 /// Elements that are no longer in the result are dropped once this many have accumulated.
 const SURPLUS_MAX: usize = 1024;
 
-/// A sample of the rule: which series of the cache, milliseconds, and the value.
-pub(crate) type Recorded = (u32, i64, SampleValue);
+/// A sample of the rule: which series of the cache, when, and the value.
+pub(crate) type Recorded = (u32, Timestamp, SampleValue);
 
 /// How a rule changes the labels of an element.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +98,7 @@ impl SeriesCache {
                 return Err(RuleError::SameRecordedLabels);
             }
             series.given = self.round;
-            results.push((element.series, sample.timestamp_ms, sample.value));
+            results.push((element.series, Timestamp::from_millis(sample.timestamp_ms), sample.value));
         }
         if limit > 0 && count > limit {
             return Err(RuleError::Limit { limit, count, what: "series" });
@@ -177,14 +177,14 @@ impl SeriesCache {
             };
             match value {
                 SampleValue::Float(value) => {
-                    batch.push_float(handle, Timestamp::from_millis(timestamp), value);
+                    batch.push_float(handle, timestamp, value);
                     floats.push((series, timestamp, SampleValue::Float(value)));
                 }
                 SampleValue::Histogram(histogram) => {
                     let value = HistogramValue::Float(histogram.clone());
                     let sample = HistogramSample {
                         series: handle,
-                        timestamp: Timestamp::from_millis(timestamp),
+                        timestamp,
                         start_timestamp: Timestamp::EPOCH,
                         value,
                     };

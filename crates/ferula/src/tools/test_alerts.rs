@@ -344,10 +344,8 @@ fn evaluate_recording(
         let range = TimeRange::from_millis(span.start().max(from), span.last().min(to));
         let mut block = Backfill::new(BLOCK_MS).beside_head();
         for recorder in &mut recorders {
-            let mut give = |labels: &_, at, value| {
-                let at = Timestamp::from_millis(at);
-                block.append(labels, at, value).with_context(|| labels.to_string())
-            };
+            let mut give =
+                |labels: &_, at, value| block.append(labels, at, value).with_context(|| labels.to_string());
             let failed = recorder.record(range, &options, &mut give).map_err(|error| match error {
                 RecordError::Refused(error) => error,
                 RecordError::Histogram(_) => anyhow!("{error}"),

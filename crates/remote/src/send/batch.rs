@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use ferula_model::Timestamp;
 
 use super::encode::{Builder, Counts, Item};
 use super::position::ItemPosition;
@@ -20,10 +21,10 @@ pub struct Batch {
     pub body: Bytes,
     /// Number of items in it.
     pub counts: Counts,
-    /// Timestamp of its oldest item, in milliseconds.
-    pub oldest_ms: i64,
-    /// Timestamp of its newest item, in milliseconds.
-    pub newest_ms: i64,
+    /// Timestamp of its oldest item.
+    pub oldest: Timestamp,
+    /// Timestamp of its newest item.
+    pub newest: Timestamp,
     /// The log position after its last item.
     pub until: ItemPosition,
 }
@@ -33,8 +34,8 @@ pub struct Batch {
 pub struct OpenBatch {
     builder: Builder,
     counts: Counts,
-    oldest_ms: i64,
-    newest_ms: i64,
+    oldest: Timestamp,
+    newest: Timestamp,
     /// The log position before its first item.
     from: ItemPosition,
     until: ItemPosition,
@@ -48,8 +49,8 @@ impl OpenBatch {
         OpenBatch {
             builder: Builder::new(message),
             counts: Counts::default(),
-            oldest_ms: i64::MAX,
-            newest_ms: i64::MIN,
+            oldest: Timestamp::MAX,
+            newest: Timestamp::MIN,
             from: ItemPosition::default(),
             until: ItemPosition::default(),
             since: Duration::ZERO,
@@ -68,8 +69,8 @@ impl OpenBatch {
             (self.from, self.since) = (place, now);
         }
         self.counts.add(item.kind());
-        self.oldest_ms = self.oldest_ms.min(item.at());
-        self.newest_ms = self.newest_ms.max(item.at());
+        self.oldest = self.oldest.min(item.at());
+        self.newest = self.newest.max(item.at());
         self.builder.add(symbols, series, item);
         self.until = ItemPosition { item: place.item + 1, ..place };
     }
@@ -98,8 +99,8 @@ impl OpenBatch {
             lane,
             body: snappy::encode(&self.builder.finish()).into(),
             counts: std::mem::take(&mut self.counts),
-            oldest_ms: std::mem::replace(&mut self.oldest_ms, i64::MAX),
-            newest_ms: std::mem::replace(&mut self.newest_ms, i64::MIN),
+            oldest: std::mem::replace(&mut self.oldest, Timestamp::MAX),
+            newest: std::mem::replace(&mut self.newest, Timestamp::MIN),
             until: self.until,
         };
         Some(batch)

@@ -5,7 +5,7 @@
 mod v1;
 mod v2;
 
-use ferula_model::{Exemplar, HistogramValue};
+use ferula_model::{Exemplar, HistogramValue, Timestamp};
 
 use super::series::SentSeries;
 use super::symbols::Symbols;
@@ -17,9 +17,9 @@ pub use v1::put_metadata;
 #[derive(Clone, Copy, Debug)]
 pub enum Item<'i> {
     /// A float sample: its timestamp, start timestamp (0 for none) and value.
-    Float(i64, i64, f64),
+    Float(Timestamp, Timestamp, f64),
     /// A histogram sample: its timestamp, start timestamp and value.
-    Histogram(i64, i64, &'i HistogramValue),
+    Histogram(Timestamp, Timestamp, &'i HistogramValue),
     /// An exemplar.
     Exemplar(&'i Exemplar),
 }
@@ -34,11 +34,11 @@ impl Item<'_> {
         }
     }
 
-    /// Its timestamp in milliseconds.
-    pub fn at(&self) -> i64 {
+    /// Its timestamp.
+    pub fn at(&self) -> Timestamp {
         match self {
             Item::Float(at, ..) | Item::Histogram(at, ..) => *at,
-            Item::Exemplar(exemplar) => exemplar.timestamp.millis(),
+            Item::Exemplar(exemplar) => exemplar.timestamp,
         }
     }
 }
@@ -78,9 +78,9 @@ impl Builder {
     }
 }
 
-/// The message without the series whose sample is older than `oldest_ms`, and the number of removed items;
+/// The message without the series whose sample is older than `oldest`, and the number of removed items;
 /// `None` if it cannot be parsed.
-pub fn without_older(message: Message, bytes: &[u8], oldest_ms: i64) -> Option<(Vec<u8>, Counts)> {
+pub fn without_older(message: Message, bytes: &[u8], oldest: Timestamp) -> Option<(Vec<u8>, Counts)> {
     let series_field = match message {
         Message::V1 => 1,
         Message::V2 => 5,
@@ -91,7 +91,7 @@ pub fn without_older(message: Message, bytes: &[u8], oldest_ms: i64) -> Option<(
         let part = value.bytes("message").ok()?;
         if field == series_field {
             let (counts, at) = items_and_time(message, part)?;
-            if at < oldest_ms {
+            if at < oldest {
                 dropped.add_all(counts);
                 continue;
             }
@@ -151,7 +151,7 @@ pub enum ItemKind {
 }
 
 /// The items of an encoded series, and the timestamp of its newest sample, or else of its exemplar.
-fn items_and_time(message: Message, series: &[u8]) -> Option<(Counts, i64)> {
+fn items_and_time(message: Message, series: &[u8]) -> Option<(Counts, Timestamp)> {
     let mut reader = Reader::new(series);
     let (mut counts, mut newest) = (Counts::default(), (false, i64::MIN));
     while let Some((field, value)) = reader.field().ok()? {
@@ -171,7 +171,7 @@ fn items_and_time(message: Message, series: &[u8]) -> Option<(Counts, i64)> {
         }
         newest = newest.max((kind != ItemKind::Exemplar, at));
     }
-    Some((counts, newest.1))
+    Some((counts, Timestamp::from_millis(newest.1)))
 }
 
 #[cfg(test)]

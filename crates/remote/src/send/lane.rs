@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use ferula_model::Timestamp;
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_telemetry::{debug, error, info, warn};
 use tokio::sync::mpsc;
@@ -109,7 +110,7 @@ impl LaneContext {
     /// Updates the counters with the outcome of a batch.
     fn finish(&self, batch: &Batch, result: Result<(), String>, stored: Counts, took: Duration) {
         self.rates.sent(batch.counts.total(), took);
-        self.metrics.arrived(batch.newest_ms);
+        self.metrics.arrived(batch.newest);
         let Err(err) = result else { return };
         let failed = batch.counts.without(stored);
         self.metrics.failed.add(failed);
@@ -155,8 +156,8 @@ impl LaneContext {
     /// Removes items that have become too old from a batch; returns `false` if none is left.
     fn leave_out_old(&self, batch: &mut Batch) -> bool {
         let age_max = i64::try_from(self.age_max.as_millis()).unwrap_or(i64::MAX);
-        let oldest = self.clock.now().millis().saturating_sub(age_max);
-        if age_max == 0 || batch.oldest_ms >= oldest {
+        let oldest = Timestamp::from_millis(self.clock.now().millis().saturating_sub(age_max));
+        if age_max == 0 || batch.oldest >= oldest {
             return true;
         }
         let message = self.client.message();
@@ -166,7 +167,7 @@ impl LaneContext {
         };
         self.metrics.drop_all(dropped, TOO_OLD);
         batch.counts = batch.counts.without(dropped);
-        (batch.body, batch.oldest_ms) = (snappy::encode(&kept).into(), oldest);
+        (batch.body, batch.oldest) = (snappy::encode(&kept).into(), oldest);
         batch.counts.total() > 0
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
+use ferula_model::Timestamp;
 use ferula_telemetry::{Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Registry};
 
 use super::encode::{Counts, ItemKind};
@@ -253,14 +254,16 @@ impl Members {
     }
 
     /// Records the timestamp of an item that was added to a batch.
-    pub fn enqueued(&self, at_ms: i64) {
+    pub fn enqueued(&self, at: Timestamp) {
+        let at_ms = at.millis();
         if self.highest_ms.fetch_max(at_ms, Relaxed) < at_ms {
             self.highest.set((at_ms / 1000) as f64);
         }
     }
 
     /// Records the timestamp of the newest item that the destination has received.
-    pub fn arrived(&self, at_ms: i64) {
+    pub fn arrived(&self, at: Timestamp) {
+        let at_ms = at.millis();
         if self.highest_sent_ms.fetch_max(at_ms, Relaxed) < at_ms {
             self.highest_sent.set((at_ms / 1000) as f64);
         }

@@ -76,12 +76,11 @@ fn item_count(records: &LogRecords) -> usize {
 /// An item by its index in the record, with the ref of its series.
 fn item_at(records: &LogRecords, index: usize) -> (LogRef, Item<'_>) {
     if let Some(sample) = records.samples.get(index) {
-        return (sample.series, Item::Float(sample.at.millis(), sample.start.millis(), sample.value));
+        return (sample.series, Item::Float(sample.at, sample.start, sample.value));
     }
     let index = index - records.samples.len();
     if let Some(histogram) = records.histograms.get(index) {
-        let times = (histogram.at.millis(), histogram.start.millis());
-        return (histogram.series, Item::Histogram(times.0, times.1, &histogram.value));
+        return (histogram.series, Item::Histogram(histogram.at, histogram.start, &histogram.value));
     }
     let (series, exemplar) = &records.exemplars[index - records.histograms.len()];
     (*series, Item::Exemplar(exemplar))
@@ -244,7 +243,7 @@ impl Reader {
         }
         if !self.options.age_max.is_zero() {
             let age_max = i64::try_from(self.options.age_max.as_millis()).unwrap_or(i64::MAX);
-            if item.at() < now_ms.saturating_sub(age_max) {
+            if item.at().millis() < now_ms.saturating_sub(age_max) {
                 self.metrics.drop_one(item.kind(), TOO_OLD);
                 return false;
             }

@@ -216,7 +216,7 @@ impl<'g> Recorder<'g> {
         &mut self,
         range: TimeRange,
         options: &Options<'_>,
-        give: &mut dyn FnMut(&LabelSet, i64, f64) -> Result<(), E>,
+        give: &mut dyn FnMut(&LabelSet, Timestamp, f64) -> Result<(), E>,
     ) -> Result<Option<RuleError>, RecordError<E>> {
         let (group, rule) = (self.group, self.rule);
         let context = group.context();
@@ -251,7 +251,7 @@ impl<'g> Recorder<'g> {
                 }
                 match cache.record(rule.naming(), vector, group.limit) {
                     Ok(results) => {
-                        refused = write(&results, timestamp_ms, cache, give);
+                        refused = write(&results, Timestamp::from_millis(timestamp_ms), cache, give);
                         if refused.is_err() {
                             return;
                         }
@@ -269,21 +269,21 @@ impl<'g> Recorder<'g> {
 /// Passes on the samples of one evaluation, and ends the series that only the previous evaluation had.
 fn write<E>(
     results: &[Recorded],
-    timestamp_ms: i64,
+    at: Timestamp,
     cache: &mut SeriesCache,
-    give: &mut dyn FnMut(&LabelSet, i64, f64) -> Result<(), E>,
+    give: &mut dyn FnMut(&LabelSet, Timestamp, f64) -> Result<(), E>,
 ) -> Result<(), RecordError<E>> {
     let mut given = Vec::with_capacity(results.len());
     for (series, _, value) in results {
         let labels = cache.labels(*series);
         match value {
-            SampleValue::Float(value) => give(labels, timestamp_ms, *value).map_err(RecordError::Refused)?,
+            SampleValue::Float(value) => give(labels, at, *value).map_err(RecordError::Refused)?,
             SampleValue::Histogram(_) => return Err(RecordError::Histogram(labels.clone())),
         }
         given.push(*series);
     }
     for gone in cache.gone(&given) {
-        give(&gone, timestamp_ms, STALE_NAN).map_err(RecordError::Refused)?;
+        give(&gone, at, STALE_NAN).map_err(RecordError::Refused)?;
     }
     cache.stored(&given);
     Ok(())

@@ -60,11 +60,11 @@ fn message(version: Message) -> Vec<u8> {
     };
     let (whole, own) = (integer(), custom());
     for (number, item) in [
-        (0, Item::Float(10, 5, -0.0)),
-        (1, Item::Float(-10, 0, f64::INFINITY)),
-        (0, Item::Float(20, 5, ferula_model::value::STALE_NAN)),
-        (2, Item::Histogram(40, 0, &whole)),
-        (2, Item::Histogram(50, 3, &own)),
+        (0, Item::Float(ms(10), ms(5), -0.0)),
+        (1, Item::Float(ms(-10), ms(0), f64::INFINITY)),
+        (0, Item::Float(ms(20), ms(5), ferula_model::value::STALE_NAN)),
+        (2, Item::Histogram(ms(40), ms(0), &whole)),
+        (2, Item::Histogram(ms(50), ms(3), &own)),
         (0, Item::Exemplar(&exemplar)),
     ] {
         match table.get(LogRef::new(number), 0) {
@@ -76,6 +76,10 @@ fn message(version: Message) -> Vec<u8> {
     let empty = builder.finish();
     assert!(empty.len() <= 2, "the builder is empty again");
     bytes
+}
+
+fn ms(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
 }
 
 #[test]
@@ -137,12 +141,12 @@ fn histograms_survive_a_round_trip() {
 #[test]
 fn series_that_became_too_old_are_removed() {
     for version in [Message::V1, Message::V2] {
-        let (kept, dropped) = without_older(version, &message(version), 20).expect("readable");
+        let (kept, dropped) = without_older(version, &message(version), ms(20)).expect("readable");
         // In version 2, an exemplar goes with the first sample of its series.
         let first = u64::from(version == Message::V2);
         assert_eq!(dropped, Counts { samples: 2, histograms: 0, exemplars: first }, "{version:?}");
-        let (_, dropped) = without_older(version, &kept, 45).expect("readable");
+        let (_, dropped) = without_older(version, &kept, ms(45)).expect("readable");
         assert_eq!(dropped, Counts { samples: 1, histograms: 1, exemplars: 1 - first }, "{version:?}");
-        assert!(without_older(version, b"\x0b", 0).is_none());
+        assert!(without_older(version, b"\x0b", ms(0)).is_none());
     }
 }

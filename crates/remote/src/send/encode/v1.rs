@@ -29,11 +29,11 @@ impl Builder {
         let field = match item {
             Item::Float(at, _, value) => {
                 put_double(&mut self.item, 1, value);
-                put_varint(&mut self.item, 2, at as u64);
+                put_varint(&mut self.item, 2, at.millis() as u64);
                 2
             }
             Item::Histogram(at, _, value) => {
-                put_histogram(&mut self.item, at, 0, value);
+                put_histogram(&mut self.item, at.millis(), 0, value);
                 4
             }
             Item::Exemplar(exemplar) => {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use ferula_model::Exemplar;
+use ferula_model::{Exemplar, Timestamp};
 use ferula_storage::LogRef;
 
 use super::super::series::{NumberMap, SentSeries};
@@ -79,14 +79,14 @@ impl Builder {
         match item {
             Item::Float(at, start, value) => {
                 put_double(&mut self.item, 1, value);
-                put_varint(&mut self.item, 2, at as u64);
-                if start != 0 {
-                    put_varint(&mut self.item, 3, start as u64);
+                put_varint(&mut self.item, 2, at.millis() as u64);
+                if start != Timestamp::EPOCH {
+                    put_varint(&mut self.item, 3, start.millis() as u64);
                 }
                 put_bytes(&mut self.series, 2, &self.item);
             }
             Item::Histogram(at, start, value) => {
-                put_histogram(&mut self.item, at, start, value);
+                put_histogram(&mut self.item, at.millis(), start.millis(), value);
                 put_bytes(&mut self.series, 3, &self.item);
             }
             Item::Exemplar(_) => {}
