@@ -97,6 +97,20 @@ impl BitAccumulator {
     }
 }
 
+/// Appends a whole chunk to `out`: its header, the bytes of the sink in pieces of any size, and the bits after them.
+pub(crate) fn put_chunk<'a>(
+    out: &mut Vec<u8>,
+    header: &[u8],
+    payload: impl IntoIterator<Item = &'a [u8]>,
+    (tail, tail_bytes): ([u8; 4], usize),
+) {
+    out.extend_from_slice(header);
+    for piece in payload {
+        out.extend_from_slice(piece);
+    }
+    out.extend_from_slice(&tail[..tail_bytes]);
+}
+
 /// A mask of the lowest `count` bits, `count` up to 64.
 #[inline]
 pub(crate) const fn low_mask(count: u8) -> u64 {

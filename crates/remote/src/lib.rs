@@ -12,7 +12,6 @@
 
 mod histogram;
 mod label;
-pub mod metric_type;
 pub mod read;
 pub mod send;
 pub mod snappy;

@@ -1,6 +1,6 @@
 //! Appending to an XOR chunk.
 
-use crate::bits::{BitAccumulator, BitSink, Corrupt};
+use crate::bits::{BitAccumulator, BitSink, Corrupt, put_chunk};
 use crate::encoding::{Chunk, Encoding};
 use crate::varbit::fits;
 use crate::xor::{Window, XorIter, XorState};
@@ -182,12 +182,7 @@ impl XorWriter {
 
     /// Appends the whole chunk to `out`; `payload` is the sink's bytes, in pieces of any size.
     pub fn write_chunk<'a>(&self, payload: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.header());
-        for piece in payload {
-            out.extend_from_slice(piece);
-        }
-        let (tail, tail_bytes) = self.tail();
-        out.extend_from_slice(&tail[..tail_bytes]);
+        put_chunk(out, &self.header(), payload, self.tail());
     }
 }
 

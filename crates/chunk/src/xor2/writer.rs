@@ -2,7 +2,7 @@
 
 use ferula_model::value::is_stale;
 
-use crate::bits::{BitAccumulator, BitSink, Corrupt};
+use crate::bits::{BitAccumulator, BitSink, Corrupt, put_chunk};
 use crate::encoding::{Chunk, Encoding};
 use crate::start::StartWriter;
 use crate::xor::Window;
@@ -170,12 +170,7 @@ impl Xor2Writer {
 
     /// Appends the whole chunk to `out`; `payload` is the sink's bytes, in pieces of any size.
     pub fn write_chunk<'a>(&self, payload: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.header());
-        for piece in payload {
-            out.extend_from_slice(piece);
-        }
-        let (tail, tail_bytes) = self.tail();
-        out.extend_from_slice(&tail[..tail_bytes]);
+        put_chunk(out, &self.header(), payload, self.tail());
     }
 }
 

@@ -12,7 +12,6 @@ use ferula_go::quote::go_quote;
 use ferula_http_client::Method;
 use ferula_model::MetricType;
 use ferula_model::labels::NameScheme;
-use ferula_remote::metric_type::type_number;
 use ferula_remote::protobuf::{push_varint, put_bytes, put_double, put_varint};
 
 use super::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, open_error};
@@ -242,7 +241,7 @@ fn encode_1(families: &[Family], series: &[Series]) -> Vec<u8> {
     }
     for family in families {
         let mut metadata = Vec::new();
-        put_varint(&mut metadata, 1, type_number(family.kind));
+        put_varint(&mut metadata, 1, u64::from(family.kind.number()));
         put_bytes(&mut metadata, 2, family.name.as_bytes());
         put_bytes(&mut metadata, 4, family.help.as_deref().unwrap_or_default().as_bytes());
         put_bytes(&mut out, 3, &metadata);
@@ -282,7 +281,7 @@ fn encode_2(families: &[Family], series: &[Series]) -> Vec<u8> {
         put_bytes(&mut message, 2, &sample(series));
         let mut metadata = Vec::new();
         if let Some(family) = about.get(series.family.as_str()) {
-            put_varint(&mut metadata, 1, type_number(family.kind));
+            put_varint(&mut metadata, 1, u64::from(family.kind.number()));
             put_varint(&mut metadata, 3, number(family.help.as_deref().unwrap_or_default()));
         }
         put_bytes(&mut message, 5, &metadata);

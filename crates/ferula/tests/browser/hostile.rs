@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::Test;
 use crate::chromium::Browser;
-use crate::common::{Server, escape};
+use crate::common::escape;
 use crate::page::Page;
-use crate::played::{Played, PlayedProxy};
+use crate::played::{Played, PlayedProxy, server_of_page};
 use crate::stories::{PAGES, PAINTED, Site, panel};
 
 pub const TESTS: &[Test] = &[
@@ -267,28 +267,15 @@ fn ten_thousand(browser: &Browser, site: &Site) {
 
 fn many_names(browser: &Browser, _: &Site) {
     use std::fmt::Write;
-    let directory = tempfile::tempdir().expect("a directory");
-    std::fs::write(directory.path().join("prometheus.yml"), "global: {}\n").expect("writable");
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
-            - 60;
-    let mut text = String::new();
-    for n in 0..50_000 {
-        writeln!(text, "# TYPE metric_{n}_total gauge\nmetric_{n}_total 1 {now}").expect("a String");
-    }
-    text.push_str("# TYPE wide gauge\n");
-    for n in 0..50_000 {
-        writeln!(text, "wide{{id=\"value_{n}\"}} 1 {now}").expect("a String");
-    }
-    text.push_str("# EOF\n");
-    std::fs::write(directory.path().join("names.om"), text).expect("writable");
-    let made = std::process::Command::new(env!("CARGO_BIN_EXE_ferula"))
-        .current_dir(directory.path())
-        .args(["tsdb", "create-blocks-from", "openmetrics", "names.om", "data"])
-        .output()
-        .expect("the program starts");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let server = Server::start(directory.path(), &[]);
+    let (_directory, server) = server_of_page(|text, now| {
+        for n in 0..50_000 {
+            writeln!(text, "# TYPE metric_{n}_total gauge\nmetric_{n}_total 1 {now}").expect("a String");
+        }
+        text.push_str("# TYPE wide gauge\n");
+        for n in 0..50_000 {
+            writeln!(text, "wide{{id=\"value_{n}\"}} 1 {now}").expect("a String");
+        }
+    });
     let mut page = Page::open(browser, &format!("http://{}", server.address), "/query");
     page.allow("parse_query");
     page.click("textarea");

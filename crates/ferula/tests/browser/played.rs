@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::common::Server;
+
 /// What a path is answered with.
 #[derive(Clone)]
 pub enum Played {
@@ -31,6 +33,25 @@ impl Played {
 }
 
 type Rules = Arc<Mutex<Vec<(&'static str, Played)>>>;
+
+/// A server whose store holds the samples of an OpenMetrics page, made a minute ago. Its directory goes with the first value.
+pub fn server_of_page(lines: impl Fn(&mut String, u64)) -> (tempfile::TempDir, Server) {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("prometheus.yml"), "global: {}\n").expect("writable");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let mut page = String::new();
+    lines(&mut page, now.as_secs() - 60);
+    page.push_str("# EOF\n");
+    std::fs::write(directory.path().join("names.om"), page).expect("writable");
+    let made = std::process::Command::new(env!("CARGO_BIN_EXE_ferula"))
+        .current_dir(directory.path())
+        .args(["tsdb", "create-blocks-from", "openmetrics", "names.om", "data"])
+        .output()
+        .expect("the program starts");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let server = Server::start(directory.path(), &[]);
+    (directory, server)
+}
 
 /// The server between.
 pub struct PlayedProxy {

@@ -14,7 +14,6 @@ use ferula_telemetry::debug;
 
 use super::message::{Item, RawLabel, Times, histogram, lossy, lossy_labels, sample};
 use super::{AHEAD_MILLIS_MAX, BATCH_SAMPLES, Features, LabelProblem, Receiver, WriteError, check_labels};
-use crate::metric_type::type_of_number;
 use crate::protobuf::{ProtobufError, Reader, put_bytes};
 
 /// How many refusals are reported individually; further ones are only counted.
@@ -144,7 +143,7 @@ impl<'a> TimeSeries<'a> {
                     let (mut help, mut unit) = (0, 0);
                     while let Some((number, value)) = fields.field()? {
                         match number {
-                            1 => stated.kind = type_of_number(value.uint("Metadata.type")?),
+                            1 => stated.kind = MetricType::of_number(value.uint("Metadata.type")?),
                             3 => help = value.uint("Metadata.help_ref")?,
                             4 => unit = value.uint("Metadata.unit_ref")?,
                             _ => {}

@@ -272,7 +272,8 @@ impl Records {
     fn decode_metadata(&mut self, input: &mut Input<'_>) -> Result<(), BadInput> {
         while !input.is_empty() {
             let series = LogRef::new(input.uvarint()?);
-            let mut metadata = MetricMetadata { kind: metric_type(input.u8()?), ..Default::default() };
+            let mut metadata =
+                MetricMetadata { kind: MetricType::of_number(input.u8()?.into()), ..Default::default() };
             for _ in 0..input.count(2)? {
                 let (name, value) = (input.string()?, input.string()?);
                 match name {
@@ -686,38 +687,12 @@ pub fn put_metadata<'a>(
     out.push(RecordKind::Metadata as u8);
     for (series, metadata) in of_series {
         put_uvarint(out, series.get());
-        out.push(metric_type_byte(metadata.kind));
+        out.push(metadata.kind.number());
         put_uvarint(out, 2);
         put_string(out, "UNIT");
         put_string(out, &metadata.unit);
         put_string(out, "HELP");
         put_string(out, &metadata.help);
-    }
-}
-
-fn metric_type(byte: u8) -> MetricType {
-    match byte {
-        1 => MetricType::Counter,
-        2 => MetricType::Gauge,
-        3 => MetricType::Histogram,
-        4 => MetricType::GaugeHistogram,
-        5 => MetricType::Summary,
-        6 => MetricType::Info,
-        7 => MetricType::StateSet,
-        _ => MetricType::Unknown,
-    }
-}
-
-fn metric_type_byte(kind: MetricType) -> u8 {
-    match kind {
-        MetricType::Unknown => 0,
-        MetricType::Counter => 1,
-        MetricType::Gauge => 2,
-        MetricType::Histogram => 3,
-        MetricType::GaugeHistogram => 4,
-        MetricType::Summary => 5,
-        MetricType::Info => 6,
-        MetricType::StateSet => 7,
     }
 }
 

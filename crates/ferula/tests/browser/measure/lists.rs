@@ -6,9 +6,8 @@ use serde_json::json;
 
 use super::{envelope, number};
 use crate::chromium::Browser;
-use crate::common::Server;
 use crate::page::Page;
-use crate::played::PlayedProxy;
+use crate::played::{PlayedProxy, server_of_page};
 
 /// 5,000 firing alerts and 20,000 targets.
 pub fn run(browser: &Browser, between: &PlayedProxy) {
@@ -54,27 +53,15 @@ pub fn run(browser: &Browser, between: &PlayedProxy) {
 
 /// Keys in the editor, with 100,000 metric names of ten series each on the server.
 pub fn typing(browser: &Browser) {
-    let directory = tempfile::tempdir().expect("a directory");
-    std::fs::write(directory.path().join("prometheus.yml"), "global: {}\n").expect("writable");
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
-            - 60;
-    let mut text = String::new();
-    for name in 0..100_000 {
-        writeln!(text, "# TYPE service_{name}_requests gauge").expect("a String");
-        for series in 0..10 {
-            writeln!(text, "service_{name}_requests{{instance=\"i{series}\"}} 1 {now}").expect("a String");
+    let (_directory, server) = server_of_page(|text, now| {
+        for name in 0..100_000 {
+            writeln!(text, "# TYPE service_{name}_requests gauge").expect("a String");
+            for series in 0..10 {
+                writeln!(text, "service_{name}_requests{{instance=\"i{series}\"}} 1 {now}")
+                    .expect("a String");
+            }
         }
-    }
-    text.push_str("# EOF\n");
-    std::fs::write(directory.path().join("names.om"), text).expect("writable");
-    let made = std::process::Command::new(env!("CARGO_BIN_EXE_ferula"))
-        .current_dir(directory.path())
-        .args(["tsdb", "create-blocks-from", "openmetrics", "names.om", "data"])
-        .output()
-        .expect("the program starts");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let server = Server::start(directory.path(), &[]);
+    });
     let page = Page::open(browser, &format!("http://{}", server.address), "/query");
     page.click("textarea");
     // From a key to coloured text: the handler and the layout that follows it.

@@ -7,7 +7,6 @@ use super::super::symbols::Symbols;
 use super::Item;
 use crate::histogram::put_histogram;
 use crate::label::{put_label, put_labels};
-use crate::metric_type::type_number;
 use crate::protobuf::{put_bytes, put_double, put_varint};
 
 /// A message under construction.
@@ -61,7 +60,7 @@ fn put_exemplar(out: &mut Vec<u8>, exemplar: &Exemplar) {
 /// Appends the metadata of a metric family to a message.
 pub fn put_metadata(out: &mut Vec<u8>, family: &str, metadata: &MetricMetadata) {
     let mut message = Vec::with_capacity(family.len() + metadata.help.len() + metadata.unit.len() + 16);
-    put_varint(&mut message, 1, type_number(metadata.kind));
+    put_varint(&mut message, 1, u64::from(metadata.kind.number()));
     put_bytes(&mut message, 2, family.as_bytes());
     put_bytes(&mut message, 4, metadata.help.as_bytes());
     put_bytes(&mut message, 5, metadata.unit.as_bytes());

@@ -10,7 +10,6 @@ use super::super::series::{NumberMap, SentSeries};
 use super::super::symbols::Symbols;
 use super::Item;
 use crate::histogram::put_histogram;
-use crate::metric_type::type_number;
 use crate::protobuf::{push_varint, put_bytes, put_double, put_varint};
 
 /// A message under construction.
@@ -94,7 +93,7 @@ impl Builder {
         if let Some((kind, help, unit)) = series.metadata {
             let (help, unit) = (self.place(symbols, help), self.place(symbols, unit));
             self.item.clear();
-            put_varint(&mut self.item, 1, type_number(kind));
+            put_varint(&mut self.item, 1, u64::from(kind.number()));
             put_varint(&mut self.item, 3, u64::from(help));
             put_varint(&mut self.item, 4, u64::from(unit));
             put_bytes(&mut self.series, 5, &self.item);
