@@ -16,12 +16,9 @@ use std::sync::Arc;
 use regex::bytes::{Captures, Regex, RegexBuilder};
 use regex_syntax::hir::Hir;
 
-use crate::unicode::{is_digit, is_letter};
+pub use self::syntax::SyntaxError;
 
-/// Why a pattern was refused. The text is Go's: `error parsing regexp: …`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SyntaxError(String);
+use crate::unicode::{is_digit, is_letter};
 
 /// The most memory that a compiled pattern may take, whatever a query contains.
 const COMPILED_BYTES_MAX: usize = 10 << 20;

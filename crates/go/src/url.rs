@@ -51,14 +51,6 @@ struct User {
 }
 
 impl Url {
-    /// `url.Parse`
-    ///
-    /// # Errors
-    /// Go's text: `parse "TEXT": …`.
-    pub fn parse(text: &str) -> Result<Url, ParseError> {
-        parse::parse(text)
-    }
-
     /// The scheme in lower case, or "".
     pub fn scheme(&self) -> &str {
         &self.scheme

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use crate::point::{Buckets, ExponentialPoint, HistogramPoint, Metric, MetricKind, Number, NumberPoint};
+use crate::point::{ExponentialPoint, HistogramPoint, Metric, MetricKind, Number, NumberPoint};
 use crate::value::Attribute;
 
 /// How long a stream without points is remembered.
@@ -211,12 +211,6 @@ impl Deltas {
         }
         true
     }
-}
-
-/// Counts by bucket number, by which deltas of exponential histograms are added.
-fn at(buckets: &Buckets, index: i64) -> u64 {
-    let place = usize::try_from(index - i64::from(buckets.offset)).ok();
-    place.and_then(|place| buckets.counts.get(place)).copied().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -38,13 +38,6 @@ pub(crate) struct Plan {
     pub range: TimeRange,
 }
 
-impl Plan {
-    /// One node per line, children indented.
-    pub(crate) fn explain(&self) -> String {
-        explain::explain(self)
-    }
-}
-
 /// Makes the plan of a query.
 pub(crate) fn plan(
     expr: &Expr,

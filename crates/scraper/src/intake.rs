@@ -132,7 +132,10 @@ impl<'a> Intake<'a> {
                 if self.is_series_new
                     && let Some(collision) = collisions::find(&self.buffers.batch, &self.buffers.floats)
                 {
-                    collision.tell(page, self.context, self.series);
+                    let context = self.context;
+                    if let Ok(format) = Format::of_response(&page.content_type, context.job.fallback) {
+                        collision.tell(page, (format, context.page), context.url, self.series);
+                    }
                 }
                 let outcome = self.appender.append(&mut self.buffers.batch);
                 self.refused.judge(&outcome, self.buffers, self.series, &mut self.counts)

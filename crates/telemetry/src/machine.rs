@@ -5,11 +5,11 @@
 
 use std::path::PathBuf;
 
-use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
-
+use self::files::ProcFiles;
 use crate::Registry;
 
 mod disks;
+mod files;
 mod kernel;
 mod network;
 
@@ -23,45 +23,11 @@ pub fn register_machine_metrics(registry: &Registry) {
     });
 }
 
-/// The directory that the kernel reports in.
-struct ProcFiles {
-    root: PathBuf,
-}
-
-impl ProcFiles {
-    /// The text of a file; empty if it cannot be read.
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.root.join(name)).unwrap_or_default()
-    }
-}
-
-/// A family that is filled metric by metric.
-struct Filling<'a> {
-    families: &'a mut Vec<MetricFamily>,
-}
-
-impl Filling<'_> {
-    /// Adds one metric; the family is created with its first one.
-    fn add(&mut self, (name, kind, help): (&str, MetricType, &str), labels: &[(&str, &str)], value: f64) {
-        let metric = Metric {
-            labels: LabelSet::from_pairs(labels.iter().copied().filter(|(_, value)| !value.is_empty())),
-            value: MetricValue::Single(value),
-            timestamp: None,
-        };
-        match self.families.iter_mut().rev().find(|family| family.name == name) {
-            Some(family) => family.metrics.push(metric),
-            None => self.families.push(MetricFamily {
-                name: name.to_owned(),
-                help: help.to_owned(),
-                kind,
-                metrics: vec![metric],
-            }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use ferula_model::MetricValue;
+
+    use super::files::Filling;
     use super::*;
 
     /// What a collector adds, a line a metric, sorted.

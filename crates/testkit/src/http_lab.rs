@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
-pub use servers::{Behaviour, Server};
+pub use servers::{Behaviour, ReceivedHeads, Server};
 
 /// A case: a client with this section sends one request to this address.
 #[derive(Clone, Debug)]
@@ -48,9 +48,6 @@ pub struct Lab {
     /// Heads of requests and the server that got them, in the order of arrival.
     seen: ReceivedHeads,
 }
-
-/// Requests: the server's name, and the head as it arrived, followed by the body.
-pub type ReceivedHeads = Arc<Mutex<Vec<(&'static str, String)>>>;
 
 fn arrives(at: &'static str, with: &[&str], without: &[&str]) -> Expected {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();

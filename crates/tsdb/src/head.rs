@@ -235,7 +235,7 @@ impl Head {
     /// Creates a series. Its record enters the queue of the log before anything else can refer to it.
     fn create(&self, index: &mut Index, labels: &LabelSet) -> Result<SlotId, HeadFull> {
         self.check_limits(index, labels)?;
-        let slot = self.slots.take().ok_or(HeadFull::Series(slots::SLOTS_MAX as u64))?;
+        let slot = self.slots.take().ok_or(HeadFull::Series(SLOTS_MAX as u64))?;
         if index.insert(labels, slot).is_err() {
             self.slots.give_back(&[slot]);
             return Err(HeadFull::Series(index.series_count() as u64));

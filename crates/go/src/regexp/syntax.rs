@@ -7,8 +7,6 @@
 
 use std::fmt::Write;
 
-use super::SyntaxError;
-
 /// A pattern in the syntax of the `regex` crate. Groups are numbered as in Go and have no names.
 pub(super) struct Translated {
     /// The pattern.
@@ -32,6 +30,11 @@ const BAD_ESCAPE: &str = "invalid escape sequence";
 const BAD_PERL: &str = "invalid or unsupported Perl syntax";
 const BAD_CAPTURE: &str = "invalid named capture";
 const BAD_REPEAT: &str = "invalid repeat count";
+
+/// Why a pattern was refused. The text is Go's: `error parsing regexp: …`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SyntaxError(pub(super) String);
 
 fn error(what: &str, text: &str) -> SyntaxError {
     SyntaxError(format!("error parsing regexp: {what}: `{text}`"))

@@ -40,7 +40,17 @@ pub enum Reason {
     Escape(#[from] EscapeError),
 }
 
-pub(super) fn parse(text: &str) -> Result<Url, ParseError> {
+impl Url {
+    /// `url.Parse`
+    ///
+    /// # Errors
+    /// Go's text: `parse "TEXT": …`.
+    pub fn parse(text: &str) -> Result<Url, ParseError> {
+        parse(text)
+    }
+}
+
+fn parse(text: &str) -> Result<Url, ParseError> {
     let failed = |text: &str| {
         let text = text.to_owned();
         move |reason| ParseError { text, reason }

@@ -1,6 +1,5 @@
 //! The sum of exponential histograms: the coarser scale is used, and each side has at most 160 buckets.
 
-use super::at;
 use crate::point::{Buckets, ExponentialPoint};
 
 const BUCKETS_MAX: i64 = 160;
@@ -124,4 +123,10 @@ fn merged(a: &Buckets, b: &Buckets) -> Buckets {
     }
     let counts = (begin..end).map(|index| at(a, index).wrapping_add(at(b, index))).collect();
     Buckets { offset: begin as i32, counts }
+}
+
+/// Counts by bucket number, by which deltas of exponential histograms are added.
+fn at(buckets: &Buckets, index: i64) -> u64 {
+    let place = usize::try_from(index - i64::from(buckets.offset)).ok();
+    place.and_then(|place| buckets.counts.get(place)).copied().unwrap_or(0)
 }

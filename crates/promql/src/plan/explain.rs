@@ -5,13 +5,15 @@ use std::fmt::Write;
 use super::Plan;
 use super::node::{Lookup, Node, NodeKind, Selector};
 
-/// The plan of a query as text.
-pub(super) fn explain(plan: &Plan) -> String {
-    let mut out = String::new();
-    let grid = plan.grid;
-    let _ = writeln!(out, "grid {}..{} step {} ms", grid.start_ms, grid.end_ms, grid.step_ms);
-    describe(&plan.root, 0, &mut out);
-    out
+impl Plan {
+    /// The plan of a query as text.
+    pub(crate) fn explain(&self) -> String {
+        let mut out = String::new();
+        let grid = self.grid;
+        let _ = writeln!(out, "grid {}..{} step {} ms", grid.start_ms, grid.end_ms, grid.step_ms);
+        describe(&self.root, 0, &mut out);
+        out
+    }
 }
 
 fn describe(node: &Node, depth: usize, out: &mut String) {

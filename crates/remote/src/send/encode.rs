@@ -2,46 +2,18 @@
 //!
 //! Each item becomes a series of its own, in the order of the log, as Prometheus sends them.
 
+mod item;
 mod v1;
 mod v2;
 
-use ferula_model::{Exemplar, HistogramValue, Timestamp};
+use ferula_model::Timestamp;
 
 use super::series::SentSeries;
 use super::symbols::Symbols;
 use crate::protobuf::{Reader, put_bytes};
 use crate::write::headers::Message;
+pub use item::{Item, ItemKind};
 pub use v1::put_metadata;
-
-/// An item of a series.
-#[derive(Clone, Copy, Debug)]
-pub enum Item<'i> {
-    /// A float sample: its timestamp, start timestamp (0 for none) and value.
-    Float(Timestamp, Timestamp, f64),
-    /// A histogram sample: its timestamp, start timestamp and value.
-    Histogram(Timestamp, Timestamp, &'i HistogramValue),
-    /// An exemplar.
-    Exemplar(&'i Exemplar),
-}
-
-impl Item<'_> {
-    /// Which counters it belongs to.
-    pub fn kind(&self) -> ItemKind {
-        match self {
-            Item::Float(..) => ItemKind::Float,
-            Item::Histogram(..) => ItemKind::Histogram,
-            Item::Exemplar(_) => ItemKind::Exemplar,
-        }
-    }
-
-    /// Its timestamp.
-    pub fn at(&self) -> Timestamp {
-        match self {
-            Item::Float(at, ..) | Item::Histogram(at, ..) => *at,
-            Item::Exemplar(exemplar) => exemplar.timestamp,
-        }
-    }
-}
 
 /// A message under construction.
 #[derive(Debug)]
@@ -140,14 +112,6 @@ impl Counts {
             ItemKind::Exemplar => self.exemplars += 1,
         }
     }
-}
-
-/// The kind of an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ItemKind {
-    Float,
-    Histogram,
-    Exemplar,
 }
 
 /// The items of an encoded series, and the timestamp of its newest sample, or else of its exemplar.

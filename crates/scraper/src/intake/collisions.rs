@@ -10,8 +10,8 @@ use ferula_exposition::{Entry, Format, LabelScratch, PageParser};
 use ferula_model::SeriesRef;
 use ferula_storage::SampleBatch;
 
-use super::ScrapeContext;
 use crate::fetch::Page;
+use crate::options::PageOptions;
 use crate::series_cache::SeriesCache;
 
 /// Texts of a page with the same series and time.
@@ -47,9 +47,14 @@ pub(super) fn find(batch: &SampleBatch, entries: &[(u32, bool)]) -> Option<Colli
 
 impl Collision {
     /// Logs it, with both series as the page has them and the one that they become.
-    pub(super) fn tell(&self, page: &Page, context: &ScrapeContext<'_>, cache: &SeriesCache) {
-        let Ok(format) = Format::of_response(&page.content_type, context.job.fallback) else { return };
-        let mut parser = PageParser::with_options(&page.body, format, context.page);
+    pub(super) fn tell(
+        &self,
+        page: &Page,
+        (format, options): (Format, PageOptions),
+        url: &str,
+        cache: &SeriesCache,
+    ) {
+        let mut parser = PageParser::with_options(&page.body, format, options);
         let mut scratch = LabelScratch::default();
         let (mut first, mut second) = (None, None);
         // The page was read to its end before.
@@ -67,7 +72,7 @@ impl Collision {
                 ferula_telemetry::warn!(
                     "Relabelling makes one series of several, and only the first is stored",
                     component = "scrape manager",
-                    target = context.url,
+                    target = url,
                     first = first,
                     second = second,
                     num_dropped = self.dropped

@@ -5,7 +5,7 @@ use std::ffi::CString;
 use ferula_model::MetricFamily;
 use ferula_model::MetricType::{self, Counter, Gauge};
 
-use super::{Filling, ProcFiles};
+use super::files::{Filling, ProcFiles};
 
 /// Bytes of a sector in `/proc/diskstats`, whatever the disk's own sectors are.
 const SECTOR_BYTES: f64 = 512.0;

@@ -3,7 +3,7 @@
 use ferula_model::MetricFamily;
 use ferula_model::MetricType::{Counter, Gauge};
 
-use super::{Filling, ProcFiles};
+use super::files::{Filling, ProcFiles};
 
 /// Ticks per second in `/proc/stat`: fixed by the kernel's interface on all platforms we support.
 const TICKS_PER_SECOND: f64 = 100.0;

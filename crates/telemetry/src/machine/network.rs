@@ -3,7 +3,7 @@
 use ferula_model::MetricFamily;
 use ferula_model::MetricType::Counter;
 
-use super::{Filling, ProcFiles};
+use super::files::{Filling, ProcFiles};
 
 /// Columns of `/proc/net/dev`, first those of what came in, then those of what went out.
 const COLUMNS: [(&str, &str); 16] = [

@@ -16,8 +16,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirec
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::ReceivedHeads;
-
 const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nup 1\n";
 const TOKEN: &str = r#"{"access_token":"lab-token","token_type":"bearer","expires_in":3600}"#;
 const REFUSAL: &str = r#"{"error":"invalid_client","error_description":"nobody knows i"}"#;
@@ -58,6 +56,9 @@ impl Drop for Server {
         self.task.abort();
     }
 }
+
+/// Requests: the server's name, and the head as it arrived, followed by the body.
+pub type ReceivedHeads = Arc<Mutex<Vec<(&'static str, String)>>>;
 
 /// A server's name, and what its connections share.
 #[derive(Clone)]

@@ -11,6 +11,7 @@
 mod complete;
 mod context;
 mod data;
+mod diagnostic;
 mod hints;
 pub(super) mod rank;
 
@@ -21,6 +22,7 @@ use ferula_query::Lookup;
 use serde_json::{Value, json};
 
 pub use data::NameCache;
+use diagnostic::{Diagnostic, Fix};
 
 pub(super) use self::data::EditorData;
 use super::utf16::Utf16;
@@ -34,23 +36,6 @@ const QUERY_BYTES_MAX: usize = 64 << 10;
 const ITEMS_DEFAULT: i64 = 50;
 const ITEMS_MAX: i64 = 100;
 const NODES_MAX: usize = 500;
-
-/// A message about a part of the text; positions in bytes.
-struct Diagnostic {
-    from: usize,
-    to: usize,
-    severity: &'static str,
-    message: String,
-    fixes: Vec<Fix>,
-}
-
-/// A correction: replaces the text between two positions.
-struct Fix {
-    title: String,
-    from: usize,
-    to: usize,
-    insert: String,
-}
 
 /// `/api/v1/ferula/editor`
 pub fn editor(api: &Api, request: &Request, lookup: Lookup) -> Handled {

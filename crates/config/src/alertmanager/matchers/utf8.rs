@@ -3,7 +3,7 @@
 
 use ferula_go::quote;
 
-use super::{MatchOp, Matcher, MatcherError, is_reserved};
+use super::matcher::{MatchOp, Matcher, MatcherError, is_reserved};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TokenKind {

@@ -4,7 +4,7 @@ use ferula_model::{Exemplar, MetricMetadata};
 
 use super::super::series::SentSeries;
 use super::super::symbols::Symbols;
-use super::Item;
+use super::item::Item;
 use crate::histogram::put_histogram;
 use crate::label::{put_label, put_labels};
 use crate::protobuf::{put_bytes, put_double, put_varint};

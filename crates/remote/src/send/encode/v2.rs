@@ -8,7 +8,7 @@ use ferula_storage::LogRef;
 
 use super::super::series::{NumberMap, SentSeries};
 use super::super::symbols::Symbols;
-use super::Item;
+use super::item::Item;
 use crate::histogram::put_histogram;
 use crate::protobuf::{push_varint, put_bytes, put_double, put_varint};
 

@@ -11,7 +11,7 @@ use ferula_promql_syntax::ast::{AggregateExpr, AggregateOp, DurationValue, Matri
 use ferula_promql_syntax::{Expr, ExprKind, Piece, Span, pieces};
 
 use super::data::{EditorData, VALUES_MAX};
-use super::{Diagnostic, Fix};
+use super::diagnostic::{Diagnostic, Fix};
 
 const HINTS_MAX: usize = 8;
 /// Search is stopped after this many hints; the first ones in the text are returned.
