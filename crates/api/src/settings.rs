@@ -72,7 +72,6 @@ pub struct Settings {
     pub otlp: bool,
     /// The options of OTLP that feature flags enable.
     pub otlp_features: ferula_otlp::Features,
-    /// Limits of remote read.
     pub remote_read: ferula_remote::read::Limits,
     /// `--web.search.max-limit`; 0 means no limit.
     pub search_limit_max: usize,

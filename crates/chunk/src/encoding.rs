@@ -23,7 +23,6 @@ pub enum Encoding {
 /// What a sample of a chunk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ValueKind {
-    /// A float.
     Float,
     /// A histogram with integer counts.
     Histogram,

@@ -16,14 +16,12 @@ pub struct Sample {
     pub start: i64,
     /// Milliseconds since the epoch.
     pub timestamp: i64,
-    /// The value.
     pub value: SampleValue,
 }
 
 /// The value of a sample.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SampleValue {
-    /// A float.
     Float(f64),
     /// A histogram with integer counts.
     Histogram(Box<Histogram>),

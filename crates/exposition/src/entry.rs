@@ -90,7 +90,6 @@ pub enum ExemplarLabels<'a> {
 #[derive(Clone, Debug)]
 pub struct ExemplarText<'a> {
     pub labels: ExemplarLabels<'a>,
-    /// The value.
     pub value: f64,
     /// Milliseconds since the epoch, if given.
     pub timestamp: Option<i64>,

@@ -29,7 +29,6 @@ pub enum ParseError {
     /// A unit that does not exist.
     #[error("time: unknown unit {} in duration {}", Quoted(.unit), Quoted(.text))]
     UnknownUnit {
-        /// The unit.
         unit: String,
         /// The whole duration.
         text: String,

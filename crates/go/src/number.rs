@@ -8,7 +8,6 @@ use crate::quote::go_quote;
 pub struct NumberError {
     /// The name of Go's function.
     pub function: &'static str,
-    /// The text.
     pub text: String,
     /// What is wrong with it.
     pub reason: Reason,

@@ -12,7 +12,6 @@ pub enum DurationError {
     #[error("unknown unit {} in duration {}", ferula_go::quote::go_quote(.unit), ferula_go::quote::go_quote(.text))]
     UnknownUnit {
         unit: String,
-        /// The whole text.
         text: String,
     },
     /// More than about 292 years.

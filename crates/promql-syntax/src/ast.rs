@@ -102,7 +102,6 @@ pub struct TimeShift {
 /// The argument of `@`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AtModifier {
-    /// A timestamp.
     Time(Timestamp),
     /// `start()`: the first step of the query.
     Start,

@@ -32,7 +32,6 @@ pub struct Function {
 pub enum Dependence {
     /// Nothing: with the same arguments it is the same at every step.
     Arguments,
-    /// The time of the step.
     StepTime,
     /// The times of the samples when the argument is a selector, else the time of the step.
     SampleTimes,

@@ -9,7 +9,6 @@ pub enum ValueType {
     Vector,
     /// Several samples per series and step.
     Matrix,
-    /// A string.
     String,
 }
 

@@ -22,18 +22,14 @@ pub struct QueryOutcome {
 /// The value of a query.
 #[derive(Clone, Debug, PartialEq)]
 pub enum QueryValue {
-    /// One number.
     Scalar {
         /// Time of evaluation.
         timestamp_ms: i64,
-        /// The number.
         value: f64,
     },
-    /// One string.
     String {
         /// Time of evaluation.
         timestamp_ms: i64,
-        /// The string.
         value: String,
     },
     /// One sample per series, in the order in which Prometheus answers.
@@ -69,7 +65,6 @@ pub struct InstantSample {
     pub labels: LabelSet,
     /// Time of evaluation.
     pub timestamp_ms: i64,
-    /// The sample.
     pub value: SampleValue,
 }
 
@@ -87,7 +82,6 @@ pub struct RangeSeries {
 /// A sample's value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SampleValue {
-    /// A float.
     Float(f64),
     /// A native histogram.
     Histogram(Arc<FloatHistogram>),

@@ -22,9 +22,7 @@ pub(crate) enum Point {
     Omitted,
     /// A float, or the staleness marker.
     Float(f64),
-    /// A histogram.
     Histogram {
-        /// The histogram.
         value: Arc<FloatHistogram>,
         /// Whether a counter reset hint was written and must therefore be compared.
         hint_given: bool,

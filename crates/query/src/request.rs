@@ -8,7 +8,6 @@ use ferula_promql::{Grid, QueryOptions};
 /// The timestamps at which a query is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvaluationTime {
-    /// One timestamp.
     Instant(Timestamp),
     /// Every timestamp of a grid.
     Range(Grid),

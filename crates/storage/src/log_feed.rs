@@ -34,7 +34,6 @@ impl fmt::Display for LogRef {
 /// A place between two records of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogPosition {
-    /// Number of the segment.
     pub segment: u32,
     /// Bytes before the place in it.
     pub offset: u64,
@@ -102,7 +101,6 @@ pub struct LogRecords {
     pub samples: Vec<LogSample>,
     /// Histogram samples.
     pub histograms: Vec<LogHistogram>,
-    /// Exemplars.
     pub exemplars: Vec<(LogRef, Exemplar)>,
     /// Metadata of series.
     pub metadata: Vec<(LogRef, MetricMetadata)>,
@@ -123,7 +121,6 @@ impl LogRecords {
 /// A float sample of the log.
 #[derive(Clone, Copy, Debug)]
 pub struct LogSample {
-    /// Its series.
     pub series: LogRef,
     /// Its time.
     pub at: Timestamp,
@@ -136,12 +133,10 @@ pub struct LogSample {
 /// A histogram sample of the log.
 #[derive(Clone, Debug)]
 pub struct LogHistogram {
-    /// Its series.
     pub series: LogRef,
     /// Its time.
     pub at: Timestamp,
     /// Since when it counts; the epoch for unknown.
     pub start: Timestamp,
-    /// The histogram.
     pub value: HistogramValue,
 }

@@ -9,7 +9,6 @@ use std::fmt::Write;
 
 /// A pattern in the syntax of the `regex` crate. Groups are numbered as in Go and have no names.
 pub(super) struct Translated {
-    /// The pattern.
     pub pattern: String,
     /// Names of the groups, the first group first.
     pub group_names: Vec<Option<Box<str>>>,

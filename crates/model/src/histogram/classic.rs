@@ -33,12 +33,10 @@ pub enum ClassicError {
     NegativeBucket {
         /// Upper bound.
         le: f64,
-        /// Its count.
         count: f64,
     },
     #[error("bucket boundary must not be NaN")]
     NanBucket,
-    /// The count is negative.
     #[error("count must be non-negative: count={}", format_g(*.0))]
     NegativeCount(f64),
     /// The count differs from that of the highest bucket.

@@ -40,7 +40,6 @@ pub enum HistogramError {
     NegativeBucketCount {
         /// `bucket number 3` or `zero bucket`.
         what: String,
-        /// Its count.
         count: String,
     },
     /// A span has a negative offset.
@@ -48,7 +47,6 @@ pub enum HistogramError {
     NegativeSpanOffset {
         /// Its number, counted from 1.
         number: usize,
-        /// Its offset.
         offset: i32,
     },
     /// Spans and buckets are inconsistent.
@@ -66,7 +64,6 @@ pub enum HistogramError {
         "only {bounds} custom bounds defined which is insufficient to cover total span length of {length}: histogram custom bounds are too few"
     )]
     CustomBoundsTooFew {
-        /// The number of bounds.
         bounds: usize,
         /// Where the last span ends.
         length: i64,
@@ -82,7 +79,6 @@ pub enum HistogramError {
     /// The `+Inf` bucket is implicit.
     #[error("last +Inf bound must not be explicitly defined: histogram custom bounds must be finite")]
     CustomBoundInfinite,
-    /// A bound is NaN.
     #[error("histogram custom bounds must not be NaN")]
     CustomBoundNan,
     /// One histogram has exponential buckets, the other custom ones.

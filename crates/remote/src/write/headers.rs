@@ -102,7 +102,6 @@ pub enum HeadersError {
         "as per https://www.rfc-editor.org/rfc/rfc9110#parameter expected parameters to be key-values, got {part} in {content_type} content-type"
     )]
     Parameter { part: String, content_type: String },
-    /// An unknown message.
     #[error("got {content_type} content type; {unknown}")]
     UnknownMessage { content_type: String, unknown: UnknownMessage },
     /// A message that this receiver is configured not to accept.

@@ -60,10 +60,8 @@ pub struct BlockStats {
     /// Histograms among them.
     #[serde(skip_serializing_if = "is_zero")]
     pub num_histogram_samples: u64,
-    /// Series.
     #[serde(skip_serializing_if = "is_zero")]
     pub num_series: u64,
-    /// Chunks.
     #[serde(skip_serializing_if = "is_zero")]
     pub num_chunks: u64,
     /// Deleted ranges of time, one per series and range.

@@ -34,7 +34,6 @@ const HISTOGRAM_SAMPLES_MIN: u16 = 10;
 /// A series. One lives in each used slot.
 #[derive(Debug, Default)]
 pub struct Series {
-    /// Its ref in the log.
     pub log_ref: LogRef,
     /// How often the slot was used before.
     pub generation: u32,

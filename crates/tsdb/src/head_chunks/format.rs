@@ -70,7 +70,6 @@ impl ChunkPlace {
 /// A chunk as stored in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredChunk<'a> {
-    /// Ref of its series in the log.
     pub series: LogRef,
     /// Timestamp of its first sample in milliseconds.
     pub min: i64,

@@ -24,7 +24,6 @@ pub enum RecordKind {
     Samples = 2,
     /// Deleted ranges of series.
     Tombstones = 3,
-    /// Exemplars.
     Exemplars = 4,
     /// Out-of-order samples before this position are in `chunks_head` (only in the out-of-order log).
     MmapMarkers = 5,
@@ -32,7 +31,6 @@ pub enum RecordKind {
     Metadata = 6,
     /// Integer histograms.
     Histograms = 7,
-    /// Float histograms.
     FloatHistograms = 8,
     /// Integer histograms with custom buckets.
     CustomHistograms = 9,

@@ -11,7 +11,6 @@ use serde_json::Value as Json;
 /// A result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// One number.
     Scalar(Point),
     /// One string with its time.
     String(f64, String),
@@ -30,7 +29,6 @@ pub type Point = (f64, f64);
 /// A sample of either kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sample {
-    /// A number.
     Float(Point),
     /// A histogram with its time.
     Histogram(f64, Histogram),
@@ -41,9 +39,7 @@ pub enum Sample {
 pub struct Stream {
     /// Its labels.
     pub metric: Metric,
-    /// Its numbers.
     pub values: Vec<Point>,
-    /// Its histograms.
     pub histograms: Vec<(f64, Histogram)>,
 }
 

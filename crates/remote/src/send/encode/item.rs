@@ -9,7 +9,6 @@ pub enum Item<'i> {
     Float(Timestamp, Timestamp, f64),
     /// A histogram sample: its timestamp, start timestamp and value.
     Histogram(Timestamp, Timestamp, &'i HistogramValue),
-    /// An exemplar.
     Exemplar(&'i Exemplar),
 }
 

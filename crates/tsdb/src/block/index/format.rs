@@ -33,7 +33,6 @@ pub const INDEX_BYTES_MAX: u64 = SERIES_ALIGN * u32::MAX as u64;
 pub struct Toc {
     /// The symbol table.
     pub symbols: u64,
-    /// The series.
     pub series: u64,
     /// Value lists per label, which are no longer written; then the end of the series.
     pub label_indices: u64,

@@ -15,7 +15,6 @@ use crate::head_chunks::Store;
 /// The state besides the bytes that is needed to continue an open chunk.
 #[derive(Clone, Debug)]
 pub struct Reopened {
-    /// Its encoding.
     pub encoding: Encoding,
     /// Timestamp of its first sample.
     pub min: i64,

@@ -1,4 +1,4 @@
-//! A remark about a part of the query, with what would mend it.
+//! What is said about a part of the query, with what would mend it.
 
 /// A message about a part of the text; positions in bytes.
 pub(super) struct Diagnostic {
