@@ -297,9 +297,9 @@ fn a_recorded_series_that_history_lacks_is_named_and_can_be_evaluated() {
 
     let mut given = Vec::new();
     let range = TimeRange::from_millis(1_000_000, 1_100_000);
-    let mut give = |labels: &LabelSet, at: i64, value: f64| {
+    let mut give = |labels: &LabelSet, at: Timestamp, value: f64| {
         assert_eq!(labels.to_string(), "{__name__=\"a:m\", job=\"a\"}");
-        given.push((at / 1000, (!is_stale(value)).then_some(value)));
+        given.push((at.millis() / 1000, (!is_stale(value)).then_some(value)));
         Ok::<_, Infallible>(())
     };
     let failed = Recorder::new(&groups, (0, 0)).record(range, &options(&data, period, &all), &mut give);
@@ -333,8 +333,8 @@ fn recorded_series_that_are_evaluated_first_raise_the_alerts_that_the_manager_ra
         // In two ranges, as for two blocks.
         let mut recorder = Recorder::new(&groups, places[0]);
         for range in [(1_000_000, 2_000_000), (2_000_001, 4_500_000)] {
-            let mut give = |labels: &LabelSet, at: i64, value: f64| {
-                samples.entry(labels.clone()).or_default().push((at, value));
+            let mut give = |labels: &LabelSet, at: Timestamp, value: f64| {
+                samples.entry(labels.clone()).or_default().push((at.millis(), value));
                 Ok::<_, Infallible>(())
             };
             recorder.record(TimeRange::from_millis(range.0, range.1), &options, &mut give).unwrap();
