@@ -10,10 +10,7 @@ pub enum DurationError {
     Invalid(String),
     /// The unit does not exist.
     #[error("unknown unit {} in duration {}", ferula_go::quote::go_quote(.unit), ferula_go::quote::go_quote(.text))]
-    UnknownUnit {
-        unit: String,
-        text: String,
-    },
+    UnknownUnit { unit: String, text: String },
     /// More than about 292 years.
     #[error("duration out of range")]
     OutOfRange,
