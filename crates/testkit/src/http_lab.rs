@@ -10,7 +10,6 @@
 mod servers;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
