@@ -18,7 +18,7 @@ use ferula_go::Regexp;
 use ferula_go::sync::MutexExt;
 use ferula_model::alert::parse_rfc3339;
 use ferula_model::duration::parse_millis;
-use ferula_model::{Alert, AlertSink, TimeRange, Timestamp, UnixNanos};
+use ferula_model::{Alert, AlertSink, TimeRange, UnixNanos};
 use ferula_promql::{Engine, EngineOptions};
 use ferula_promql_syntax::ParserOptions;
 use ferula_rules::backtest::{self, Options, Progress, Reading, RecordError, Recorder};
