@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::point::Buckets;
 use crate::point::Common;
 
 fn common<'a>(start: u64, time: u64) -> Common<'a> {
