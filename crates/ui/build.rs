@@ -54,8 +54,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A module without `/** … */`, lines that are comments, and indentation. Lines keep their numbers. The modules keep to
-/// this: `/**` and a line that begins with `//` occur in comments only, and no text literal spans lines.
+/// A module without `/** … */`, lines that are comments, indentation, and spaces around punctuation. Lines keep their
+/// numbers. The modules keep to this: `/**` and a line that begins with `//` occur in comments only, and no text literal
+/// spans lines.
 fn without_comments(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
@@ -67,7 +68,38 @@ fn without_comments(source: &str) -> String {
     }
     out.push_str(rest);
     let lines = out.lines().map(str::trim).map(|line| if line.starts_with("//") { "" } else { line });
-    lines.flat_map(|line| [line, "\n"]).collect()
+    lines.flat_map(|line| [dense(line), "\n".to_owned()]).collect()
+}
+
+/// A line of code without the spaces beside punctuation. A line with a slash stays as it is: it may hold a regular
+/// expression, whose quotes open nothing.
+fn dense(line: &str) -> String {
+    const PUNCTUATION: &str = "=+*?:,;(){}[]<>&|!";
+    if line.contains('/') {
+        return line.to_owned();
+    }
+    let is_punctuation = |character: Option<char>| character.is_some_and(|c| PUNCTUATION.contains(c));
+    let mut out = String::with_capacity(line.len());
+    let mut open: Vec<char> = Vec::new();
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        let quote = open.last().copied().filter(|last| *last != '{');
+        let (before, after) = (out.chars().next_back(), characters.peek().copied());
+        if character == ' ' && quote.is_none() {
+            let sign = before == Some('+') && after == Some('+');
+            if sign || !(is_punctuation(before) || is_punctuation(after)) {
+                out.push(character);
+            }
+            continue;
+        }
+        out.push(character);
+        if character == '\\' {
+            out.extend(characters.next());
+            continue;
+        }
+        track(&mut open, character, &mut characters);
+    }
+    out
 }
 
 /// A style sheet without the spaces that mean nothing: behind `{`, `}`, `;`, `:` and `,`, and before braces. Lines stay.
@@ -92,24 +124,32 @@ fn line_with_open_literal(code: &str) -> Option<usize> {
 }
 
 fn leaves_literal_open(line: &str) -> bool {
-    // Quotes that are open, and `{` for an expression within a literal.
     let mut open: Vec<char> = Vec::new();
     let mut characters = line.chars().peekable();
     while let Some(character) = characters.next() {
-        match (open.last(), character) {
-            (_, '\\') => drop(characters.next()),
-            (Some('`'), '$') if characters.peek() == Some(&'{') => {
-                characters.next();
-                open.push('{');
-            }
-            (Some(&quote @ ('"' | '\'' | '`')), _) if character == quote => drop(open.pop()),
-            (Some('"' | '\'' | '`'), _) => {}
-            (Some('{'), '}') => drop(open.pop()),
-            (Some('{') | None, '"' | '\'' | '`') | (Some('{'), '{') => open.push(character),
-            _ => {}
+        match character {
+            '\\' => drop(characters.next()),
+            _ => track(&mut open, character, &mut characters),
         }
     }
     open.contains(&'`')
+}
+
+/// Follows what a character opens and closes: quotes, and `{` for an expression within a literal.
+fn track(open: &mut Vec<char>, character: char, rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    match (open.last(), character) {
+        (Some('`'), '$') if rest.peek() == Some(&'{') => open.push('$'),
+        // The brace of `${` stands for both.
+        (Some('$'), '{') => {
+            open.pop();
+            open.push('{');
+        }
+        (Some(&quote @ ('"' | '\'' | '`')), _) if character == quote => drop(open.pop()),
+        (Some('"' | '\'' | '`'), _) => {}
+        (Some('{'), '}') => drop(open.pop()),
+        (Some('{') | None, '"' | '\'' | '`') | (Some('{'), '{') => open.push(character),
+        _ => {}
+    }
 }
 
 /// Adds the paths of all files below a directory, relative to `assets/`, with slashes.

@@ -114,26 +114,17 @@ fn content_type(file: &str) -> &'static str {
 const STYLES: [&str; 5] = ["tokens", "base", "controls", "tables", "query"];
 
 /// Modules that every page needs.
-const COMMON: [&str; 9] = ["app", "api", "dom", "keys", "settings", "time", "url_state", "rows", "format"];
+const COMMON: [&str; 10] =
+    ["app", "api", "dom", "keep", "keys", "settings", "time", "url_state", "rows", "format"];
 
-/// Modules of the query page, which is the one that must be there first.
-const QUERY: [&str; 17] = [
+/// Modules of the query page, which is the one that must be there first. Those of its graph are loaded with the first graph.
+const QUERY: [&str; 7] = [
     "pages/query",
     "pages/panel",
     "pages/table_tab",
-    "pages/graph_tab",
     "pages/range",
     "editor/editor",
     "editor/tokens",
-    "chart/chart",
-    "chart/colours",
-    "chart/hover",
-    "chart/legend",
-    "chart/scale",
-    "chart/answer",
-    "chart/heatmap",
-    "chart/paint",
-    "chart/painter",
     "copy",
 ];
 
@@ -168,8 +159,7 @@ pub fn shell(page: &Shell<'_>) -> String {
     }
     push(&mut html, format_args!("<script type=module src=assets/{version}/js/app.js></script>"));
     let query: &[&str] = if page.path == "/query" && !page.agent { &QUERY } else { &[] };
-    for module in COMMON.iter().chain(query).filter(|module| **module != "app" && **module != "chart/painter")
-    {
+    for module in COMMON.iter().chain(query).filter(|module| **module != "app") {
         push(&mut html, format_args!("<link rel=modulepreload href=assets/{version}/js/{module}.js>"));
     }
     html.push_str(
@@ -179,8 +169,20 @@ pub fn shell(page: &Shell<'_>) -> String {
 }
 
 /// Modules of Alertmanager's first page, and what they need.
-const ALERTMANAGER: [&str; 10] =
-    ["am/app", "am/alerts", "am/api", "api", "dom", "settings", "time", "rows", "pages/range", "url_state"];
+const ALERTMANAGER: [&str; 12] = [
+    "am/app",
+    "am/alerts",
+    "am/api",
+    "api",
+    "dom",
+    "keep",
+    "settings",
+    "time",
+    "rows",
+    "pages/lists",
+    "pages/range",
+    "url_state",
+];
 
 /// The HTML of Alertmanager's pages; the part of the address behind `#` says which.
 pub fn alertmanager_shell() -> String {

@@ -31,14 +31,14 @@ inhibit_rules:
 "#;
 
 /// `ferula alertmanager`, with alerts.
-struct Alone {
-    base: String,
-    server: Server,
+pub struct Alone {
+    pub base: String,
+    pub server: Server,
     _directory: tempfile::TempDir,
 }
 
 impl Alone {
-    fn start() -> Alone {
+    pub fn start() -> Alone {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("alertmanager.yml"), CONFIG).expect("writable");
         let program = directory.path().join("alertmanager");
@@ -101,7 +101,7 @@ fn alerts(browser: &Browser, _: &Site) {
     page.go("/#/alerts?filter=%7Balertname%3D%22Many%22%7D&group=alertname");
     page.wait("document.querySelector('.count').innerText.startsWith('300 alerts')");
     assert!(page.eval("document.querySelectorAll('tbody tr').length").as_u64() < Some(200));
-    page.eval("(() => { const f = document.querySelector('input[aria-label=Matchers]'); f.value = '{broken'; f.dispatchEvent(new Event('change')); })()");
+    page.enter("input[aria-label=Matchers]", "{broken");
     page.wait("document.querySelector('input[aria-label=Matchers]').getAttribute('aria-invalid') === 'true'");
 }
 
@@ -158,10 +158,10 @@ fn answers(browser: &Browser, _: &Site) {
     let alone = Alone::start();
     let page = Page::open(browser, &alone.base, "/?a#/routes");
     page.wait("document.querySelector('.routes')?.innerText.includes('severity') && document.querySelector('.routes').innerText.includes('page')");
-    page.eval("(() => { const f = document.querySelector('main input[type=search]'); f.value = 'alertname=\"X\", severity=\"page\"'; f.dispatchEvent(new Event('change')); })()");
+    page.enter("main input[type=search]", "alertname=\"X\", severity=\"page\"");
     page.wait("document.querySelector('.note')?.innerText.startsWith('It goes to page')");
     page.wait("document.querySelectorAll('.routes .state[data-s=ok]').length >= 1");
-    page.eval("(() => { const f = document.querySelector('main input[type=search]'); f.value = 'alertname=\"X\"'; f.dispatchEvent(new Event('change')); })()");
+    page.enter("main input[type=search]", "alertname=\"X\"");
     page.wait("document.querySelector('.note')?.innerText.startsWith('It goes to team')");
     page.wait("document.querySelector('.routes')?.innerText.includes('failed')");
     page.go("/?b#/silences/new?filter=%7Balertname%3D%22Many%22%7D");

@@ -133,6 +133,6 @@ fn operations(browser: &Browser, site: &Site) {
         ),
     );
     page.wait("document.querySelectorAll('select[aria-label=Operation] option').length === 2");
-    page.eval("(() => { const s = document.querySelector('select[aria-label=Operation]'); s.value = '1'; s.dispatchEvent(new Event('change')); })()");
+    page.enter("select[aria-label=Operation]", "1");
     page.wait("document.querySelector('[aria-label=\"Vector matching\"]').innerText.includes('dropped: has a partner')");
 }

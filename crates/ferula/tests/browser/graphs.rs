@@ -137,7 +137,7 @@ fn axis(browser: &Browser, site: &Site) {
     page.wait(&format!("{TICKS}.startsWith('0|') && {TICKS}.endsWith('4k')"));
     page.click(".menu button.axis");
     page.wait("document.querySelector('input[aria-label=Highest]')?.value === '4000'");
-    page.eval("(() => { const f = document.querySelector('input[aria-label=Highest]'); f.value = 'x'; f.dispatchEvent(new Event('change')); })()");
+    page.enter("input[aria-label=Highest]", "x");
     assert_eq!(
         page.eval("document.querySelector('input[aria-label=Highest]').getAttribute('aria-invalid')"),
         json!("true")
@@ -202,7 +202,7 @@ fn tooltip(browser: &Browser, site: &Site) {
     assert!(page.pasted().contains("city=\""), "{}", page.pasted());
     page.press("Only this series");
     page.wait("document.querySelectorAll('.legend tr[data-off]').length === 3");
-    page.eval("document.querySelector('.chart').focus()");
+    page.focus(".chart");
     page.key("ArrowRight", 0);
     page.wait("!document.querySelector('.tooltip').hidden");
     page.key("Enter", 0);
@@ -232,7 +232,7 @@ fn legend(browser: &Browser, site: &Site) {
         json!(true)
     );
     // With the keyboard as well.
-    page.eval("document.querySelector('.legend tbody tr').focus()");
+    page.focus(".legend tbody tr");
     page.key("Enter", 0);
     page.wait("document.querySelectorAll('.legend tr[data-off]').length === 3");
 }
@@ -253,10 +253,8 @@ fn colours(browser: &Browser, site: &Site) {
     different.sort();
     different.dedup();
     assert_eq!(different.len(), 4, "four series, four looks: {list:?}");
-    page.eval("document.activeElement.blur()");
-    page.eval("(window.before = document.querySelector('.chart').dataset.painted, 0)");
-    page.keys("r");
-    page.wait("document.querySelector('.chart').dataset.painted !== window.before");
+    page.blur();
+    page.repaints(|page| page.keys("r"));
     assert_eq!(colours(0), before, "after a refresh");
     page.prefer("dark");
     page.wait("document.querySelectorAll('.legend tbody tr').length === 4");
@@ -292,7 +290,7 @@ fn numbers(browser: &Browser, site: &Site) {
             && summary.contains("Highest at the end: "),
         "{summary}"
     );
-    page.eval("document.querySelector('.chart').focus()");
+    page.focus(".chart");
     page.key("t", 0);
     page.wait("document.querySelector('[aria-label=\"Numbers of the graph\"] tbody tr') !== null");
     assert_eq!(
@@ -315,9 +313,8 @@ fn looks(browser: &Browser, site: &Site) {
     page.wait(PAINTED);
     let mut pictures = Vec::new();
     for look in ["lines", "stacked", "steps", "points"] {
-        page.eval("(window.before = document.querySelector('.chart').dataset.painted, 0)");
-        page.eval(&format!("(() => {{ const s = document.querySelector('select[aria-label=\"Drawn as\"]'); s.value = '{look}'; s.dispatchEvent(new Event('change')); }})()"));
-        page.wait("document.querySelector('.chart').dataset.painted !== window.before");
+        // The first of them is the look that the graph has by itself.
+        page.repaints(|page| page.enter("select[aria-label=\"Drawn as\"]", look));
         let ink = page.eval("(() => { const plot = document.querySelectorAll('.chart canvas')[1]; const c = document.createElement('canvas'); c.width = plot.width; c.height = plot.height; const x = c.getContext('2d'); x.drawImage(plot, 0, 0); \
             return x.getImageData(0, 0, c.width, c.height).data.reduce((sum, v, i) => i % 4 === 3 && v > 0 ? sum + 1 : sum, 0); })()");
         pictures.push(ink.as_u64().unwrap_or(0));
@@ -325,9 +322,7 @@ fn looks(browser: &Browser, site: &Site) {
     assert!(pictures.iter().all(|ink| *ink > 100), "{pictures:?}");
     assert!(pictures[1] > 4 * pictures[0], "areas have more ink than lines: {pictures:?}");
     assert!(pictures[3] < pictures[0] || pictures[3] != pictures[2], "{pictures:?}");
-    page.eval("(window.before = document.querySelector('.chart').dataset.painted, 0)");
-    page.eval("(() => { const s = document.querySelector('select[aria-label=\"Compare with\"]'); s.value = '1d'; s.dispatchEvent(new Event('change')); })()");
-    page.wait("document.querySelector('.chart').dataset.painted !== window.before");
+    page.repaints(|page| page.enter("select[aria-label=\"Compare with\"]", "1d"));
     assert_eq!(page.eval("new URLSearchParams(location.search).get('g0.compare')"), json!("1d"));
 }
 
@@ -351,7 +346,7 @@ fn linked(browser: &Browser, site: &Site) {
     page.wait("new URLSearchParams(location.search).get('unlinked') === '1'");
     page.wait("[...document.querySelectorAll('.chart')].filter(c => c.dataset.painted > 0).length === 2");
     let before = range(1);
-    page.eval("document.querySelector('.chart').focus()");
+    page.focus(".chart");
     page.key("Backspace", 0);
     page.wait("new URLSearchParams(location.search).get('g0.range_input') === '1h'");
     assert_eq!(range(1), before);

@@ -250,10 +250,9 @@ fn ten_thousand(browser: &Browser, site: &Site) {
     );
     assert!(page.text(".common").contains("the grey area spans the others"));
     between.play("/api/v1/ferula/graph", answer(10_000));
-    page.eval("(window.before = document.querySelector('.chart').dataset.painted, 0)");
-    page.press("All 10000 series");
-    page.wait("document.querySelector('.chart').dataset.painted !== window.before && document.querySelector('.panel-body[data-stale]') === null");
-    assert!(page.text(".panel-bar .end").contains("10000 series"));
+    page.repaints(|page| page.press("All 10000 series"));
+    let told = page.text(".panel-bar .end");
+    assert!(told.contains("10000 series"), "{told}");
     assert!(page.eval("document.querySelectorAll('*').length").as_u64() < Some(900));
     // What the page itself holds is small: the numbers are in the worker.
     page.call("HeapProfiler.collectGarbage", json!({}));
@@ -284,8 +283,7 @@ fn many_names(browser: &Browser, _: &Site) {
     assert!(page.eval("document.querySelectorAll('.completions .option').length").as_u64() <= Some(60));
     page.key("Tab", 0);
     assert_eq!(page.eval("document.querySelector('textarea').value"), json!("metric_4711_total"));
-    page.eval("document.querySelector('textarea').select()");
-    page.keys("wide{id=\"e_31415");
+    page.retype("textarea", "wide{id=\"e_31415");
     page.wait("[...document.querySelectorAll('.completions .option')].some(o => o.textContent.includes('value_31415'))");
     // The answers are small, whatever there is.
     let largest = page.eval("Math.max(...performance.getEntriesByType('resource').filter(r => r.name.includes('ferula/editor')).map(r => r.encodedBodySize))");
@@ -344,10 +342,10 @@ fn silence(browser: &Browser, site: &Site) {
         }
         page.wait("document.querySelector('.panel-bar .end').innerText.includes('Running for ')");
         // What is typed meanwhile is there.
-        page.eval("document.querySelector('textarea').focus()");
+        page.focus("textarea");
         page.keys(" ");
         page.key("Escape", 0);
-        page.eval("document.querySelector('textarea').focus()");
+        page.focus("textarea");
         page.key("Escape", 0);
         page.wait("document.querySelector('.panel-bar .end').innerText === 'Stopped.'");
     }

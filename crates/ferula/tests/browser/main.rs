@@ -21,6 +21,7 @@ mod played;
 mod proxy;
 mod query_page;
 mod reach;
+mod redraws;
 mod stories;
 mod strange;
 
@@ -41,6 +42,7 @@ fn main() {
         answers::TESTS,
         operations::TESTS,
         reach::TESTS,
+        redraws::TESTS,
         strange::TESTS,
         hostile::TESTS,
         alertmanager::TESTS,

@@ -56,9 +56,14 @@ fn graph(
         body: Arc::new(columns(count, total, steps, 1_700_000_000_000, 1_000)),
     };
     between.play("/api/v1/ferula/graph", played(count.min(1_000)));
+    // The answer begins at 22:13:20 of the day, 80,000 seconds after midnight, and fills the range.
+    let last = 80_000 + steps - 1;
     let range = format!(
-        "&g0.tab=graph&g0.range_input={}s&g0.end_input=2023-11-14%2022:13:20&g0.res_type=fixed&g0.res_step=1",
-        steps - 1
+        "&g0.tab=graph&g0.range_input={}s&g0.end_input=2023-11-14%20{:02}:{:02}:{:02}&g0.res_type=fixed&g0.res_step=1",
+        steps - 1,
+        last / 3600,
+        last / 60 % 60,
+        last % 60
     );
     let mut page = Page::open(browser, &format!("http://{}", between.address), &panel("up", &range));
     page.wait("document.querySelector('.chart')?.dataset.painted > 0 && document.querySelector('.panel-body[data-stale]') === null");
@@ -79,6 +84,7 @@ fn graph(
     let wire = page.eval("Number(document.querySelector('.chart').dataset.bytes) / 1024");
     let (own, worker) = page.heaps();
     let nodes = page.eval("document.querySelectorAll('*').length");
+    assert!(number(&page.eval(INKED)) > 0.01, "{total} × {steps}: nothing was drawn");
     let pointer = pointer_move(&page);
     let share = if all || count == total { "all" } else { "default" };
     format!(
@@ -91,6 +97,10 @@ fn graph(
         own + worker
     )
 }
+
+/// The share of the plot's pixels that are not empty.
+const INKED: &str = "(() => { const plot = document.querySelectorAll('.chart canvas')[1]; const c = document.createElement('canvas'); c.width = plot.width; c.height = plot.height; const x = c.getContext('2d'); x.drawImage(plot, 0, 0); \
+    return x.getImageData(0, 0, c.width, c.height).data.reduce((sum, v, i) => i % 4 === 3 && v > 0 ? sum + 1 : sum, 0) / (c.width * c.height); })()";
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(f64::NAN)

@@ -142,7 +142,7 @@ impl<'a> Page<'a> {
         while Instant::now() < deadline {
             let answer = self.call(
                 "Runtime.evaluate",
-                json!({ "expression": script, "awaitPromise": true, "returnByValue": true }),
+                json!({ "expression": script, "awaitPromise": true, "returnByValue": true, "userGesture": true }),
             );
             // A page that is being left does not answer.
             if answer["result"]["value"] == json!(true) {
@@ -159,25 +159,72 @@ impl<'a> Page<'a> {
         format!("{address}\n{}", text.as_str().unwrap_or(""))
     }
 
-    pub fn click(&self, selector: &str) {
-        let found = self.eval(&format!(
-            "(() => {{ const e = document.querySelector({}); if (!e) return false; e.focus(); e.click(); return true; }})()",
-            json!(selector)
+    /// Waits for an element and does something to it, in one go: a list may be drawn again between two evaluations.
+    /// `find` gives the element `e` or nothing.
+    fn act(&self, find: &str, act: &str) {
+        self.wait(&format!(
+            "(() => {{ const e = {find}; if (!e || e.disabled) return false; {act}; return true; }})()"
         ));
-        assert_eq!(found, json!(true), "nothing at {selector}: {}", self.outline());
     }
 
-    /// Clicks the button or link with this text.
+    /// Waits for an element and clicks it.
+    pub fn click(&self, selector: &str) {
+        self.act(&format!("document.querySelector({})", json!(selector)), "e.focus(); e.click()");
+    }
+
+    /// Waits for a button or link with this text and clicks it.
     pub fn press(&self, text: &str) {
+        self.act(
+            &format!(
+                "[...document.querySelectorAll('button, a')].find(e => e.innerText.trim() === {})",
+                json!(text)
+            ),
+            "e.focus(); e.click()",
+        );
+    }
+
+    /// Waits until an element takes the focus.
+    pub fn focus(&self, selector: &str) {
         self.wait(&format!(
-            "[...document.querySelectorAll('button, a')].some(e => e.innerText.trim() === {})",
-            json!(text)
+            "(() => {{ const e = document.querySelector({}); e?.focus(); return e !== null && document.activeElement === e; }})()",
+            json!(selector)
         ));
-        let found = self.eval(&format!(
-            "(() => {{ const e = [...document.querySelectorAll('button, a')].find(e => e.innerText.trim() === {}); if (!e) return false; e.focus(); e.click(); return true; }})()",
-            json!(text)
-        ));
-        assert_eq!(found, json!(true), "no button {text:?}: {}", self.outline());
+    }
+
+    /// Takes the focus from whatever has it.
+    pub fn blur(&self) {
+        self.eval("document.activeElement?.blur()");
+    }
+
+    /// Puts a value into a field or chooses an option, as a person who leaves the field afterwards.
+    pub fn enter(&self, selector: &str, value: &str) {
+        self.act(
+            &format!("document.querySelector({})", json!(selector)),
+            &format!(
+                "e.value = {}; e.dispatchEvent(new Event('input', {{ bubbles: true }})); e.dispatchEvent(new Event('change', {{ bubbles: true }}))",
+                json!(value)
+            ),
+        );
+    }
+
+    /// Selects all text of a field and types over it.
+    pub fn retype(&self, selector: &str, text: &str) {
+        self.focus(selector);
+        self.eval("document.activeElement.select()");
+        self.keys(text);
+    }
+
+    /// Does something and waits until the graph has been painted again and the panel is at rest.
+    pub fn repaints(&self, act: impl FnOnce(&Self)) {
+        self.eval("(window.paintedBefore = document.querySelector('.chart').dataset.painted, 0)");
+        act(self);
+        self.wait("document.querySelector('.chart').dataset.painted !== window.paintedBefore && document.querySelector('.panel-body[data-stale]') === null");
+    }
+
+    /// Has the page ask again, and waits until that is shown.
+    pub fn refresh(&self) {
+        self.eval("(window.refreshedBefore = document.documentElement.dataset.refreshed, document.querySelector('[aria-label=\"Refresh now\"]').click())");
+        self.wait("document.documentElement.dataset.refreshed !== window.refreshedBefore");
     }
 
     /// Types text, one key at a time.

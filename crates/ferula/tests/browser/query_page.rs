@@ -35,7 +35,7 @@ fn refresh(browser: &Browser, site: &Site) {
     assert_eq!(page.eval("window.asked"), json!(0));
     page.eval("delete document.hidden");
     page.wait("window.asked > 0");
-    page.eval("(() => { const s = document.querySelector('select[aria-label=\"Refresh every\"]'); s.value = '15m'; s.dispatchEvent(new Event('change')); })()");
+    page.enter("select[aria-label=\"Refresh every\"]", "15m");
     page.wait("new URLSearchParams(location.search).get('refresh') === '15m'");
     assert_eq!(page.eval("[...document.querySelector('select[aria-label=\"Refresh every\"]').options].map(o => o.value).join()"), json!(",5s,10s,15s,30s,1m,5m,15m"));
 }
@@ -50,7 +50,7 @@ fn zones(browser: &Browser, site: &Site) {
         page.eval("document.querySelector('[aria-label^=\"Time zone\"]').getAttribute('aria-label')"),
         json!("Time zone: Europe/Berlin")
     );
-    page.eval("document.querySelector('.chart').focus()");
+    page.focus(".chart");
     page.key("t", 0);
     page.wait("document.querySelector('table[aria-label=\"Numbers of the graph\"] tbody tr') !== null");
     let rows = page.eval("(async () => { const box = document.querySelector('.virtual[aria-label=\"Numbers of the graph\"]'); const all = []; for (let at = 0; at < box.scrollHeight; at += 200) { box.scrollTop = at; await new Promise(requestAnimationFrame); all.push(box.innerText); } return all.join(' '); })()");
@@ -64,7 +64,7 @@ fn zones(browser: &Browser, site: &Site) {
     // Chosen by hand, it is kept.
     page.click("[aria-label^='Time zone']");
     page.wait("document.querySelector('input[aria-label=\"Other time zone\"]') !== null");
-    page.eval("(() => { const f = document.querySelector('input[aria-label=\"Other time zone\"]'); f.value = 'Asia/Kathmandu'; f.dispatchEvent(new Event('change')); })()");
+    page.enter("input[aria-label=\"Other time zone\"]", "Asia/Kathmandu");
     page.wait("document.querySelector('[aria-label=\"Time zone: Asia/Kathmandu\"]') !== null");
     page.go("/flags");
     page.wait("document.querySelector('[aria-label=\"Time zone: Asia/Kathmandu\"]') !== null");
@@ -79,7 +79,7 @@ fn history(browser: &Browser, site: &Site) {
     assert_eq!(page.eval("JSON.parse(localStorage.getItem('queryPage.queryHistory')).length"), json!(500));
     page.press("History");
     page.wait("document.querySelectorAll('dialog .option').length === 500");
-    page.eval("(() => { const f = document.querySelector('dialog input'); f.value = '49 vec'; f.dispatchEvent(new Event('input')); })()");
+    page.enter("dialog input", "49 vec");
     page.wait("document.querySelectorAll('dialog .option').length === 14");
     page.click("dialog .option button[aria-label=Star]");
     page.wait("document.querySelector('dialog .option button[aria-pressed=true]') !== null");

@@ -25,7 +25,7 @@ fn keyboard(browser: &Browser, site: &Site) {
     page.wait("document.querySelectorAll('tbody tr').length >= 2");
     page.keys("gq");
     page.wait("location.pathname === '/query' && document.querySelector('textarea') !== null");
-    page.eval("document.activeElement.blur()");
+    page.blur();
     page.keys("/");
     page.wait("document.activeElement.tagName === 'TEXTAREA'");
     page.keys("shop_orders_total");
@@ -33,23 +33,23 @@ fn keyboard(browser: &Browser, site: &Site) {
     page.key("Enter", 0);
     page.wait("document.querySelector('.panel-bar .end').innerText.length > 3");
     // Two tabs of the browser's order further are the tabs of the panel, which the arrows walk through.
-    page.eval("document.querySelector('[role=tab][aria-selected=true]').focus()");
+    page.focus("[role=tab][aria-selected=true]");
     page.key("ArrowRight", 0);
     page.wait(PAINTED);
     page.wait("document.activeElement.dataset.tab === 'graph'");
-    page.eval("document.querySelector('.chart').focus()");
+    page.focus(".chart");
     page.key("+", 0);
     page.wait("new URLSearchParams(location.search).get('g0.range_input') === '30m'");
-    page.eval("document.querySelector('.chart').focus()");
+    page.focus(".chart");
     page.key("Backspace", 0);
     page.wait("new URLSearchParams(location.search).get('g0.range_input') === '1h'");
-    page.eval("document.querySelector('.chart').focus()");
+    page.focus(".chart");
     page.key("t", 0);
     page.wait("document.activeElement.getAttribute('aria-label') === 'Numbers of the graph'");
-    page.eval("document.activeElement.blur()");
+    page.blur();
     page.keys("ga");
     page.wait("location.pathname === '/alerts' && document.querySelectorAll('tbody tr').length >= 2");
-    page.wait("document.querySelector('tbody button.link')?.focus() === undefined && document.activeElement.matches('tbody button.link')");
+    page.focus("tbody button.link");
     page.key("Enter", 0);
     page.wait("document.querySelector('tr.detail') !== null");
 }
@@ -59,7 +59,7 @@ fn focus(browser: &Browser, site: &Site) {
     for (path, _) in PAGES {
         page.go(&format!("/{path}"));
         page.wait("document.querySelector('.loading').dataset.on === undefined");
-        page.eval("document.activeElement.blur()");
+        page.blur();
         let mut seen = Vec::new();
         for _ in 0..25 {
             page.key("Tab", 0);

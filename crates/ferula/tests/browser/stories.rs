@@ -207,7 +207,8 @@ pub fn panel(expr: &str, more: &str) -> String {
     format!("/query?g0.expr={}{more}", escape(expr))
 }
 
-pub const PAINTED: &str = "document.querySelector('.chart')?.dataset.painted > 0";
+/// A graph is there, and what the panel says belongs to it.
+pub const PAINTED: &str = "document.querySelector('.chart')?.dataset.painted > 0 && document.querySelector('.panel-body[data-stale]') === null";
 
 fn every_page(browser: &Browser, site: &Site) {
     let mut page = site.page(browser, "/query");
@@ -362,7 +363,7 @@ fn graph(browser: &Browser, site: &Site) {
     page.drag((left + width / 4.0, top + 20.0), (left + width / 2.0, top + 20.0));
     page.wait("new URLSearchParams(location.search).get('g0.range_input').startsWith('15m') || new URLSearchParams(location.search).get('g0.range_input').startsWith('14m')");
     assert_ne!(page.eval("new URLSearchParams(location.search).get('g0.end_input')"), json!(null));
-    page.eval("document.querySelector('.chart').focus()");
+    page.focus(".chart");
     page.key("Backspace", 0);
     page.wait("new URLSearchParams(location.search).get('g0.range_input') === '1h'");
     assert_eq!(page.eval("new URLSearchParams(location.search).get('g0.end_input')"), json!(null));
@@ -398,7 +399,7 @@ fn heatmap(browser: &Browser, site: &Site) {
     );
     page.wait(PAINTED);
     page.wait("document.querySelector('.common').textContent.startsWith('Classic histogram')");
-    page.eval("(() => { const s = document.querySelector('select[aria-label=\"Drawn as\"]'); s.value = 'lines'; s.dispatchEvent(new Event('change')); })()");
+    page.enter("select[aria-label=\"Drawn as\"]", "lines");
     page.wait("document.querySelectorAll('.legend tbody tr').length === 3");
     assert_eq!(page.eval("new URLSearchParams(location.search).get('g0.display_mode')"), json!("lines"));
 }
@@ -427,10 +428,7 @@ fn addresses(browser: &Browser, site: &Site) {
 fn back_and_forward(browser: &Browser, site: &Site) {
     let page = site.page(browser, "/query");
     for query in ["vector(41)", "vector(42)"] {
-        page.eval("document.querySelector('textarea').select()");
-        page.click("textarea");
-        page.eval("document.querySelector('textarea').select()");
-        page.keys(query);
+        page.retype("textarea", query);
         page.key("Enter", 0);
         page.wait(&format!(
             "document.querySelector('.instant tbody')?.innerText.includes('{}')",
@@ -632,7 +630,7 @@ fn hostile_text(browser: &Browser, site: &Site) {
 fn keys(browser: &Browser, site: &Site) {
     let page = site.page(browser, "/flags");
     page.wait("document.querySelectorAll('tbody tr').length > 10");
-    page.eval("document.activeElement.blur()");
+    page.blur();
     page.keys("ga");
     page.wait("location.pathname === '/alerts' && document.querySelector('h1').textContent === 'Alerts'");
     page.keys("?");
@@ -648,7 +646,7 @@ fn keys(browser: &Browser, site: &Site) {
         "location.pathname === '/query' && document.querySelector('textarea')?.value === 'shop_orders_total'",
     );
     page.wait(PAINTED);
-    page.eval("document.querySelector('.chart').focus()");
+    page.focus(".chart");
     page.key("ArrowRight", 0);
     page.wait("!document.querySelector('.tooltip').hidden");
 }
@@ -789,12 +787,12 @@ fn memory(browser: &Browser, site: &Site) {
 fn stop(browser: &Browser, site: &Site) {
     let mut page = site.page(browser, "/query");
     page.allow("parse_query");
-    page.eval("document.querySelector('textarea').focus()");
+    page.focus("textarea");
     page.keys("sum(sum_over_time((many * on () group_left () vector(1))[50m:1ms]))");
     page.key("Escape", 0);
     page.key("Enter", 0);
     page.wait("[...document.querySelectorAll('button')].some(b => b.innerText === 'Stop') || document.querySelector('.panel-bar .end').innerText !== ''");
-    page.eval("document.querySelector('textarea').focus()");
+    page.focus("textarea");
     page.key("Escape", 0);
     page.wait("document.querySelector('.panel-bar .end').innerText === 'Stopped.'");
     assert_eq!(
@@ -827,7 +825,7 @@ fn queries(browser: &Browser, site: &Site) {
     assert_eq!(page.eval("window.slow.then(answer => answer.errorType)"), json!("canceled"));
     page.wait("![...document.querySelectorAll('button')].some(b => b.innerText === 'Stop')");
     // The query is in the list of the slowest.
-    page.eval("document.activeElement.blur()");
+    page.blur();
     page.keys("r");
     page.wait("document.querySelector('section[aria-label=\"Most time in all\"] tbody')?.innerText.includes('[50m:1ms]')");
 }
@@ -837,9 +835,10 @@ fn relabel(browser: &Browser, site: &Site) {
     page.allow("scrape_preview");
     page.wait("document.querySelectorAll('section tbody tr').length === 6");
     assert!(page.text("section tbody").contains("<script>throw 1</script>"));
-    page.click("textarea[aria-label=metric_relabel_configs]");
-    page.eval("document.activeElement.select()");
-    page.keys("- {source_labels: [i], regex: '[1-9]', action: drop}");
+    page.retype(
+        "textarea[aria-label=metric_relabel_configs]",
+        "- {source_labels: [i], regex: '[1-9]', action: drop}",
+    );
     page.key("Enter", 0);
     page.keys("- {regex: path, action: labeldrop}");
     page.press("Try these rules");
@@ -850,9 +849,7 @@ fn relabel(browser: &Browser, site: &Site) {
     assert!(text.contains("dropped by rule 1") && text.contains("rule 2"), "{text}");
     // The configuration is unchanged, and errors are shown.
     assert!(!site.server.get("/api/v1/status/config").1.contains("labeldrop"));
-    page.click("textarea[aria-label=metric_relabel_configs]");
-    page.eval("document.activeElement.select()");
-    page.keys("- {action: fly}");
+    page.retype("textarea[aria-label=metric_relabel_configs]", "- {action: fly}");
     page.press("Try these rules");
     page.wait("document.querySelector('section .note[data-kind=err]')?.innerText.includes('fly')");
     page.press("Try");
@@ -873,10 +870,7 @@ fn backtest(browser: &Browser, site: &Site) {
     page.allow("ferula/backtest");
     page.press("backtest");
     page.wait("document.querySelector('dialog .empty')?.textContent === 'Nothing would have been pending or firing.'");
-    page.eval("document.querySelector('dialog textarea').select()");
-    page.click("dialog textarea");
-    page.eval("document.querySelector('dialog textarea').select()");
-    page.keys("shop_orders_total > 300");
+    page.retype("dialog textarea", "shop_orders_total > 300");
     page.key("Escape", 0);
     page.eval("document.querySelector('dialog input[aria-label=for]').value = '5m'");
     page.press("Run");

@@ -61,10 +61,7 @@ fn graph_answers(browser: &Browser, site: &Site) {
     for (query, words) in
         [("sum(", "unclosed left parenthesis"), ("up * on () up", "The query failed: found duplicate")]
     {
-        page.eval("document.querySelector('textarea').select()");
-        page.click("textarea");
-        page.eval("document.querySelector('textarea').select()");
-        page.keys(query);
+        page.retype("textarea", query);
         page.key("Escape", 0);
         page.key("Enter", 0);
         page.wait(&format!(
@@ -157,7 +154,7 @@ fn storage(browser: &Browser, site: &Site) {
     page.wait("document.querySelector('.instant tbody')?.innerText.includes('41')");
     page.click("[aria-label=Settings]");
     page.wait("document.querySelector('.popup select') !== null");
-    page.eval("(() => { const s = document.querySelector('.popup select'); s.value = 'dark'; s.dispatchEvent(new Event('change')); })()");
+    page.enter(".popup select", "dark");
     assert_eq!(page.eval("document.documentElement.dataset.theme"), json!("dark"));
 }
 

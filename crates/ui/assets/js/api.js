@@ -1,5 +1,7 @@
 // Calls of the server: relative addresses, errors in words that say what to do, an end when the page goes.
 
+import { atRest } from "./keep.js";
+
 /** An answer that is not a result. */
 export class ApiError extends Error {
   /** @param {string} message @param {string} kind @param {number} status */
@@ -59,7 +61,10 @@ export async function ask(path, params = {}, options = {}) {
   if (!options.quiet) count(1);
   try {
     const response = await fetch(address, { method: post ? "POST" : "GET", body: post ? body : undefined, signal: options.signal, redirect: "follow", credentials: "same-origin", headers: { Accept: "application/json" } });
-    return await read(response);
+    const answer = await read(response);
+    await atRest();
+    options.signal?.throwIfAborted();
+    return answer;
   } catch (error) {
     throw explained(error);
   } finally {
@@ -75,6 +80,7 @@ export async function askBare(path, params, signal) {
   try {
     const response = await fetch(`api/v1/${path}?${encode(params)}`, { signal, credentials: "same-origin", headers: { Accept: "application/json" } });
     const text = await response.text();
+    await atRest();
     if (response.ok) return JSON.parse(text);
     throw failure(response, parsedOrNull(text), text);
   } catch (error) {

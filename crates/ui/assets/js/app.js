@@ -113,6 +113,7 @@ export async function refreshNow() {
     await Promise.allSettled(refreshers.map((refresh) => refresh()));
   } finally {
     refreshing = false;
+    document.documentElement.dataset.refreshed = String(performance.now());
   }
 }
 

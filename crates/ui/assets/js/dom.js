@@ -1,5 +1,7 @@
 // Elements from data. Text always becomes a text node; there is no way from a string to markup.
 
+import { replaceChildren } from "./keep.js";
+
 /**
  * @typedef {Node | string | number | null | undefined | false} Child
  * @typedef {Record<string, any>} Props `class`, `data`, `on` (handlers by event), `style` (by property); the rest are attributes or properties.
@@ -57,19 +59,19 @@ export function isSafeAddress(address) {
   }
 }
 
+/** @param {(Child | Child[])[]} children @returns {Node[]} */
+const nodes = (children) => children.flat().filter((child) => child !== null && child !== undefined && child !== false).map((child) => (child instanceof Node ? child : document.createTextNode(clipped(String(child), TEXT_MAX))));
+
 /** @param {Node} parent @param {(Child | Child[])[]} children */
 export function append(parent, children) {
-  for (const child of children.flat()) {
-    if (child === null || child === undefined || child === false) continue;
-    parent.appendChild(child instanceof Node ? child : document.createTextNode(clipped(String(child), TEXT_MAX)));
-  }
+  for (const node of nodes(children)) parent.appendChild(node);
 }
 
-/** Replaces the children. @param {Element} parent @param {...(Child | Child[])} children */
-export function fill(parent, ...children) {
-  parent.replaceChildren();
-  append(parent, children);
-}
+/** Replaces the children. Focus, selection and places scrolled to stay. @param {Element} parent @param {...(Child | Child[])} children */
+export const fill = (parent, ...children) => replaceChildren(parent, nodes(children));
+
+/** The same for controls: those that would be equal stay as they are, with what was typed into them. @param {Element} parent @param {...(Child | Child[])} children */
+export const fillControls = (parent, ...children) => replaceChildren(parent, nodes(children), true);
 
 /** A link to another site, or plain text when the address is neither http nor https. @param {string} address @param {string} [text] */
 export function outside(address, text = address) {

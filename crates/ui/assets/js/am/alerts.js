@@ -1,8 +1,9 @@
 // Alerts as they are grouped, with what holds them back, when the next notification goes out, and why.
 
-import { append, button, chips, fill, h, note, outside, stateWord } from "../dom.js";
+import { button, chips, fill, fillControls, h, outside, stateWord } from "../dom.js";
+import { telling } from "../pages/lists.js";
 import { choice } from "../pages/range.js";
-import { slices } from "../rows.js";
+import { Lists } from "../rows.js";
 import { zone } from "../settings.js";
 import { ago, formatTime } from "../time.js";
 import { ask, filterText, matcherText, ofLabels, parseMatchers } from "./api.js";
@@ -17,14 +18,15 @@ export default async function alerts(context) {
   for (const state of ["active", "silenced", "inhibited", "muted"]) shown[state] = params.has(state) ? params.get(state)?.toLowerCase() !== "false" : state === "active";
   /** @type {any[]} */ let groups = [];
   /** @type {string[]} */ let receivers = [];
-  /** @type {(() => void)[]} */ let stops = [];
+  const lists = new Lists();
   const controls = h("span", { class: "row" });
+  const message = h("div");
   const body = h("div");
   const count = h("span", { class: "count", role: "status" });
-  fill(root, h("div", { class: "page-head" }, h("h1", null, "Alerts"), controls), body);
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "Alerts"), controls), message, body);
   const field = h("input", { type: "search", class: "mono", value: filter, style: { width: "360px", "max-width": "100%" }, placeholder: "{severity=\"page\", env!=\"dev\"}", "aria-label": "Matchers", on: { change: () => { filter = field.value.trim(); setParams({ filter }); void load(); }, input: () => field.removeAttribute("aria-invalid") } });
 
-  const drawControls = () => fill(controls, field,
+  const drawControls = () => fillControls(controls, field,
     choice("Receiver", [["", "All receivers"], ...receivers.map((name) => /** @type {[string, string]} */ ([name, name]))], receiver, (value) => { receiver = value; setParams({ receiver }); void load(); }),
     ...Object.keys(shown).map((state) => h("label", { class: "check" }, h("input", { type: "checkbox", checked: shown[state], on: { change: (/** @type {any} */ e) => { shown[state] = e.target.checked; setParams({ [state]: String(shown[state]) }); void load(); } } }), state[0].toUpperCase() + state.slice(1))),
     h("input", { value: grouping, placeholder: "by route", "aria-label": "Group by labels", title: "Labels to group by, separated by commas; empty: as the routes do", style: { width: "110px" }, on: { change: (/** @type {any} */ e) => { grouping = e.target.value.trim(); setParams({ group: grouping, customGrouping: grouping ? "true" : null }); draw(); } } }), count);
@@ -43,16 +45,18 @@ export default async function alerts(context) {
     return [...out.values()];
   };
 
-  const draw = () => {
-    for (const stop of stops) stop();
-    stops = [];
-    fill(body);
+  const draw = () => lists.draw(body, () => {
     const all = regrouped();
     const number = new Set(groups.flatMap((group) => group.alerts.map((/** @type {any} */ alert) => alert.fingerprint))).size;
     count.textContent = `${number} alerts in ${all.length} groups`;
-    if (all.length === 0) return append(body, [h("div", { class: "empty" }, "No alert passes the filter. Silenced, inhibited and muted ones are shown if ticked.")]);
-    stops.push(slices(body, all, section, 4));
-  };
+    if (all.length === 0) return [h("div", { class: "empty" }, "No alert passes the filter. Silenced, inhibited and muted ones are shown if ticked.")];
+    const sections = h("div");
+    lists.rows("groups", sections, all, section, keyOf, 4);
+    return [sections];
+  });
+
+  /** @param {any} group */
+  const keyOf = (group) => `${group.receiver?.name ?? ""} ${JSON.stringify(group.labels)}`;
 
   /** @param {any} group */
   const section = (group) => {
@@ -63,7 +67,7 @@ export default async function alerts(context) {
       next && h("span", { class: "muted", title: formatTime(Date.parse(next), zone()) }, `next notification ${ago(Date.parse(next))}`),
       Object.keys(group.labels).length > 0 && h("a", { href: `#/silences/new?filter=${encodeURIComponent(filterText(ofLabels(group.labels)))}` }, "Silence the group")),
     h("div", { class: "scroll-x" }, h("table", { class: "fixed" }, h("thead", null, h("tr", null, ...[["State", "110px"], ["Labels", "auto"], ["Since", "96px"], ["Summary", "24%"], ["", "210px"]].map(([title, width]) => h("th", { scope: "col", style: { width } }, title)))), tbody)));
-    stops.push(slices(tbody, group.alerts, line, 50));
+    lists.rows(`alerts of ${keyOf(group)}`, tbody, group.alerts, line, (alert) => `${keyOf(group)} ${alert.fingerprint}`, 50);
     return element;
   };
 
@@ -91,21 +95,17 @@ export default async function alerts(context) {
     void load();
   };
 
-  const load = async () => {
+  const load = telling(message, signal, async () => {
     const matchers = parseMatchers(filter);
     field.setAttribute("aria-invalid", String(matchers === null));
     if (matchers === null) return;
-    try {
-      const query = { filter: matchers.map(matcherText), receiver: receiver === "" ? undefined : `^(?:${receiver.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")})$`, details: "true", ...Object.fromEntries(Object.entries(shown).map(([state, on]) => [state, String(on)])) };
-      const [found, names] = await Promise.all([ask("alerts/groups", query, { signal }), ask("receivers", {}, { signal })]);
-      groups = found;
-      receivers = names.map((/** @type {any} */ one) => one.name);
-      drawControls();
-      draw();
-    } catch (error) {
-      if (!signal.aborted) fill(body, note("err", /** @type {Error} */ (error).message));
-    }
-  };
+    const query = { filter: matchers.map(matcherText), receiver: receiver === "" ? undefined : `^(?:${receiver.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")})$`, details: "true", ...Object.fromEntries(Object.entries(shown).map(([state, on]) => [state, String(on)])) };
+    const [found, names] = await Promise.all([ask("alerts/groups", query, { signal }), ask("receivers", {}, { signal })]);
+    groups = found;
+    receivers = names.map((/** @type {any} */ one) => one.name);
+    drawControls();
+    draw();
+  });
   drawControls();
   await load();
   context.onRefresh(load);

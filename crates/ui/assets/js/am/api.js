@@ -1,6 +1,7 @@
 // Calls of Alertmanager's API, version 2, and matchers as text.
 
 import { encode, explained, failure } from "../api.js";
+import { atRest } from "../keep.js";
 
 /** @typedef {{name: string, value: string, isRegex: boolean, isEqual?: boolean}} Matcher */
 
@@ -19,6 +20,8 @@ export async function ask(path, params = {}, options = {}) {
     const text = await response.text();
     let json = null;
     try { json = text === "" ? null : JSON.parse(text); } catch { /* Explained below. */ }
+    await atRest();
+    options.signal?.throwIfAborted();
     if (response.ok && (json !== null || text === "")) return json;
     // Errors are a text in quotes, or a code and a message.
     if (!response.ok && json !== null) throw new Error(typeof json === "string" ? json : String(json.message ?? text));

@@ -70,7 +70,7 @@ async function show() {
   }
 }
 
-const refresh = () => Promise.allSettled(refreshers.map((one) => one()));
+const refresh = () => Promise.allSettled(refreshers.map((one) => one())).then(() => { document.documentElement.dataset.refreshed = String(performance.now()); });
 
 function drawZone() {
   fill(zonePlace, button(zone() === "UTC" ? "UTC" : "Local", { class: "bare", title: `Times are shown in ${zoneLabel(zone())}; a click changes that`, "aria-label": `Time zone: ${zone()}`, on: { click: () => {

@@ -1,8 +1,9 @@
 // What was sent, to whom, why, and with which result.
 
-import { fill, h, labelText, note, stateWord } from "../dom.js";
+import { fill, fillControls, h, labelText, stateWord } from "../dom.js";
+import { telling } from "../pages/lists.js";
 import { choice } from "../pages/range.js";
-import { slices } from "../rows.js";
+import { Lists } from "../rows.js";
 import { zone } from "../settings.js";
 import { formatTime, humanSeconds } from "../time.js";
 import { ask } from "./api.js";
@@ -15,24 +16,23 @@ export default async function notifications(context) {
   const { root, signal, params, setParams } = context;
   let receiver = params.get("receiver") ?? "";
   let outcome = params.get("outcome") ?? "";
-  let stop = () => {};
+  const lists = new Lists();
   const controls = h("span", { class: "row" });
+  const message = h("div");
   const body = h("div");
-  fill(root, h("div", { class: "page-head" }, h("h1", null, "Notifications"), controls), body);
-  const load = async () => {
-    try {
-      const [found, receivers] = await Promise.all([ask("notifications", { receiver, outcome, limit: 2000 }, { signal }), ask("receivers", {}, { signal })]);
-      fill(controls, choice("Receiver", [["", "All receivers"], ...receivers.map((/** @type {any} */ one) => /** @type {[string, string]} */ ([one.name, one.name]))], receiver, (value) => { receiver = value; setParams({ receiver }); void load(); }),
-        choice("Outcome", [["", "All outcomes"], ...Object.keys(STATES).map((name) => /** @type {[string, string]} */ ([name, name]))], outcome, (value) => { outcome = value; setParams({ outcome }); void load(); }), h("span", { class: "count", role: "status" }, `${found.length} notifications`));
-      stop();
-      if (found.length === 0) return fill(body, h("div", { class: "empty" }, "Nothing was sent yet, or nothing passes the filter."));
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "Notifications"), controls), message, body);
+  const load = telling(message, signal, async () => {
+    const [found, receivers] = await Promise.all([ask("notifications", { receiver, outcome, limit: 2000 }, { signal }), ask("receivers", {}, { signal })]);
+    fillControls(controls, choice("Receiver", [["", "All receivers"], ...receivers.map((/** @type {any} */ one) => /** @type {[string, string]} */ ([one.name, one.name]))], receiver, (value) => { receiver = value; setParams({ receiver }); void load(); }),
+      choice("Outcome", [["", "All outcomes"], ...Object.keys(STATES).map((name) => /** @type {[string, string]} */ ([name, name]))], outcome, (value) => { outcome = value; setParams({ outcome }); void load(); }), h("span", { class: "count", role: "status" }, `${found.length} notifications`));
+    lists.draw(body, () => {
+      if (found.length === 0) return [h("div", { class: "empty" }, "Nothing was sent yet, or nothing passes the filter.")];
       const tbody = h("tbody");
-      fill(body, h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...[["When", "fit"], ["Outcome", "fit"], ["Receiver", "fit"], ["Group", ""], ["Alerts", "num fit"], ["Why", ""], ["Attempts", ""]].map(([title, kind]) => h("th", { scope: "col", class: kind }, title)))), tbody)));
-      stop = slices(tbody, found, line, 60);
-    } catch (error) {
-      if (!signal.aborted) fill(body, note("err", /** @type {Error} */ (error).message));
-    }
-  };
+      const table = h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...[["When", "fit"], ["Outcome", "fit"], ["Receiver", "fit"], ["Group", ""], ["Alerts", "num fit"], ["Why", ""], ["Attempts", ""]].map(([title, kind]) => h("th", { scope: "col", class: kind }, title)))), tbody));
+      lists.rows("notifications", tbody, found, line, (one) => `${one.at} ${one.receiver} ${one.integration ?? ""} ${one.groupKey ?? ""}`, 60);
+      return [table];
+    });
+  });
   await load();
   context.onRefresh(load);
 }

@@ -1,9 +1,9 @@
 // Silences: the list by state, a single one, and the form to create and change them.
 
-import { announce, append, button, clipped, fill, h, note, stateWord, toast } from "../dom.js";
-import { holds, searchField } from "../pages/lists.js";
+import { announce, button, clipped, fill, fillControls, h, stateWord, toast } from "../dom.js";
+import { holds, searchField, telling } from "../pages/lists.js";
 import { choice } from "../pages/range.js";
-import { slices } from "../rows.js";
+import { Lists } from "../rows.js";
 import { zone } from "../settings.js";
 import { ago, formatTime, humanSeconds } from "../time.js";
 import { ask, filterText, matcherText, parseMatchers } from "./api.js";
@@ -48,37 +48,33 @@ async function list(context) {
   let order = params.get("order") ?? "ends";
   let search = "";
   /** @type {any[]} */ let all = [];
-  let stop = () => {};
+  const lists = new Lists();
   const controls = h("span", { class: "row" });
+  const message = h("div");
   const body = h("div");
-  fill(root, h("div", { class: "page-head" }, h("h1", null, "Silences"), controls), body);
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "Silences"), controls), message, body);
   const matchers = h("input", { type: "search", class: "mono", value: filter, placeholder: "{job=\"api\"}", "aria-label": "Matchers", on: { change: () => { filter = matchers.value.trim(); setParams({ filter }); void load(); } } });
   const field = searchField(search, (value) => { search = value; draw(); }, "Filter by comment, creator or matcher");
-  const drawControls = () => fill(controls, h("span", { class: "joined", role: "group", "aria-label": "State" }, ...["active", "pending", "expired"].map((name) => button(`${name[0].toUpperCase()}${name.slice(1)} ${all.filter((silence) => silence.status.state === name).length}`, { "aria-pressed": String(state === name), on: { click: () => { state = name; setParams({ state: name === "active" ? null : name }); drawControls(); draw(); } } }))),
+  const drawControls = () => fillControls(controls, h("span", { class: "joined", role: "group", "aria-label": "State" }, ...["active", "pending", "expired"].map((name) => button(`${name[0].toUpperCase()}${name.slice(1)} ${all.filter((silence) => silence.status.state === name).length}`, { "aria-pressed": String(state === name), on: { click: () => { state = name; setParams({ state: name === "active" ? null : name }); drawControls(); draw(); } } }))),
     matchers, field, choice("Order", ORDERS.map(([name, words]) => /** @type {[string, string]} */ ([name, words])), order, (value) => { order = value; setParams({ order: value === "ends" ? null : value }); draw(); }));
-  const draw = () => {
-    stop();
+  const draw = () => lists.draw(body, () => {
     const by = (ORDERS.find(([name]) => name === order) ?? ORDERS[0])[2];
     const shown = all.filter((silence) => silence.status.state === state && holds(search, `${silence.comment} ${silence.createdBy} ${filterText(silence.matchers)} ${silence.id}`)).sort((a, b) => (by(a) < by(b) ? -1 : by(a) > by(b) ? 1 : 0));
     const tbody = h("tbody");
-    fill(body);
-    if (shown.length === 0) return append(body, [h("div", { class: "empty" }, `No ${state} silence passes the filter.`)]);
-    append(body, [h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...[["Matchers", ""], ["Comment", ""], ["Creator", "fit"], ["Began", "fit"], ["Ends", "fit"], ["", "fit"]].map(([title, kind]) => h("th", { scope: "col", class: kind }, title)))), tbody))]);
-    stop = slices(tbody, shown, (silence) => h("tr", null,
+    if (shown.length === 0) return [h("div", { class: "empty" }, `No ${state} silence passes the filter.`)];
+    const table = h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...[["Matchers", ""], ["Comment", ""], ["Creator", "fit"], ["Began", "fit"], ["Ends", "fit"], ["", "fit"]].map(([title, kind]) => h("th", { scope: "col", class: kind }, title)))), tbody));
+    lists.rows("silences", tbody, shown, (silence) => h("tr", null,
       h("td", null, h("a", { href: `#/silences/${encodeURIComponent(silence.id)}` }, silence.matchers.map((/** @type {any} */ one) => h("span", { class: "chip" }, clipped(matcherText(one), 200))))),
-      h("td", { class: "wrap" }, clipped(silence.comment, 500)), h("td", null, silence.createdBy), h("td", { class: "fit" }, moment(silence.startsAt)), h("td", { class: "fit" }, moment(silence.endsAt)), h("td", { class: "fit" }, actions(silence, signal, load))), 60);
-  };
-  const load = async () => {
+      h("td", { class: "wrap" }, clipped(silence.comment, 500)), h("td", null, silence.createdBy), h("td", { class: "fit" }, moment(silence.startsAt)), h("td", { class: "fit" }, moment(silence.endsAt)), h("td", { class: "fit" }, actions(silence, signal, load))), (silence) => silence.id, 60);
+    return [table];
+  });
+  const load = telling(message, signal, async () => {
     const parsed = parseMatchers(filter);
     matchers.setAttribute("aria-invalid", String(parsed === null));
-    try {
-      all = await ask("silences", { filter: (parsed ?? []).map(matcherText) }, { signal });
-      drawControls();
-      draw();
-    } catch (error) {
-      if (!signal.aborted) fill(body, note("err", /** @type {Error} */ (error).message));
-    }
-  };
+    all = await ask("silences", { filter: (parsed ?? []).map(matcherText) }, { signal });
+    drawControls();
+    draw();
+  });
   drawControls();
   await load();
   context.onRefresh(load);
@@ -87,24 +83,21 @@ async function list(context) {
 /** @param {import("./app.js").Context} context @param {string} id */
 async function one(context, id) {
   const { root, signal } = context;
+  const message = h("div");
   const body = h("div");
-  fill(root, h("div", { class: "page-head" }, h("h1", null, "Silence")), body);
-  const load = async () => {
-    try {
-      const silence = await ask(`silence/${encodeURIComponent(id)}`, {}, { signal });
-      const history = await ask(`silence/${encodeURIComponent(id)}/history`, {}, { signal }).catch(() => []);
-      const alerts = silence.status.state === "expired" ? [] : await ask("alerts", { filter: silence.matchers.map(matcherText), silenced: "true", inhibited: "true", active: "true" }, { signal });
-      const fact = (/** @type {string} */ name, /** @type {any} */ value) => h("tr", null, h("th", { scope: "row" }, name), h("td", { class: "wrap" }, value));
-      fill(body, h("p", { class: "row" }, stateWord({ active: "ok", pending: "pending", expired: "unknown" }[/** @type {"active"} */ (silence.status.state)] ?? "unknown", silence.status.state), h("span", null, actions(silence, signal, load))),
-        h("table", { class: "plain" }, h("tbody", null, fact("Matchers", silence.matchers.map((/** @type {any} */ one) => h("span", { class: "chip" }, matcherText(one)))), fact("Comment", silence.comment), fact("Creator", silence.createdBy),
-          fact("From", formatTime(Date.parse(silence.startsAt), zone())), fact("To", [formatTime(Date.parse(silence.endsAt), zone()), ` (${humanSeconds((Date.parse(silence.endsAt) - Date.parse(silence.startsAt)) / 1000)})`]), fact("Last change", moment(silence.updatedAt)), fact("ID", h("code", null, silence.id)))),
-        h("div", { class: "section" }, h("h2", null, `${alerts.length} alerts match now`)), ...alerts.slice(0, 200).map((/** @type {any} */ alert) => h("div", null, ...Object.entries(alert.labels).map(([name, value]) => h("span", { class: "chip" }, clipped(`${name}=${JSON.stringify(value)}`, 200))))),
-        history.length > 0 && h("section", null, h("div", { class: "section" }, h("h2", null, "History")), h("table", null, h("tbody", null, ...history.map((/** @type {any} */ entry) => h("tr", null, h("td", { class: "fit" }, moment(entry.at)), h("td", { class: "fit" }, entry.action), h("td", null, entry.by ?? "")))))));
-      announce(`Silence, ${silence.status.state}`);
-    } catch (error) {
-      if (!signal.aborted) fill(body, note("err", /** @type {Error} */ (error).message));
-    }
-  };
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "Silence")), message, body);
+  const load = telling(message, signal, async () => {
+    const silence = await ask(`silence/${encodeURIComponent(id)}`, {}, { signal });
+    const history = await ask(`silence/${encodeURIComponent(id)}/history`, {}, { signal }).catch(() => []);
+    const alerts = silence.status.state === "expired" ? [] : await ask("alerts", { filter: silence.matchers.map(matcherText), silenced: "true", inhibited: "true", active: "true" }, { signal });
+    const fact = (/** @type {string} */ name, /** @type {any} */ value) => h("tr", null, h("th", { scope: "row" }, name), h("td", { class: "wrap" }, value));
+    fill(body, h("p", { class: "row" }, stateWord({ active: "ok", pending: "pending", expired: "unknown" }[/** @type {"active"} */ (silence.status.state)] ?? "unknown", silence.status.state), h("span", null, actions(silence, signal, load))),
+      h("table", { class: "plain" }, h("tbody", null, fact("Matchers", silence.matchers.map((/** @type {any} */ one) => h("span", { class: "chip" }, matcherText(one)))), fact("Comment", silence.comment), fact("Creator", silence.createdBy),
+        fact("From", formatTime(Date.parse(silence.startsAt), zone())), fact("To", [formatTime(Date.parse(silence.endsAt), zone()), ` (${humanSeconds((Date.parse(silence.endsAt) - Date.parse(silence.startsAt)) / 1000)})`]), fact("Last change", moment(silence.updatedAt)), fact("ID", h("code", null, silence.id)))),
+      h("div", { class: "section" }, h("h2", null, `${alerts.length} alerts match now`)), ...alerts.slice(0, 200).map((/** @type {any} */ alert) => h("div", null, ...Object.entries(alert.labels).map(([name, value]) => h("span", { class: "chip" }, clipped(`${name}=${JSON.stringify(value)}`, 200))))),
+      history.length > 0 && h("section", null, h("div", { class: "section" }, h("h2", null, "History")), h("table", null, h("tbody", null, ...history.map((/** @type {any} */ entry) => h("tr", null, h("td", { class: "fit" }, moment(entry.at)), h("td", { class: "fit" }, entry.action), h("td", null, entry.by ?? "")))))));
+    announce(`Silence, ${silence.status.state}`);
+  });
   await load();
   context.onRefresh(load);
 }

@@ -74,11 +74,12 @@ export class Hover {
   }
 
   pin() {
-    if (this.tip.hidden) return;
+    if (this.tip.hidden || this.pinned) return;
     this.pinned = true;
+    const series = this.shown?.series;
     this.tip.dataset.pinned = "";
     this.tip.append(h("div", { class: "row" }, button("Copy", { on: { click: () => void copy(this.tip.querySelector(".tip-text")?.textContent ?? "") } }),
-      this.shown?.series >= 0 && button("Only this series", { on: { click: () => { const { series } = this.shown; this.unpin(); this.chart.options.onPick(series, false); } } }),
+      series >= 0 && button("Only this series", { on: { click: () => { this.unpin(); this.chart.options.onPick(series, false); } } }),
       button("Close", { on: { click: () => this.unpin() } })));
   }
 

@@ -19,9 +19,11 @@ export class Legend {
   /** Shows the legend of the chart's answer. */
   show() {
     const { head } = this.chart;
-    this.table = null;
-    fill(this.holder);
-    fill(this.common);
+    if (!head || head.n === 0 || this.chart.display === "heatmap") {
+      this.table = null;
+      fill(this.holder);
+      fill(this.common);
+    }
     if (!head || head.n === 0) return;
     if (this.chart.display === "heatmap") {
       fill(this.common, `${head.histograms ? "Native histograms" : "Classic histogram"}: ${head.n} series added up, counts per bucket and step, the strongest colour stands for ${inUnit(head.heatMax, "")}.`);
@@ -43,9 +45,9 @@ export class Legend {
     if (names.length === 0) columns.push({ key: "none", title: "Series", by: () => "", cell: () => h("span", { class: "muted" }, "{}") });
     const [first, ...others] = columns;
     const withSwatch = { ...first, cell: (/** @type {number} */ s) => [this.chart.hover.swatch(s), first.cell(s)] };
-    const table = new VirtualTable({
-      label: "Legend", sort: this.sort, onSort: (sort) => { if (sort) this.sort = sort; },
-      columns: [/** @type {any} */ (withSwatch), ...others, number("last", "Last"), number("min", "Min"), number("max", "Max"), number("mean", "Mean")],
+    const shown = [/** @type {any} */ (withSwatch), ...others, number("last", "Last"), number("min", "Min"), number("max", "Max"), number("mean", "Mean")];
+    const table = this.table ?? new VirtualTable({
+      label: "Legend", sort: this.sort, onSort: (sort) => { if (sort) this.sort = sort; }, columns: shown, key: (s) => String(this.chart.head?.hashes[s]),
       onRow: (tr, s) => {
         if (this.chart.hidden?.[s]) tr.dataset.off = "";
         tr.tabIndex = 0;
@@ -53,11 +55,12 @@ export class Legend {
         tr.title = "Click: only this series. Ctrl+click: hide or show it.";
         tr.addEventListener("click", (e) => { if (String(getSelection()) === "") this.pick(s, e.ctrlKey || e.metaKey); });
         tr.addEventListener("keydown", (e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); this.pick(s, e.ctrlKey || e.metaKey); } });
-        tr.addEventListener("pointerenter", () => { if (!this.chart.hover.pinned) this.chart.call({ type: "hover", step: head.count - 1, y: 0, series: s }).then((found) => this.front(found), () => {}); });
+        tr.addEventListener("pointerenter", () => { if (!this.chart.hover.pinned) this.chart.call({ type: "hover", step: (this.chart.head?.count ?? 1) - 1, y: 0, series: s }).then((found) => this.front(found), () => {}); });
         tr.addEventListener("pointerleave", () => { if (!this.chart.hover.pinned) this.chart.hover.clear(); });
       },
     });
     this.table = table;
+    table.setColumns(shown);
     // It must be in the document first: rows are only created for what is in view.
     fill(this.holder, table.element);
     table.setRows([...slots.keys()]);

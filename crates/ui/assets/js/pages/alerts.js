@@ -1,13 +1,13 @@
 // Alerts: one line each, flat or in groups, with what was firing in the last day.
 
 import { ask } from "../api.js";
-import { append, button, chips, fill, h, labelText, note, stateWord, visible, outside } from "../dom.js";
+import { button, chips, fill, fillControls, h, labelText, note, stateWord, visible, outside } from "../dom.js";
 import { exact, plain } from "../format.js";
-import { slices } from "../rows.js";
+import { Lists } from "../rows.js";
 import { onSetting, setSetting, setting, zone } from "../settings.js";
 import { ago, formatTime, humanSeconds } from "../time.js";
 import { queryAddress } from "../url_state.js";
-import { filterOf, groupBy, labelNames, searchField, stateButtons } from "./lists.js";
+import { filterOf, groupBy, labelNames, searchField, stateButtons, telling } from "./lists.js";
 import { choice } from "./range.js";
 
 const ORDER = /** @type {Record<string, number>} */ ({ firing: 0, pending: 1, inactive: 2, unknown: 3 });
@@ -22,12 +22,11 @@ export default async function alerts(context) {
   let group = params.get("group") ?? "";
   /** @type {Row[]} */ let rows = [];
   /** @type {Set<string>} */ const open = new Set();
-  let stop = () => {};
-  const head = h("div", { class: "page-head" }, h("h1", null, "Alerts"));
+  const lists = new Lists();
   const controls = h("span", { class: "row" });
+  const message = h("div");
   const body = h("div");
-  head.append(controls);
-  fill(root, head, body);
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "Alerts"), controls), message, body);
 
   const field = searchField(search, (value) => { search = value; context.setParams({ search }); draw(); }, "Filter by name, label or value");
   const strips = new Map();
@@ -35,53 +34,48 @@ export default async function alerts(context) {
   const drawControls = () => {
     const count = (/** @type {string} */ state) => rows.filter((row) => row.state === state).length;
     const names = labelNames(rows.map((row) => row.labels)).slice(0, 30);
-    fill(controls,
+    fillControls(controls,
       stateButtons("State", [["firing", "Firing", count("firing")], ["pending", "Pending", count("pending")], ["inactive", "Inactive", count("inactive")]], states, () => { context.setParams({ state: [...states] }); drawControls(); draw(); }),
       field, choice("Group by", [["", "No groups"], ["(group)", "By rule group"], ...names.map((name) => /** @type {[string, string]} */ ([name, `By ${visible(name)}`]))], group, (value) => { group = value; context.setParams({ group }); draw(); }),
       h("label", { class: "check" }, h("input", { type: "checkbox", checked: setting("annotations"), on: { change: (/** @type {any} */ e) => setSetting("annotations", e.target.checked) } }), "Annotations"));
   };
   signal.addEventListener("abort", onSetting((name) => { if (name === "annotations") draw(); }));
 
-  const draw = () => {
-    stop();
+  const draw = () => lists.draw(body, () => {
     // Inactive alerts are shown only when selected, or when there is nothing else.
     const active = rows.some((row) => row.state !== "inactive" && row.state !== "unknown");
     const fits = filterOf(search);
     const shown = rows.filter((row) => (states.size > 0 ? states.has(row.state) : !active || (row.state !== "inactive" && row.state !== "unknown")) && fits(row.search));
-    fill(body);
-    if (shown.length === 0) {
-      append(body, [h("div", { class: "empty" }, rows.length === 0 ? "No alerting rules are configured." : "No alert passes the filter.")]);
-      return;
-    }
-    if (group === "") return void (stop = table(body, shown));
-    const stops = groupBy(shown, (row) => (group === "(group)" ? `${row.group} · ${row.file}` : row.labels[group] ?? "(none)")).map(([title, members]) => {
+    if (shown.length === 0) return [h("div", { class: "empty" }, rows.length === 0 ? "No alerting rules are configured." : "No alert passes the filter.")];
+    if (group === "") return [table("", shown)];
+    const sections = h("div");
+    lists.rows("groups", sections, groupBy(shown, (row) => (group === "(group)" ? `${row.group} · ${row.file}` : row.labels[group] ?? "(none)")), ([title, members]) => {
       const firing = members.filter((row) => row.state === "firing").length;
-      append(body, [h("div", { class: "section" }, h("h2", null, visible(title.slice(0, 200))), h("span", { class: "count" }, `${members.length}`), firing > 0 && stateWord("firing", `${firing} firing`))]);
-      return table(body, members);
-    });
-    stop = () => stops.forEach((end) => end());
-  };
+      return h("section", null, h("div", { class: "section" }, h("h2", null, visible(title.slice(0, 200))), h("span", { class: "count" }, `${members.length}`), firing > 0 && stateWord("firing", `${firing} firing`)), table(title, members));
+    }, ([title]) => title, 4);
+    return [sections];
+  });
 
-  /** @param {HTMLElement} parent @param {Row[]} shown */
-  const table = (parent, shown) => {
+  /** @param {string} name @param {Row[]} shown */
+  const table = (name, shown) => {
     const tbody = h("tbody");
-    append(parent, [h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["State", "Alert", "Labels", "Since", "Value", "Last 24 h", ""].map((title) => h("th", { scope: "col", class: title === "Value" ? "num" : title === "Labels" ? "" : "fit" }, title)))), tbody))]);
-    return slices(tbody, shown, line, 40);
+    const box = h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["State", "Alert", "Labels", "Since", "Value", "Last 24 h", ""].map((title) => h("th", { scope: "col", class: title === "Value" ? "num" : title === "Labels" ? "" : "fit" }, title)))), tbody));
+    lists.rows(`rows of ${name}`, tbody, shown, line, (row) => row.key);
+    return box;
   };
 
   /** @param {Row} row */
   const line = (row) => {
-    const toggle = () => { if (open.has(row.key)) open.delete(row.key); else open.add(row.key); tr.replaceWith(...line(row)); };
+    const toggle = () => { if (open.has(row.key)) open.delete(row.key); else open.add(row.key); draw(); };
     const tr = h("tr", null,
       h("td", { class: "fit" }, stateWord(row.state)),
-      h("td", { class: "fit" }, button(visible(row.name.slice(0, 200)), { class: "link", "aria-expanded": String(open.has(row.key)), on: { click: () => { if (next) next.remove(); toggle(); } } })),
+      h("td", { class: "fit" }, button(visible(row.name.slice(0, 200)), { class: "link", "aria-expanded": String(open.has(row.key)), on: { click: toggle } })),
       h("td", null, labelText(row.labels, (name) => name !== "alertname"), setting("annotations") && h("div", { class: "muted" }, row.annotations.summary ?? row.annotations.description ?? "")),
       h("td", { class: "fit", title: row.since ? `${formatTime(row.since, zone())} ${zone()}` : "" }, row.since ? ago(row.since) : row.state === "unknown" ? "not evaluated yet" : ""),
       h("td", { class: "num", title: exact(row.value) }, Number.isNaN(row.value) && row.since === null ? "" : plain(row.value, 5)),
       h("td", { class: "fit" }, strip(row)),
       h("td", { class: "fit" }, h("a", { href: queryAddress(row.rule.query, { tab: "graph" }) }, "graph"), row.annotations.runbook_url ? [" · ", outside(row.annotations.runbook_url, "runbook")] : ""));
-    const next = open.has(row.key) ? detail(row) : null;
-    return next ? [tr, next] : [tr];
+    return open.has(row.key) ? [tr, detail(row)] : [tr];
   };
 
   /** @param {Row} row */
@@ -98,16 +92,11 @@ export default async function alerts(context) {
     return h("span", { class: "strip", role: "img", "aria-label": spans.length > 0 ? "Active in the last 24 hours" : "Not active in the last 24 hours" }, ...spans.map((/** @type {any} */ one) => h("i", { data: { s: one.state }, title: `${one.state} until ${formatTime(one.to, zone())}`, style: { left: `${one.left * 100}%`, width: `max(1px, ${one.width * 100}%)` } })));
   };
 
-  const load = async () => {
-    try {
-      rows = collect((await ask("rules", { type: "alert" }, { signal })).data.groups);
-      drawControls();
-      draw();
-    } catch (error) {
-      if (signal.aborted) return;
-      fill(body, note("err", /** @type {Error} */ (error).message));
-    }
-  };
+  const load = telling(message, signal, async () => {
+    rows = collect((await ask("rules", { type: "alert" }, { signal })).data.groups);
+    drawControls();
+    draw();
+  });
   await load();
   context.onRefresh(load);
   const step = 600;

@@ -1,10 +1,10 @@
 // Backtest: when an alerting rule would have been pending and firing over the past, as it is or edited. Nothing is saved.
 
 import { ask } from "../api.js";
-import { button, fill, h, labelText, note, openDialog, stateWord } from "../dom.js";
+import { button, fill, fillControls, h, labelText, note, openDialog, stateWord } from "../dom.js";
 import { Editor } from "../editor/editor.js";
 import { grouped } from "../format.js";
-import { slices } from "../rows.js";
+import { Lists } from "../rows.js";
 import { zone } from "../settings.js";
 import { formatDuration, formatTime, humanSeconds, parseDuration } from "../time.js";
 import { momentField, rangeField } from "./range.js";
@@ -23,8 +23,9 @@ export function openBacktest(rule, group, signal) {
   const keep = h("input", { value: formatDuration((rule.keepFiringFor ?? 0) * 1000), style: { width: "80px" }, "aria-label": "keep_firing_for" });
   const when = h("span", { class: "row" });
   const out = h("div");
+  const lists = new Lists();
   const go = button("Run", { class: "primary", on: { click: () => void run() } });
-  const drawWhen = () => fill(when, rangeField(rangeMs, (value) => { rangeMs = value; drawWhen(); }), momentField(end, rangeMs / 2, "End of the range", (value) => { end = value; drawWhen(); }));
+  const drawWhen = () => fillControls(when, rangeField(rangeMs, (value) => { rangeMs = value; drawWhen(); }), momentField(end, rangeMs / 2, "End of the range", (value) => { end = value; drawWhen(); }));
   drawWhen();
 
   const run = async () => {
@@ -55,11 +56,14 @@ export function openBacktest(rule, group, signal) {
   /** @param {any} data @param {number} from @param {number} to */
   const show = (data, from, to) => {
     const tbody = h("tbody");
-    fill(out, data.failures && note("warn", `${grouped(data.failures.count)} evaluations failed, the first at ${formatTime(data.failures.firstAt * 1000, zone())}: ${data.failures.firstError}`),
-      h("p", { role: "status" }, h("b", null, `Fired ${grouped(data.firedCount)} ${data.firedCount === 1 ? "time" : "times"}`), `, ${humanSeconds(data.firingSeconds)} in all; ${grouped(data.episodesCount)} ${data.episodesCount === 1 ? "alert" : "alerts"} began in ${grouped(data.evaluations)} evaluations.`),
-      data.episodes.length === 0 ? h("div", { class: "empty" }, "Nothing would have been pending or firing.") : h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["Began", "Pending, firing", "Fired for", "Value", "Labels"].map((title) => h("th", { scope: "col" }, title)))), tbody)));
-    if (data.episodes.length < data.episodesCount) out.append(note("info", `The first ${grouped(data.episodes.length)} are shown.`));
-    slices(tbody, /** @type {Episode[]} */ (data.episodes), (episode) => line(episode, from, to), 100);
+    lists.draw(out, () => {
+      const table = h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["Began", "Pending, firing", "Fired for", "Value", "Labels"].map((title) => h("th", { scope: "col" }, title)))), tbody));
+      lists.rows("episodes", tbody, /** @type {Episode[]} */ (data.episodes), (episode) => line(episode, from, to), (episode) => `${JSON.stringify(episode.labels)} ${episode.events[0].at}`, 100);
+      return [data.failures && note("warn", `${grouped(data.failures.count)} evaluations failed, the first at ${formatTime(data.failures.firstAt * 1000, zone())}: ${data.failures.firstError}`),
+        h("p", { role: "status" }, h("b", null, `Fired ${grouped(data.firedCount)} ${data.firedCount === 1 ? "time" : "times"}`), `, ${humanSeconds(data.firingSeconds)} in all; ${grouped(data.episodesCount)} ${data.episodesCount === 1 ? "alert" : "alerts"} began in ${grouped(data.evaluations)} evaluations.`),
+        data.episodes.length === 0 ? h("div", { class: "empty" }, "Nothing would have been pending or firing.") : table,
+        data.episodes.length < data.episodesCount && note("info", `The first ${grouped(data.episodes.length)} are shown.`)];
+    });
   };
 
   const dialog = openDialog(`Backtest of ${rule.name}`, h("p", { class: "muted" }, "Replays the rule over stored history, at the moments at which its group runs. What is edited here is not saved."), editor.element,

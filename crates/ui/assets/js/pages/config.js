@@ -2,8 +2,8 @@
 
 import { ask } from "../api.js";
 import { copy } from "../copy.js";
-import { button, fill, h, note } from "../dom.js";
-import { searchField } from "./lists.js";
+import { button, fill, h } from "../dom.js";
+import { searchField, telling } from "./lists.js";
 import { yamlView } from "./yaml.js";
 
 /** @param {import("../app.js").Context} context */
@@ -11,10 +11,11 @@ export default async function config(context) {
   const { root, signal, params } = context;
   let search = params.get("search") ?? "";
   let yaml = "";
+  const message = h("div");
   const body = h("div");
   const count = h("span", { class: "count", role: "status" });
   const field = searchField(search, (value) => { search = value; context.setParams({ search }); draw(); }, "Find; Enter goes to the next");
-  fill(root, h("div", { class: "page-head" }, h("h1", null, "Configuration"), field, count, button("Copy", { on: { click: () => void copy(yaml) } })), body);
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "Configuration"), field, count, button("Copy", { on: { click: () => void copy(yaml) } })), message, body);
   let at = 0;
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
@@ -35,14 +36,10 @@ export default async function config(context) {
     at = -1;
     count.textContent = search.trim() === "" ? "" : `${found} found`;
   };
-  const load = async () => {
-    try {
-      yaml = (await ask("status/config", {}, { signal })).data.yaml;
-      draw();
-    } catch (error) {
-      if (!signal.aborted) fill(body, note("err", /** @type {Error} */ (error).message));
-    }
-  };
+  const load = telling(message, signal, async () => {
+    yaml = (await ask("status/config", {}, { signal })).data.yaml;
+    draw();
+  });
   await load();
   if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView({ block: "center" });
   context.onRefresh(load);

@@ -1,9 +1,9 @@
 // Service discovery: labels before and after relabelling; for what was dropped, the rule that dropped it.
 
 import { ask } from "../api.js";
-import { append, button, chips, fill, h, note, openDialog, stateWord, toast, visible } from "../dom.js";
-import { slices } from "../rows.js";
-import { groupBy, holds, searchField, stateButtons } from "./lists.js";
+import { button, chips, fill, fillControls, h, openDialog, stateWord, toast, visible } from "../dom.js";
+import { Lists } from "../rows.js";
+import { groupBy, holds, searchField, stateButtons, telling } from "./lists.js";
 import { choice } from "./range.js";
 
 /** @param {import("../app.js").Context} context */
@@ -14,39 +14,43 @@ export default async function discovery(context) {
   let pool = params.get("pool") ?? "";
   /** @type {any[]} */ let rows = [];
   /** @type {Record<string, number>} */ let dropped = {};
-  /** @type {(() => void)[]} */ let stops = [];
+  /** What was answered to "Which rule?". @type {Map<string, Node[]>} */ const reasons = new Map();
+  const lists = new Lists();
   const controls = h("span", { class: "row" });
+  const message = h("div");
   const body = h("div");
-  fill(root, h("div", { class: "page-head" }, h("h1", null, "Service discovery"), controls), body);
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "Service discovery"), controls), message, body);
   const field = searchField(search, (value) => { search = value; context.setParams({ search }); draw(); }, "Filter by label");
 
   const drawControls = () => {
     const pools = [...new Set(rows.map((row) => row.scrapePool))].sort();
     const count = (/** @type {string} */ state) => rows.filter((row) => row.state === state && (pool === "" || row.scrapePool === pool)).length;
-    fill(controls, choice("Scrape pool", [["", `All ${pools.length} pools`], ...pools.map((name) => /** @type {[string, string]} */ ([name, visible(name)]))], pool, (value) => { pool = value; context.setParams({ pool }); drawControls(); draw(); }),
+    fillControls(controls, choice("Scrape pool", [["", `All ${pools.length} pools`], ...pools.map((name) => /** @type {[string, string]} */ ([name, visible(name)]))], pool, (value) => { pool = value; context.setParams({ pool }); drawControls(); draw(); }),
       stateButtons("State", [["active", "Active", count("active")], ["dropped", "Dropped", count("dropped")]], states, () => { context.setParams({ state: [...states] }); drawControls(); draw(); }), field);
   };
 
-  const draw = () => {
-    for (const stop of stops) stop();
-    stops = [];
-    fill(body);
+  const draw = () => lists.draw(body, () => {
     const shown = rows.filter((row) => (pool === "" || row.scrapePool === pool) && (states.size === 0 || states.has(row.state)) && holds(search, row.search));
-    if (shown.length === 0) return append(body, [h("div", { class: "empty" }, rows.length === 0 ? "Nothing has been discovered yet." : "Nothing passes the filter.")]);
-    stops.push(slices(body, groupBy(shown, (row) => row.scrapePool), ([name, members]) => {
+    if (shown.length === 0) return [h("div", { class: "empty" }, rows.length === 0 ? "Nothing has been discovered yet." : "Nothing passes the filter.")];
+    const sections = h("div");
+    lists.rows("pools", sections, groupBy(shown, (row) => row.scrapePool), ([name, members]) => {
       const tbody = h("tbody");
       const active = members.filter((row) => row.state === "active").length;
       const total = dropped[name] ?? 0;
       const element = h("section", null, h("div", { class: "section" }, h("h2", null, visible(name.slice(0, 200))), h("span", { class: "muted" }, `${active} active, ${total} dropped`)),
         h("div", { class: "scroll-x" }, h("table", { class: "fixed" }, h("thead", null, h("tr", null, h("th", { scope: "col" }, "State"), h("th", { scope: "col", style: { width: "55%" } }, "Discovered labels"), h("th", { scope: "col" }, "Target labels"), h("th", { scope: "col", style: { width: "56px" } }, ""))), tbody)));
-      stops.push(slices(tbody, members, line, 40));
+      lists.rows(`targets of ${name}`, tbody, members, line, keyOf);
       return element;
-    }, 10));
-  };
+    }, ([name]) => name, 10);
+    return [sections];
+  });
+
+  /** @param {any} row */
+  const keyOf = (row) => `${row.scrapePool} ${row.state} ${JSON.stringify(row.discoveredLabels)}`;
 
   /** @param {any} row */
   const line = (row) => {
-    const outcome = h("td", null, ...(row.labels ? chips(row.labels) : [h("span", { class: "muted" }, "dropped by relabelling "), button("Which rule?", { class: "link", on: { click: () => void why(row, outcome) } })]));
+    const outcome = h("td", null, ...(row.labels ? chips(row.labels) : reasons.get(keyOf(row)) ?? [h("span", { class: "muted" }, "dropped by relabelling "), button("Which rule?", { class: "link", on: { click: () => void why(row) } })]));
     return h("tr", null, h("td", { class: "fit" }, stateWord(row.state === "active" ? "up" : "dropped", row.state)), h("td", null, ...chips(row.discoveredLabels)), outcome, h("td", { class: "fit" }, button("steps", { class: "link", on: { click: () => void steps(row) } })));
   };
 
@@ -60,12 +64,13 @@ export default async function discovery(context) {
     }
   };
 
-  /** @param {any} row @param {HTMLElement} cell */
-  const why = async (row, cell) => {
+  /** @param {any} row */
+  const why = async (row) => {
     const all = await stepsOf(row);
     if (!all) return;
     const at = all.find((step) => !step.keep);
-    fill(cell, at ? [h("span", { class: "muted" }, "dropped by "), h("code", null, ruleText(at.rule))] : h("span", { class: "muted" }, "no rule drops it now"));
+    reasons.set(keyOf(row), at ? [h("span", { class: "muted" }, "dropped by "), h("code", null, ruleText(at.rule))] : [h("span", { class: "muted" }, "no rule drops it now")]);
+    draw();
   };
 
   /** @param {any} row */
@@ -84,18 +89,14 @@ export default async function discovery(context) {
       all.length === 0 ? h("div", { class: "empty" }, "This pool has no relabel_configs.") : h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, ""), h("th", { scope: "col" }, "Rule"), h("th", { scope: "col" }, "What it changes"))), h("tbody", null, ...list)));
   };
 
-  const load = async () => {
-    try {
-      const { data } = await ask("targets", { state: "any" }, { signal });
-      dropped = data.droppedTargetCounts ?? {};
-      rows = [...data.activeTargets.map((/** @type {any} */ row) => ({ ...row, state: "active" })), ...data.droppedTargets.map((/** @type {any} */ row) => ({ ...row, state: "dropped", labels: null }))];
-      for (const row of rows) row.search = `${JSON.stringify(row.discoveredLabels)} ${JSON.stringify(row.labels ?? {})} ${row.scrapePool}`;
-      drawControls();
-      draw();
-    } catch (error) {
-      if (!signal.aborted) fill(body, note("err", /** @type {Error} */ (error).message));
-    }
-  };
+  const load = telling(message, signal, async () => {
+    const { data } = await ask("targets", { state: "any" }, { signal });
+    dropped = data.droppedTargetCounts ?? {};
+    rows = [...data.activeTargets.map((/** @type {any} */ row) => ({ ...row, state: "active" })), ...data.droppedTargets.map((/** @type {any} */ row) => ({ ...row, state: "dropped", labels: null }))];
+    for (const row of rows) row.search = `${JSON.stringify(row.discoveredLabels)} ${JSON.stringify(row.labels ?? {})} ${row.scrapePool}`;
+    drawControls();
+    draw();
+  });
   await load();
   context.onRefresh(load);
 }

@@ -2,8 +2,8 @@
 
 import { ask } from "../api.js";
 import { copy } from "../copy.js";
-import { button, fill, h, note, visible } from "../dom.js";
-import { holds, searchField } from "./lists.js";
+import { button, fill, h, visible } from "../dom.js";
+import { holds, searchField, telling } from "./lists.js";
 import { marked } from "./yaml.js";
 
 /** @param {import("../app.js").Context} context */
@@ -25,17 +25,12 @@ export default async function flags(context) {
     count.textContent = shown.length === all.length ? `${all.length}` : `${shown.length} of ${all.length}`;
     fill(tbody, ...shown.map(([name, value]) => h("tr", { data: changed.has(name) ? { changed: "" } : {} }, h("td", { class: "mono fit" }, "--", ...marked(name, search)), h("td", { class: "mono wrap" }, value === "" ? h("span", { class: "muted" }, "(empty)") : marked(visible(value), search)))));
   };
-  const load = async () => {
-    try {
-      const [{ data }, names] = await Promise.all([ask("status/flags", {}, { signal }), ask("ferula/changed_flags", {}, { signal, quiet: true }).then((answer) => answer.data, () => [])]);
-      changed = new Set(names);
-      all = /** @type {[string, string][]} */ (Object.entries(data).sort(([a], [b]) => (a < b ? -1 : 1)));
-      fill(message);
-      draw();
-    } catch (error) {
-      if (!signal.aborted) fill(message, note("err", /** @type {Error} */ (error).message));
-    }
-  };
+  const load = telling(message, signal, async () => {
+    const [{ data }, names] = await Promise.all([ask("status/flags", {}, { signal }), ask("ferula/changed_flags", {}, { signal, quiet: true }).then((answer) => answer.data, () => [])]);
+    changed = new Set(names);
+    all = /** @type {[string, string][]} */ (Object.entries(data).sort(([a], [b]) => (a < b ? -1 : 1)));
+    draw();
+  });
   await load();
   context.onRefresh(load);
 }

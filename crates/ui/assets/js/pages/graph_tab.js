@@ -4,13 +4,14 @@ import { ask, features, metadata } from "../api.js";
 import { Chart } from "../chart/chart.js";
 import { Legend } from "../chart/legend.js";
 import { copy } from "../copy.js";
-import { button, fill, h, menu, visible } from "../dom.js";
+import { button, fill, fillControls, h, menu, visible } from "../dom.js";
 import { bytes, grouped, inUnit, unitOf } from "../format.js";
 import { tokens } from "../editor/tokens.js";
 import { zone } from "../settings.js";
 import { formatDuration, formatTime, humanSeconds, parseDuration } from "../time.js";
 import { stepOf } from "../url_state.js";
 import { curl } from "./query.js";
+import { unitFor } from "./table_tab.js";
 import { choice, momentField, rangeField } from "./range.js";
 
 const SERIES_MAX = 1000;
@@ -57,7 +58,7 @@ export class GraphTab {
         else stepField.setAttribute("aria-invalid", "true");
       },
     } });
-    fill(this.controls,
+    fillControls(this.controls,
       rangeField(state.rangeMs, (rangeMs) => change({ rangeMs }, { share: true })),
       momentField(state.end, state.rangeMs / 2, "End of the range", (end) => change({ end }, { share: true })),
       choice("Resolution", [["low", "Low res."], ["medium", "Medium res."], ["high", "High res."], ...(value === "step" ? /** @type {[string, string][]} */ ([["step", "Own step"]]) : [])], value, (density) => change({ resolution: { type: "auto", density } })),
@@ -125,7 +126,7 @@ export class GraphTab {
     this.empty.hidden = head.n > 0;
     this.chart.element.hidden = head.n === 0;
     if (head.n === 0) fill(this.empty, await (await import("./empty.js")).whyEmpty(expr, state.end, state.rangeMs, signal));
-    fill(this.numbers);
+    if (this.numbers.firstChild) void import("../chart/numbers.js").then(({ showNumbers }) => showNumbers(this.chart, this.numbers));
     void this.exemplars();
     const points = head.n * head.count;
     const summary = `${head.n === head.total ? head.n : `${head.n} of ${head.total}`} series · step ${formatDuration(step)} · ${points > 10_000 ? `${Math.round(points / 1000)}k` : points} points`;
@@ -168,13 +169,6 @@ export class GraphTab {
     const [{ series }, { saveGraph }] = await Promise.all([this.chart.call({ type: "export" }), import("./export.js")]);
     saveGraph(series, format);
   }
-}
-
-/** @param {string} expr @param {Record<string, {unit: string}[]>} about */
-export function unitFor(expr, about) {
-  const name = tokens(expr).find((token) => token.kind === "name");
-  const metric = name ? expr.slice(name.from, name.to) : "";
-  return unitOf(expr, about[metric]?.[0]?.unit ?? "");
 }
 
 /** The unit of a histogram's bounds: that of its metric's name. @param {string} expr */

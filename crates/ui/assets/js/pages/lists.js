@@ -1,6 +1,6 @@
 // What the list pages share: a search, a choice of states, groups that fold.
 
-import { button, fill, h } from "../dom.js";
+import { button, fill, h, note } from "../dom.js";
 
 /** @param {string} value @param {(value: string) => void} change @param {string} [label] */
 export function searchField(value, change, label = "Filter") {
@@ -22,6 +22,16 @@ export function stateButtons(label, options, on, change) {
     return element;
   }));
 }
+
+/** Loads and draws; a failure is told above what is shown, which stays. @param {HTMLElement} place @param {AbortSignal} signal @param {() => Promise<unknown>} load */
+export const telling = (place, signal, load) => async () => {
+  try {
+    await load();
+    fill(place);
+  } catch (error) {
+    if (!signal.aborted) fill(place, note("err", /** @type {Error} */ (error).message));
+  }
+};
 
 /** A test whether a text in lower case holds all words. @param {string} words */
 export function filterOf(words) {

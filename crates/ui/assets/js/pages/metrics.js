@@ -33,7 +33,7 @@ export default async function metrics(context) {
   const view = counted(signal, () => table.redraw());
   /** @type {VirtualTable<Metric>} */
   const table = new VirtualTable({
-    label: "Metrics", height: insert ? "60vh" : "calc(100vh - 124px)", rowHeight: 28, onView: (rows) => view.want(rows),
+    label: "Metrics", key: (row) => row.name, height: insert ? "60vh" : "calc(100vh - 124px)", rowHeight: 28, onView: (rows) => view.want(rows),
     columns: [
       { key: "name", title: "Metric", by: (row) => row.name, cell: (row) => button(visible(row.name.slice(0, 200)), { class: "link mono", on: { click: () => void show(row) } }) },
       { key: "type", title: "Type", class: "fit", by: (row) => row.type ?? "", cell: (row) => row.type ?? "" },

@@ -4,7 +4,6 @@ import { ask, explained, isAbort } from "../api.js";
 import { announce, button, fill, h, menu, note, openDialog, visible } from "../dom.js";
 import { Editor } from "../editor/editor.js";
 import { remember, setting } from "../settings.js";
-import { GraphTab } from "./graph_tab.js";
 import { TableTab } from "./table_tab.js";
 
 /**
@@ -29,6 +28,7 @@ export class PanelView {
     this.own = new AbortController();
     hooks.signal.addEventListener("abort", () => this.own.abort());
     /** @type {AbortController | null} */ this.running = null;
+    /** @type {AbortController | null} */ this.latest = null;
     this.editor = new Editor({
       text: state.expr, label: "Expression", signal: this.own.signal,
       onRun: () => void this.run(true), onStop: () => this.stop(), onInput: () => {},
@@ -51,7 +51,7 @@ export class PanelView {
       this.messages, this.above, this.body);
     /** @type {Partial<Record<string, TabView>>} */ this.views = {};
     /** @type {Record<string, Promise<TabView>>} */ this.opening = {};
-    /** @type {GraphTab | null} */ this.graph = null;
+    /** @type {import("./graph_tab.js").GraphTab | null} */ this.graph = null;
     this.drawTabs();
     void this.open();
   }
@@ -65,8 +65,7 @@ export class PanelView {
   async open() {
     const { tab } = this.state;
     const make = {
-      table: async () => new TableTab(this), graph: async () => (this.graph = new GraphTab(this)),
-      raw: async () => new (await import("./raw_tab.js")).RawTab(this), tree: async () => new (await import("./tree_tab.js")).TreeTab(this),
+      table: async () => new TableTab(this), graph: () => this.makeGraph(), raw: async () => new (await import("./raw_tab.js")).RawTab(this), tree: async () => new (await import("./tree_tab.js")).TreeTab(this),
       explain: async () => new (await import("./explain.js")).ExplainTab(this),
     }[tab];
     this.opening[tab] ??= make().then((made) => {
@@ -75,6 +74,12 @@ export class PanelView {
       return made;
     });
     return this.opening[tab];
+  }
+
+  /** The graph's modules are asked for at once, not one after the other as they name each other. */
+  async makeGraph() {
+    const [{ GraphTab }] = await Promise.all([import("./graph_tab.js"), ...["chart", "legend", "hover", "scale", "answer", "heatmap", "colours"].map((name) => import(`../chart/${name}.js`))]);
+    return (this.graph = new GraphTab(this));
   }
 
   drawTabs() {
@@ -151,7 +156,7 @@ export class PanelView {
     const controller = new AbortController();
     const ended = () => controller.abort();
     this.own.signal.addEventListener("abort", ended, { once: true });
-    this.running = controller;
+    this.running = this.latest = controller;
     this.setBusy(true);
     fill(this.more);
     const began = performance.now();
@@ -164,6 +169,7 @@ export class PanelView {
       const ran = await view.run(expr, controller.signal);
       if (controller.signal.aborted) return;
       const took = performance.now() - began;
+      clearInterval(clock);
       const text = `${ran.summary} · ${took < 1000 ? `${Math.round(took)} ms` : `${(took / 1000).toFixed(2)} s`}`;
       this.status.textContent = text;
       const { stats } = ran;
@@ -172,7 +178,7 @@ export class PanelView {
       fill(this.messages,
         ...(setting("warnings") ? (ran.warnings ?? []).map((warning) => note("warn", warning)) : []),
         ...(setting("infos") ? (ran.infos ?? []).map((info) => note("info", info)) : []));
-      if (setting("infos")) await this.showHints(expr);
+      if (setting("infos")) void this.showHints(expr, controller);
       if (ran.date) this.hooks.context.skew((Date.now() - ran.date) / 1000);
       if (byHand) remember(expr);
       this.editor.problem.hidden = true;
@@ -198,10 +204,10 @@ export class PanelView {
     await tree.run(expr, signal).catch(() => fill(this.above));
   }
 
-  /** Suggests what was probably meant; a click applies it. @param {string} expr */
-  async showHints(expr) {
+  /** Suggests what was probably meant; a click applies it. @param {string} expr @param {AbortController} run that the hints belong to */
+  async showHints(expr, run) {
     const found = await ask("ferula/editor", { query: expr }, { signal: this.own.signal, quiet: true }).then((answer) => answer.data.diagnostics, () => []);
-    if (expr !== this.state.expr) return;
+    if (expr !== this.state.expr || this.latest !== run) return;
     for (const hint of found.filter((/** @type {any} */ one) => one.severity === "hint")) {
       this.messages.append(note("info", visible(hint.message), ...hint.fixes.flatMap((/** @type {any} */ fix) => [" ", button(visible(fix.title.slice(0, 200)), { class: "link", on: { click: () => {
         this.editor.replaceAll(expr.slice(0, fix.from) + fix.insert + expr.slice(fix.to));

@@ -2,6 +2,7 @@
 
 import { ask, askBare } from "../api.js";
 import { button, fill, h, note, toast, visible } from "../dom.js";
+import { keyed } from "../keep.js";
 import { bytes, grouped } from "../format.js";
 import { zone } from "../settings.js";
 import { formatDuration, formatTime, humanSeconds } from "../time.js";
@@ -51,20 +52,20 @@ export default async function queries(context) {
     const shown = running.filter((query) => holds(search, `${query.query} ${query.remote_addr} ${query.origin}`));
     head.textContent = running.length === 0 ? "Running now" : `Running now: ${running.length}`;
     if (shown.length === 0) return fill(now, h("div", { class: "empty" }, running.length === 0 ? "Nothing runs." : "No running query passes the filter."));
-    fill(now, h("div", { class: "scroll-x" }, h("table", null, headRow([["For", "num fit"], ["Query", ""], ["Range", "fit"], ["Who", "fit"], ["", "fit"]]), h("tbody", null, ...shown.map((query) => h("tr", null,
+    fill(now, h("div", { class: "scroll-x" }, h("table", null, headRow([["For", "num fit"], ["Query", ""], ["Range", "fit"], ["Who", "fit"], ["", "fit"]]), h("tbody", null, ...shown.map((query) => keyed(h("tr", null,
       h("td", { class: "num fit" }, humanSeconds(parseFloat(query.duration))),
       h("td", null, expression(query.query, (query.end - query.start) / 1000)),
       h("td", { class: "fit" }, query.step > 0 ? `${formatDuration(query.end - query.start)}, step ${formatDuration(query.step)}` : formatTime(query.end, zone())),
       h("td", null, h("div", null, visible(query.remote_addr)), h("div", { class: "muted" }, visible(query.origin))),
-      h("td", { class: "fit" }, button("Stop", { class: "danger", "aria-label": `Stop ${query.query.slice(0, 100)}`, on: { click: () => void stop(query) } }))))))));
+      h("td", { class: "fit" }, button("Stop", { class: "danger", "aria-label": `Stop ${query.query.slice(0, 100)}`, on: { click: () => void stop(query) } }))), query.id))))));
   };
 
   const drawTop = () => {
     fill(past, h("div", { class: "columns" }, ...LISTS.map(([key, title, figure, show]) => {
       const shown = (top[key] ?? []).filter((entry) => holds(search, entry.query));
-      return h("section", { "aria-label": title }, h("h2", { class: "list-head" }, title), shown.length === 0 ? h("div", { class: "empty" }, "None.") : h("table", null, headRow([...(figure ? /** @type {[string, string][]} */ ([[figure, "num fit"]]) : []), ["Runs", "num fit"], ["Query", ""], ["Range", "fit"]]), h("tbody", null, ...shown.map((entry) => h("tr", null,
+      return h("section", { "aria-label": title }, h("h2", { class: "list-head" }, title), shown.length === 0 ? h("div", { class: "empty" }, "None.") : h("table", null, headRow([...(figure ? /** @type {[string, string][]} */ ([[figure, "num fit"]]) : []), ["Runs", "num fit"], ["Query", ""], ["Range", "fit"]]), h("tbody", null, ...shown.map((entry) => keyed(h("tr", null,
         figure !== "" && h("td", { class: "num fit" }, show(entry)), h("td", { class: "num fit" }, grouped(entry.count)), h("td", null, expression(entry.query, entry.timeRangeSeconds)),
-        h("td", { class: "fit" }, entry.timeRangeSeconds > 0 ? formatDuration(entry.timeRangeSeconds * 1000) : "instant"))))));
+        h("td", { class: "fit" }, entry.timeRangeSeconds > 0 ? formatDuration(entry.timeRangeSeconds * 1000) : "instant")), `${key} ${entry.timeRangeSeconds} ${entry.query}`)))));
     })));
   };
 
@@ -86,7 +87,7 @@ export default async function queries(context) {
     }
   };
   await Promise.all([loadRunning(), loadTop()]);
-  const timer = setInterval(() => { if (!document.hidden && !now.contains(document.activeElement)) void loadRunning(); }, 2000);
+  const timer = setInterval(() => { if (!document.hidden) void loadRunning(); }, 2000);
   signal.addEventListener("abort", () => clearInterval(timer));
   context.onRefresh(() => Promise.all([loadRunning(), loadTop()]));
 }

@@ -8,7 +8,7 @@ const RANGES = ["1m", "5m", "10m", "30m", "1h", "2h", "6h", "12h", "1d", "2d", "
 
 /** How long the range is. @param {number} rangeMs @param {(rangeMs: number) => void} change */
 export function rangeField(rangeMs, change) {
-  const field = h("input", { value: formatDuration(rangeMs), "aria-label": "Range", title: "Range, as 1h30m", on: {
+  const field = h("input", { value: formatDuration(rangeMs), data: { at: rangeMs }, "aria-label": "Range", title: "Range, as 1h30m", on: {
     change: () => {
       const ms = parseDuration(field.value);
       if (ms) change(ms);
@@ -22,7 +22,7 @@ export function rangeField(rangeMs, change) {
 
 /** A moment, or now when the field is empty. @param {number | null} at @param {number} stepMs how far the arrows go @param {string} label @param {(at: number | null) => void} change */
 export function momentField(at, stepMs, label, change) {
-  const field = h("input", { class: "wide", value: at === null ? "" : formatTime(at, zone()), placeholder: "now", "aria-label": `${label} (${zone()})`, title: `${label} in ${zone()}, as 2026-11-29 18:30; empty is now`, on: {
+  const field = h("input", { class: "wide", value: at === null ? "" : formatTime(at, zone()), placeholder: "now", data: { at: `${at} ${stepMs}` }, "aria-label": `${label} (${zone()})`, title: `${label} in ${zone()}, as 2026-11-29 18:30; empty is now`, on: {
     change: () => {
       if (field.value.trim() === "" || field.value.trim() === "now") return change(null);
       const ms = parseTime(field.value, zone());

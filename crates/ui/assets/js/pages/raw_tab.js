@@ -2,7 +2,7 @@
 
 import { ask } from "../api.js";
 import { copy } from "../copy.js";
-import { button, fill, h, labelText, note, visible } from "../dom.js";
+import { button, fill, fillControls, h, labelText, note, visible } from "../dom.js";
 import { tokens } from "../editor/tokens.js";
 import { exact, parseValue } from "../format.js";
 import { VirtualTable } from "../rows.js";
@@ -49,11 +49,16 @@ export class RawTab {
     this.element = h("div", null, this.controls, this.body);
     /** @type {[string, string][]} */ this.lastParams = [];
     this.lastPath = "query";
+    /** @type {VirtualTable<Digest> | null} */ this.list = null;
+    /** The series whose samples are shown. */ this.chosen = "";
+    /** @type {VirtualTable<any> | null} */ this.samples = null;
+    this.detail = h("div");
+    this.holder = h("div");
   }
 
   drawControls() {
     const { state } = this.panel;
-    fill(this.controls, rangeField(state.rangeMs, (rangeMs) => this.panel.change({ rangeMs })), momentField(state.end, state.rangeMs / 2, "End of the range", (end) => this.panel.change({ end })));
+    fillControls(this.controls, rangeField(state.rangeMs, (rangeMs) => this.panel.change({ rangeMs })), momentField(state.end, state.rangeMs / 2, "End of the range", (end) => this.panel.change({ end })));
   }
 
   clear() { fill(this.body); }
@@ -94,29 +99,40 @@ export class RawTab {
     const stale = series.reduce((sum, one) => sum + one.stale, 0);
     const first = Math.min(from, ...series.map((one) => one.samples[0].at));
     if (series.length === 0) fill(this.body, h("div", { class: "empty" }, "No samples are stored for this selector in this range."));
-    else fill(this.body, total > found.length && note("info", `The first ${found.length} of ${total} series are shown.`), this.table(series, first, end));
+    else fill(this.body, total > found.length && note("info", `The first ${found.length} of ${total} series are shown.`), this.holder);
+    if (series.length > 0) this.table(series, first, end);
     return { summary: `${series.length} series · ${samples} stored samples${stale > 0 ? ` · ${stale} staleness markers` : ""}` };
   }
 
-  /** @param {ReturnType<typeof digest>[]} series @param {number} from @param {number} to */
+  /** @param {Digest[]} series @param {number} from @param {number} to */
   table(series, from, to) {
-    const detail = h("div");
-    const table = new VirtualTable({
-      label: "Series", rowHeight: 28, height: "40vh",
-      columns: [
-        { key: "series", title: "Series", class: "rest", by: (row) => JSON.stringify(row.metric), cell: (row) => [h("b", null, visible(row.metric.__name__ ?? "")), "{", labelText(row.metric, (name) => name !== "__name__"), "}"] },
-        { key: "dots", title: "Samples over time", cell: (row) => dots(row, from, to) },
-        { key: "count", title: "Samples", class: "num fit", by: (row) => row.count, cell: (row) => String(row.count) },
-        { key: "spacing", title: "Spacing", class: "num fit", by: (row) => row.spacing, cell: (row) => (Number.isNaN(row.spacing) ? "–" : humanSeconds(row.spacing)) },
-        { key: "stale", title: "Stale", class: "num fit", by: (row) => row.stale, cell: (row) => String(row.stale) },
-        { key: "gaps", title: "Gaps", class: "num fit", by: (row) => row.gaps.length, cell: (row) => String(row.gaps.length) },
-        { key: "longest", title: "Longest gap", class: "num fit", by: (row) => row.longest, cell: (row) => (row.longest > 0 ? humanSeconds(row.longest) : "–") },
-        { key: "show", title: "", class: "fit", cell: (row) => button("Samples", { class: "link", on: { click: () => fill(detail, samplesTable(row)) } }) },
-      ],
-    });
-    table.setRows(series);
-    if (series.length === 1) fill(detail, samplesTable(series[0]));
-    return h("div", null, table.element, detail);
+    /** @type {import("../rows.js").Column<Digest>[]} */
+    const columns = [
+    { key: "series", title: "Series", class: "rest", by: (row) => JSON.stringify(row.metric), cell: (row) => [h("b", null, visible(row.metric.__name__ ?? "")), "{", labelText(row.metric, (name) => name !== "__name__"), "}"] },
+    { key: "dots", title: "Samples over time", cell: (row) => dots(row, from, to) },
+    { key: "count", title: "Samples", class: "num fit", by: (row) => row.count, cell: (row) => String(row.count) },
+    { key: "spacing", title: "Spacing", class: "num fit", by: (row) => row.spacing, cell: (row) => (Number.isNaN(row.spacing) ? "–" : humanSeconds(row.spacing)) },
+    { key: "stale", title: "Stale", class: "num fit", by: (row) => row.stale, cell: (row) => String(row.stale) },
+    { key: "gaps", title: "Gaps", class: "num fit", by: (row) => row.gaps.length, cell: (row) => String(row.gaps.length) },
+    { key: "longest", title: "Longest gap", class: "num fit", by: (row) => row.longest, cell: (row) => (row.longest > 0 ? humanSeconds(row.longest) : "–") },
+    { key: "show", title: "", class: "fit", cell: (row) => button("Samples", { class: "link", on: { click: () => { this.chosen = nameOf(row); this.showSamples(row); } } }) },
+    ];
+    this.list ??= new VirtualTable({ label: "Series", key: nameOf, rowHeight: 28, height: "40vh", columns });
+    this.list.setColumns(columns);
+    fill(this.holder, this.list.element, this.detail);
+    this.list.setRows(series);
+    this.showSamples(series.length === 1 ? series[0] : series.find((row) => nameOf(row) === this.chosen));
+  }
+
+  /** @param {Digest | undefined} row */
+  showSamples(row) {
+    if (!row) return fill(this.detail);
+    const { columns, rows, rowHeight } = samplesOf(row);
+    this.samples ??= new VirtualTable({ label: "Samples", height: "40vh", key: (s) => s.at, columns });
+    this.samples.rowHeight = rowHeight;
+    this.samples.setColumns(columns);
+    fill(this.detail, h("div", { class: "section" }, h("h2", null, visible(row.metric.__name__ ?? "Series")), labelText(row.metric, (name) => name !== "__name__")), this.samples.element);
+    this.samples.setRows(rows);
   }
 
   /** @param {() => void} close */
@@ -126,6 +142,11 @@ export class RawTab {
 }
 
 /** @typedef {{at: number, text: string, histogram: any, stale: boolean}} Sample */
+
+/** @typedef {ReturnType<typeof digest>} Digest */
+
+/** @param {Digest} row */
+const nameOf = (row) => JSON.stringify(row.metric);
 
 /** @param {any} one */
 function digest(one) {
@@ -143,7 +164,7 @@ function digest(one) {
   return { metric: /** @type {Record<string, string>} */ (one.metric), samples, steps, count: samples.length - stale, stale, spacing, gaps, longest: gaps.reduce((most, gap) => Math.max(most, gap.step), 0) };
 }
 
-/** @param {ReturnType<typeof digest>} row @param {number} from @param {number} to */
+/** @param {Digest} row @param {number} from @param {number} to */
 function dots(row, from, to) {
   const canvas = h("canvas", { class: "dots", width: "600", height: "44", role: "img", "aria-label": `${row.count} samples, ${row.gaps.length} gaps, ${row.stale} staleness markers` });
   const context = canvas.getContext("2d");
@@ -151,30 +172,27 @@ function dots(row, from, to) {
     const style = getComputedStyle(document.documentElement);
     const [sample, stale] = [style.getPropertyValue("--s0"), style.getPropertyValue("--err")];
     for (const one of row.samples) {
-      const x = ((one.at - from) / (to - from)) * 600;
-      context.fillStyle = one.stale ? stale : sample;
-      // A marker is told apart by its shape too: it reaches from edge to edge.
-      if (one.stale) context.fillRect(x - 1, 2, 3, 40);
-      else context.fillRect(x - 1, 14, 2, 16);
+    const x = ((one.at - from) / (to - from)) * 600;
+    context.fillStyle = one.stale ? stale : sample;
+    // A marker is told apart by its shape too: it reaches from edge to edge.
+    if (one.stale) context.fillRect(x - 1, 2, 3, 40);
+    else context.fillRect(x - 1, 14, 2, 16);
     }
   }
   canvas.style.width = "300px";
   return canvas;
 }
 
-/** @param {ReturnType<typeof digest>} row */
-function samplesTable(row) {
+/** @param {Digest} row */
+function samplesOf(row) {
   const rows = row.samples.map((sample, i) => ({ ...sample, step: i > 0 ? row.steps[i - 1] : NaN }));
-  const table = new VirtualTable({
-    label: "Samples", height: "40vh", rowHeight: row.samples.some((s) => s.histogram) ? 28 : 24,
-    columns: [
-      { key: "at", title: `Time (${zone()})`, class: "mono fit", by: (s) => s.at, cell: (s) => formatTime(s.at, zone()) },
-      { key: "unix", title: "Unix", class: "num fit", cell: (s) => (s.at / 1000).toFixed(3) },
-      { key: "step", title: "After", class: "num fit", by: (s) => s.step, cell: (s) => (Number.isNaN(s.step) ? "–" : s.step > row.spacing * 1.6 ? h("b", null, `${humanSeconds(s.step)} gap`) : humanSeconds(s.step)) },
-      { key: "value", title: "Value", class: "num fit", by: (s) => parseValue(s.text), cell: (s) => (s.stale ? h("span", { class: "state", data: { s: "down" } }, "stale") : s.histogram ? [bars(s.histogram), s.text] : exact(parseValue(s.text))) },
-      { key: "rest", title: "", cell: () => "" },
-    ],
-  });
-  table.setRows(rows);
-  return h("div", null, h("div", { class: "section" }, h("h2", null, visible(row.metric.__name__ ?? "Series")), labelText(row.metric, (name) => name !== "__name__")), table.element);
+  /** @type {import("../rows.js").Column<Sample & {step: number}>[]} */
+  const columns = [
+    { key: "at", title: `Time (${zone()})`, class: "mono fit", by: (s) => s.at, cell: (s) => formatTime(s.at, zone()) },
+    { key: "unix", title: "Unix", class: "num fit", cell: (s) => (s.at / 1000).toFixed(3) },
+    { key: "step", title: "After", class: "num fit", by: (s) => s.step, cell: (s) => (Number.isNaN(s.step) ? "–" : s.step > row.spacing * 1.6 ? h("b", null, `${humanSeconds(s.step)} gap`) : humanSeconds(s.step)) },
+    { key: "value", title: "Value", class: "num fit", by: (s) => parseValue(s.text), cell: (s) => (s.stale ? h("span", { class: "state", data: { s: "down" } }, "stale") : s.histogram ? [bars(s.histogram), s.text] : exact(parseValue(s.text))) },
+    { key: "rest", title: "", cell: () => "" },
+  ];
+  return { columns, rows, rowHeight: row.samples.some((s) => s.histogram) ? 28 : 24 };
 }

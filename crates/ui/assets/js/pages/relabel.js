@@ -3,9 +3,9 @@
 
 import { ask } from "../api.js";
 import { copy } from "../copy.js";
-import { button, fill, h, labelText, note, visible } from "../dom.js";
+import { button, fill, fillControls, h, labelText, note, visible } from "../dom.js";
 import { bytes, grouped } from "../format.js";
-import { slices } from "../rows.js";
+import { Lists } from "../rows.js";
 import { humanSeconds } from "../time.js";
 import { ruleText } from "./discovery.js";
 import { searchField, stateButtons } from "./lists.js";
@@ -23,7 +23,7 @@ export default async function relabel(context) {
   /** @type {{scrapePool: string, scrapeUrl: string}[]} */ let targets = [];
   /** @type {any} */ let answer = null;
   let edited = false;
-  let stopRows = () => {};
+  const lists = new Lists();
   const controls = h("span", { class: "row" });
   const rules = h("textarea", { class: "mono rules", rows: 3, spellcheck: false, "aria-label": "metric_relabel_configs", placeholder: "No rules: write some to try them, as in metric_relabel_configs", on: { input: () => { edited = true; fit(); } } });
   const state = h("span", { class: "muted", role: "status" });
@@ -31,7 +31,7 @@ export default async function relabel(context) {
   const words = searchField(search, (value) => { search = value; context.setParams({ search }); clearTimeout(timer); timer = window.setTimeout(() => void load(), 250); }, "Lines that contain");
   let timer = 0;
   fill(root, h("div", { class: "page-head" }, h("h1", null, "Relabelling"), controls),
-    h("section", { "aria-label": "Samples of a target" }, h("div", { class: "section" }, h("h2", null, "Samples of a target"), h("span", { class: "muted" }, "The page is scraped anew each time. Nothing is stored, and rules edited here are only tried.")),
+    h("section", { "aria-label": "Samples of a target" }, h("div", { class: "section" }, h("h2", null, "Samples of a target"), h("span", { class: "muted" }, "The page is scraped again each time. Nothing is stored, and rules edited here are only tried.")),
       h("label", { class: "small muted" }, "metric_relabel_configs", rules),
       h("div", { class: "row" }, button("Try these rules", { class: "primary", on: { click: () => void load() } }), button("As configured", { on: { click: () => { edited = false; void load(); } } }), button("Copy rules", { on: { click: () => void copy(rules.value) } }), words, state), out),
     labelsSection(signal));
@@ -40,7 +40,7 @@ export default async function relabel(context) {
   const fit = () => { rules.rows = Math.max(3, Math.min(20, rules.value.split("\n").length)); };
   const drawControls = () => {
     const pools = [...new Set(targets.map((target) => target.scrapePool))].sort();
-    fill(controls,
+    fillControls(controls,
       choice("Scrape pool", pools.map((name) => [name, visible(name)]), pool, (value) => { pool = value; url = ""; chosen(); }),
       choice("Target", targets.filter((target) => target.scrapePool === pool).map((target) => [target.scrapeUrl, visible(target.scrapeUrl)]), url, (value) => { url = value; chosen(); }),
       button("Scrape again", { on: { click: () => void load() } }));
@@ -69,20 +69,20 @@ export default async function relabel(context) {
     }
   };
 
-  const draw = () => {
-    stopRows();
+  const draw = () => lists.draw(out, () => {
     const lines = /** @type {Line[]} */ (answer.lines);
     state.textContent = `${grouped(answer.samples)} samples, ${grouped(answer.kept)} stored · ${bytes(answer.bytes)} in ${humanSeconds(answer.seconds)}`;
     const fate = (/** @type {Line} */ line) => (line.error ? "refused" : line.droppedBy !== undefined ? "dropped" : line.changedBy.length > 0 ? "changed" : "same");
     const count = (/** @type {string} */ what) => lines.filter((line) => fate(line) === what).length;
     const shown = lines.filter((line) => fates.size === 0 || fates.has(fate(line)));
     const tbody = h("tbody");
-    fill(out, answer.fault && note("err", `The page is refused as a whole: ${answer.fault}`),
+    const children = [answer.fault && note("err", `The page is refused as a whole: ${answer.fault}`),
       h("div", { class: "row fates" }, stateButtons("What becomes of them", [["changed", "Changed", count("changed")], ["dropped", "Dropped", count("dropped")], ["same", "As they are", count("same")], ["refused", "Refused", count("refused")]], fates, draw),
         answer.matching > lines.length && h("span", { class: "muted" }, `the first ${grouped(lines.length)} of ${grouped(answer.matching)} lines`)),
-      shown.length === 0 ? h("div", { class: "empty" }, lines.length === 0 ? "No line of the page contains this." : "No line passes the filter.") : h("div", { class: "scroll-x" }, h("table", { class: "lines" }, h("thead", null, h("tr", null, ...["On the page", "Rules", "Stored as"].map((title) => h("th", { scope: "col" }, title)))), tbody)));
-    stopRows = slices(tbody, shown, line, 60);
-  };
+      shown.length === 0 ? h("div", { class: "empty" }, lines.length === 0 ? "No line of the page contains this." : "No line passes the filter.") : h("div", { class: "scroll-x" }, h("table", { class: "lines" }, h("thead", null, h("tr", null, ...["On the page", "Rules", "Stored as"].map((title) => h("th", { scope: "col" }, title)))), tbody))];
+    lists.rows("lines", tbody, shown, line, (row) => row.text, 60);
+    return children;
+  });
 
   /** @param {Line} row */
   const line = (row) => h("tr", null,

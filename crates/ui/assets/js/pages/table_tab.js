@@ -2,12 +2,12 @@
 
 import { ask, metadata } from "../api.js";
 import { copy } from "../copy.js";
-import { button, fill, h, labelText, note, visible } from "../dom.js";
-import { exact, grouped, inUnit, parseValue } from "../format.js";
+import { button, fill, fillControls, h, labelText, note, visible } from "../dom.js";
+import { tokens } from "../editor/tokens.js";
+import { exact, grouped, inUnit, parseValue, unitOf } from "../format.js";
 import { VirtualTable } from "../rows.js";
 import { zone } from "../settings.js";
 import { formatTime, humanSeconds } from "../time.js";
-import { unitFor } from "./graph_tab.js";
 import { curl } from "./query.js";
 import { momentField } from "./range.js";
 
@@ -38,7 +38,7 @@ export class TableTab {
 
   drawControls() {
     const { state } = this.panel;
-    fill(this.moment, momentField(state.end, 60_000, "Evaluation time", (end) => this.panel.change({ end }, { share: true })));
+    fillControls(this.moment, momentField(state.end, 60_000, "Evaluation time", (end) => this.panel.change({ end }, { share: true })));
   }
 
   clear() {
@@ -94,11 +94,11 @@ export class TableTab {
       ? names.map((name) => ({ key: name, title: name === "__name__" ? "Metric" : visible(name), by: (row) => row.metric[name] ?? "", cell: (row) => h("bdi", { title: (row.metric[name] ?? "").slice(0, 500) }, visible((row.metric[name] ?? "").slice(0, 300))) }))
       : [{ key: "series", title: "Series", class: "rest", by: (row) => row.search, cell: (row) => [h("b", null, visible(row.metric.__name__ ?? "")), "{", labelText(row.metric, (name) => name !== "__name__"), "}"] }];
     columns.push({ key: "value", title: "Value", class: "num fit", by: (row) => row.value, cell: (row) => this.value(row) });
-    const top = this.table?.element.scrollTop ?? 0;
-    this.table = new VirtualTable({ label: "Result", columns, sort: this.sort ?? undefined, onSort: (sort) => { this.sort = sort; }, rowHeight: this.rows.some((row) => row.histogram) ? 28 : 24 });
+    this.table ??= new VirtualTable({ label: "Result", columns, key: (row) => JSON.stringify(row.metric), sort: this.sort ?? undefined, onSort: (sort) => { this.sort = sort; } });
+    this.table.rowHeight = this.rows.some((row) => row.histogram) ? 28 : 24;
+    this.table.setColumns(columns);
     fill(this.body, this.table.element);
     this.showRows();
-    this.table.element.scrollTop = top;
   }
 
   showRows() {
@@ -128,6 +128,13 @@ export class TableTab {
       item("Save as JSON", () => void this.save("json")),
     ];
   }
+}
+
+/** The unit of an answer: that of the first metric named. @param {string} expr @param {Record<string, {unit: string}[]>} about */
+export function unitFor(expr, about) {
+  const name = tokens(expr).find((token) => token.kind === "name");
+  const metric = name ? expr.slice(name.from, name.to) : "";
+  return unitOf(expr, about[metric]?.[0]?.unit ?? "");
 }
 
 /** A native histogram as small bars; a tooltip holds its buckets. @param {any} histogram */

@@ -1,13 +1,13 @@
 // Targets: by pool or any label, with error, age, and duration against the timeout.
 
 import { ask } from "../api.js";
-import { append, button, chips, fill, h, note, openDialog, outside, stateWord, visible } from "../dom.js";
+import { button, chips, fill, fillControls, h, openDialog, outside, stateWord, visible } from "../dom.js";
 import { copy } from "../copy.js";
 import { grouped } from "../format.js";
-import { slices } from "../rows.js";
+import { Lists } from "../rows.js";
 import { zone } from "../settings.js";
 import { ago, formatTime, humanSeconds, parseDuration } from "../time.js";
-import { filterOf, groupBy, labelNames, meter, searchField, stateButtons } from "./lists.js";
+import { filterOf, groupBy, labelNames, meter, searchField, stateButtons, telling } from "./lists.js";
 import { choice } from "./range.js";
 import { yamlView } from "./yaml.js";
 
@@ -29,33 +29,33 @@ export default async function targets(context) {
   /** @type {any[]} */ let rows = [];
   /** @type {string[]} */ let pools = [];
   /** @type {Set<string>} */ const closed = new Set();
-  /** @type {(() => void)[]} */ let stops = [];
+  const lists = new Lists();
   /** @type {Map<string, number>} */ const samples = new Map();
   const controls = h("span", { class: "row" });
+  const message = h("div");
   const body = h("div");
-  fill(root, h("div", { class: "page-head" }, h("h1", null, "Targets"), controls), body);
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "Targets"), controls), message, body);
   const field = searchField(search, (value) => { search = value; context.setParams({ search }); draw(); }, "Filter by address, label or error");
 
   const drawControls = () => {
     const inPool = rows.filter((row) => pool === "" || row.scrapePool === pool);
     const count = (/** @type {string} */ state) => inPool.filter((row) => row.health === state).length;
     const names = labelNames(rows.slice(0, 2000).map((row) => row.labels)).slice(0, 30);
-    fill(controls,
+    fillControls(controls,
       choice("Scrape pool", [["", `All ${pools.length} pools`], ...pools.map((name) => /** @type {[string, string]} */ ([name, visible(name)]))], pool, (value) => { pool = value; context.setParams({ pool }); drawControls(); draw(); }),
       stateButtons("Health", [["up", "Up", count("up")], ["down", "Down", count("down")], ["unknown", "Unknown", count("unknown")]], health, () => { context.setParams({ health: [...health] }); drawControls(); draw(); }),
       field, choice("Group by", [["", "By pool"], ...names.map((name) => /** @type {[string, string]} */ ([name, `By ${visible(name)}`]))], group, (value) => { group = value; context.setParams({ group }); draw(); }));
   };
 
-  const draw = () => {
-    for (const stop of stops) stop();
-    stops = [];
-    fill(body);
+  const draw = () => lists.draw(body, () => {
     const fits = filterOf(search);
     const shown = rows.filter((row) => (pool === "" || row.scrapePool === pool) && (health.size === 0 || health.has(row.health)) && fits(row.search));
-    if (shown.length === 0) return append(body, [h("div", { class: "empty" }, rows.length === 0 ? "No targets yet: scrape_configs is empty, or discovery has found nothing." : "No target passes the filter.")]);
+    if (shown.length === 0) return [h("div", { class: "empty" }, rows.length === 0 ? "No targets yet: scrape_configs is empty, or discovery has found nothing." : "No target passes the filter.")];
     const groups = groupBy(shown, (row) => (group === "" ? row.scrapePool : row.labels[group] ?? "(none)"));
-    stops.push(slices(body, groups, ([title, members]) => section(title, members), 2));
-  };
+    const sections = h("div");
+    lists.rows("groups", sections, groups, ([title, members]) => section(title, members), ([title]) => title, 2);
+    return [sections];
+  });
 
   /** @param {string} title @param {any[]} members */
   const section = (title, members) => {
@@ -70,7 +70,7 @@ export default async function targets(context) {
     } } });
     const element = h("section", null, h("div", { class: "section" }, toggle, h("h2", null, visible(title.slice(0, 200))), stateWord(up === members.length ? "up" : "down", `${up} of ${members.length} up`),
       group === "" && button("Scrape configuration", { class: "link", on: { click: () => void showPool(title) } })), table);
-    stops.push(slices(tbody, members, line, 20));
+    lists.rows(`targets of ${title}`, tbody, members, line, (row) => `${row.scrapePool} ${row.scrapeUrl} ${JSON.stringify(row.labels)}`, 20);
     return element;
   };
 
@@ -98,20 +98,16 @@ export default async function targets(context) {
     openDialog(`Scrape pool ${name}`, yamlView(data.yaml, ""));
   };
 
-  const load = async () => {
-    try {
-      const { data } = await ask("targets", { state: "active" }, { signal });
-      rows = data.activeTargets;
-      for (const row of rows) row.search = `${row.scrapeUrl} ${JSON.stringify(row.labels)} ${row.lastError} ${row.scrapePool}`.toLowerCase();
-      rows.sort((a, b) => ORDER[a.health] - ORDER[b.health] || (a.scrapeUrl < b.scrapeUrl ? -1 : 1));
-      pools = [...new Set(rows.map((row) => row.scrapePool))].sort();
-      drawControls();
-      draw();
-      void loadSamples();
-    } catch (error) {
-      if (!signal.aborted) fill(body, note("err", /** @type {Error} */ (error).message));
-    }
-  };
+  const load = telling(message, signal, async () => {
+    const { data } = await ask("targets", { state: "active" }, { signal });
+    rows = data.activeTargets;
+    for (const row of rows) row.search = `${row.scrapeUrl} ${JSON.stringify(row.labels)} ${row.lastError} ${row.scrapePool}`.toLowerCase();
+    rows.sort((a, b) => ORDER[a.health] - ORDER[b.health] || (a.scrapeUrl < b.scrapeUrl ? -1 : 1));
+    pools = [...new Set(rows.map((row) => row.scrapePool))].sort();
+    drawControls();
+    draw();
+    void loadSamples();
+  });
   /** How many samples the last scrape of each target had; the table stands without. */
   const loadSamples = async () => {
     try {

@@ -27,16 +27,24 @@ export class TreeTab {
   constructor(panel) {
     this.panel = panel;
     this.element = h("div", { class: "tree" });
+    this.expr = "";
   }
 
-  clear() { fill(this.element); }
+  clear() {
+    this.expr = "";
+    fill(this.element);
+  }
 
   /** @param {string} expr @param {AbortSignal} signal @returns {Promise<import("./panel.js").Ran>} */
   async run(expr, signal) {
     /** @type {HTMLElement[]} */
     const lists = [];
     const root = h("ul", { role: "tree", "aria-label": "Parts of the expression" });
-    fill(this.element, root);
+    const notes = h("div");
+    // The first time each part is shown as it arrives, afterwards all at once, so that nothing moves.
+    const again = this.expr === expr;
+    this.expr = expr;
+    if (!again) fill(this.element, root, notes);
     let count = 0;
     let series = 0;
     await askLines("ferula/tree", { query: expr, time: (this.panel.state.end ?? Date.now()) / 1000 }, signal, (/** @type {Part} */ part) => {
@@ -44,9 +52,10 @@ export class TreeTab {
       lists[part.id] = inner;
       (part.parent === null ? root : lists[part.parent]).append(h("li", { role: "treeitem" }, this.line(expr, part), inner));
       if (part.id === 0) series = part.series ?? 0;
-      if (part.nodes) this.element.append(note("info", `The expression has ${part.nodes} parts; the first ones are shown.`));
+      if (part.nodes) notes.append(note("info", `The expression has ${part.nodes} parts; the first ones are shown.`));
       count += 1;
     });
+    if (again) fill(this.element, root, notes);
     return { summary: `${count} parts · ${grouped(series)} series` };
   }
 

@@ -3,9 +3,11 @@
 import { ask } from "../api.js";
 import { button, fill, h, note, openDialog, visible } from "../dom.js";
 import { bytes, grouped } from "../format.js";
+import { keyed } from "../keep.js";
 import { zone } from "../settings.js";
 import { formatTime, humanSeconds, parseTime } from "../time.js";
 import { queryAddress } from "../url_state.js";
+import { telling } from "./lists.js";
 import { choice } from "./range.js";
 
 /** @param {import("../app.js").Context} context */
@@ -16,10 +18,11 @@ export default async function tsdb(context) {
   let focus = params.get("focus") ?? "";
   const matchField = h("input", { type: "search", class: "mono", value: match, placeholder: "{job=\"api\"}", "aria-label": "Selector", title: "Count only these series", on: { change: () => { match = matchField.value.trim(); context.setParams({ match }); void load(); } } });
   const focusField = h("input", { type: "search", class: "mono", value: focus, placeholder: "label", "aria-label": "Focus label", title: "Series for each value of this label", on: { change: () => { focus = focusField.value.trim(); context.setParams({ focus }); void load(); } } });
+  const message = h("div");
   const body = h("div");
   const admin = document.documentElement.dataset.admin === "true";
   const controls = h("span", { class: "row" });
-  fill(root, h("div", { class: "page-head" }, h("h1", null, "TSDB"), controls), body);
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "TSDB"), controls), message, body);
   fill(controls, choice("Length of the lists", ["10", "20", "50", "100", "500"].map((n) => [n, `Top ${n}`]), limit, (value) => { limit = value; context.setParams({ limit: value === "10" ? null : value }); void load(); }),
     h("label", { class: "check" }, "Selector ", matchField), h("label", { class: "check" }, "Focus label ", focusField),
     admin && button("Delete series…", { class: "danger", on: { click: () => deleteDialog(signal) } }),
@@ -36,28 +39,24 @@ export default async function tsdb(context) {
     }
   };
 
-  const load = async () => {
-    try {
-      const [{ data }, blocks, runtime, grown] = await Promise.all([ask("status/tsdb", { limit, "match[]": match === "" ? undefined : [match], focusLabel: focus }, { signal }), ask("status/tsdb/blocks", {}, { signal }).then((answer) => answer.data.blocks, () => []), ask("status/runtimeinfo", {}, { signal }).then((answer) => answer.data, () => ({})), growth(signal)]);
-      const head = data.headStats;
-      const has = head.minTime <= head.maxTime;
-      const whole = data.totalSeries ?? head.numSeries;
-      const fact = (/** @type {string} */ name, /** @type {string} */ value) => h("tr", null, h("th", { scope: "row" }, name), h("td", { class: "num" }, value));
-      fill(body, h("div", { class: "columns" },
-        h("table", { class: "plain" }, h("tbody", null, fact("Series in the head", grouped(head.numSeries)), fact("Chunks in the head", grouped(head.chunkCount)), fact("Label pairs", grouped(head.numLabelPairs)), grown !== "" && fact("New series in the last hour", grown))),
-        h("table", { class: "plain" }, h("tbody", null, fact("Oldest sample in the head", has ? formatTime(head.minTime, zone()) : "none"), fact("Newest sample", has ? formatTime(head.maxTime, zone()) : "none"), fact("Retention", runtime.storageRetention ?? "")))),
-        blockBar(blocks, has ? head : null),
-        data.totalSeries !== undefined && h("p", { role: "status" }, h("b", null, `${grouped(data.totalSeries)} series`), ` of the head ${match === "" ? "" : "match the selector "}with ${grouped(data.totalLabelValuePairs)} label pairs.`),
-        h("div", { class: "columns" },
-          focus !== "" && top(`Series for each value of ${focus}`, data.seriesCountByFocusLabelValue, whole, (value) => queryAddress(`count by (__name__) ({${/^[a-zA-Z_]\w*$/.test(focus) ? focus : JSON.stringify(focus)}=${JSON.stringify(value)}})`)),
-          top("Metrics with the most series", data.seriesCountByMetricName, whole, (name) => queryAddress(/^[a-zA-Z_:][\w:]*$/.test(name) ? name : `{${JSON.stringify(name)}}`)),
-          top("Label pairs with the most series", data.seriesCountByLabelValuePair, whole, pairAddress),
-          top("Labels with the most values", data.labelValueCountByLabelName, 0, null),
-          top("Labels with the most memory", data.memoryInBytesByLabelName, 0, null, bytes)));
-    } catch (error) {
-      if (!signal.aborted) fill(body, note("err", /** @type {Error} */ (error).message));
-    }
-  };
+  const load = telling(message, signal, async () => {
+    const [{ data }, blocks, runtime, grown] = await Promise.all([ask("status/tsdb", { limit, "match[]": match === "" ? undefined : [match], focusLabel: focus }, { signal }), ask("status/tsdb/blocks", {}, { signal }).then((answer) => answer.data.blocks, () => []), ask("status/runtimeinfo", {}, { signal }).then((answer) => answer.data, () => ({})), growth(signal)]);
+    const head = data.headStats;
+    const has = head.minTime <= head.maxTime;
+    const whole = data.totalSeries ?? head.numSeries;
+    const fact = (/** @type {string} */ name, /** @type {string} */ value) => h("tr", null, h("th", { scope: "row" }, name), h("td", { class: "num" }, value));
+    fill(body, h("div", { class: "columns" },
+      h("table", { class: "plain" }, h("tbody", null, fact("Series in the head", grouped(head.numSeries)), fact("Chunks in the head", grouped(head.chunkCount)), fact("Label pairs", grouped(head.numLabelPairs)), grown !== "" && fact("New series in the last hour", grown))),
+      h("table", { class: "plain" }, h("tbody", null, fact("Oldest sample in the head", has ? formatTime(head.minTime, zone()) : "none"), fact("Newest sample", has ? formatTime(head.maxTime, zone()) : "none"), fact("Retention", runtime.storageRetention ?? "")))),
+      blockBar(blocks, has ? head : null),
+      data.totalSeries !== undefined && h("p", { role: "status" }, h("b", null, `${grouped(data.totalSeries)} series`), ` of the head ${match === "" ? "" : "match the selector "}with ${grouped(data.totalLabelValuePairs)} label pairs.`),
+      h("div", { class: "columns" },
+        focus !== "" && top(`Series for each value of ${focus}`, data.seriesCountByFocusLabelValue, whole, (value) => queryAddress(`count by (__name__) ({${/^[a-zA-Z_]\w*$/.test(focus) ? focus : JSON.stringify(focus)}=${JSON.stringify(value)}})`)),
+        top("Metrics with the most series", data.seriesCountByMetricName, whole, (name) => queryAddress(/^[a-zA-Z_:][\w:]*$/.test(name) ? name : `{${JSON.stringify(name)}}`)),
+        top("Label pairs with the most series", data.seriesCountByLabelValuePair, whole, pairAddress),
+        top("Labels with the most values", data.labelValueCountByLabelName, 0, null),
+        top("Labels with the most memory", data.memoryInBytesByLabelName, 0, null, bytes)));
+  });
   await load();
   context.onRefresh(load);
 }
@@ -81,9 +80,9 @@ function pairAddress(pair) {
 
 /** @param {string} title @param {{name: string, value: number}[]} entries @param {number} whole @param {((name: string) => string) | null} address @param {(value: number) => string} [format] */
 function top(title, entries, whole, address, format = grouped) {
-  return h("section", null, h("div", { class: "section" }, h("h2", null, title)), (entries ?? []).length === 0 ? h("div", { class: "empty" }, "Nothing in the head.") : h("table", null, h("tbody", null, ...entries.map((entry) => h("tr", null,
+  return h("section", null, h("div", { class: "section" }, h("h2", null, title)), (entries ?? []).length === 0 ? h("div", { class: "empty" }, "Nothing in the head.") : h("table", null, h("tbody", null, ...entries.map((entry) => keyed(h("tr", null,
     h("td", { class: "mono wrap" }, address ? h("a", { href: address(entry.name) }, h("bdi", null, visible(entry.name))) : h("bdi", null, visible(entry.name))), h("td", { class: "num fit" }, format(entry.value)),
-    whole > 0 && h("td", { class: "num fit muted" }, `${((100 * entry.value) / whole).toFixed(1)} %`))))));
+    whole > 0 && h("td", { class: "num fit muted" }, `${((100 * entry.value) / whole).toFixed(1)} %`)), entry.name)))));
 }
 
 /** @param {any[]} blocks @param {{minTime: number, maxTime: number} | null} head */
@@ -99,8 +98,8 @@ function blockBar(blocks, head) {
     h("div", { class: "timebar", role: "img", "aria-label": `${blocks.length} blocks over ${humanSeconds(all / 1000)}` }, ...spans.map((span) => h("i", {
       data: span.block ? {} : { head: "" }, title: span.block ? `${span.block.ulid}: ${humanSeconds((span.to - span.from) / 1000)}` : "head", style: { left: `${(100 * (span.from - from)) / all}%`, width: `${(100 * (span.to - span.from)) / all}%` } }))),
     h("details", null, h("summary", null, "Blocks as a table"), h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["Block", "From", "To", "Span", "Level", "Series", "Chunks", "Samples", "Tombstones"].map((title, i) => h("th", { scope: "col", class: i > 3 ? "num" : "" }, title)))),
-      h("tbody", null, ...rows.slice(0, 2000).map((block) => h("tr", null, h("td", { class: "mono fit" }, block.ulid), h("td", { class: "fit" }, formatTime(block.minTime, zone())), h("td", { class: "fit" }, formatTime(block.maxTime, zone())), h("td", { class: "fit" }, humanSeconds((block.maxTime - block.minTime) / 1000)),
-        h("td", { class: "num" }, String(block.compaction?.level ?? "")), ...["numSeries", "numChunks", "numSamples", "numTombstones"].map((name) => h("td", { class: "num" }, grouped(block.stats?.[name] ?? 0))))))))));
+      h("tbody", null, ...rows.slice(0, 2000).map((block) => keyed(h("tr", null, h("td", { class: "mono fit" }, block.ulid), h("td", { class: "fit" }, formatTime(block.minTime, zone())), h("td", { class: "fit" }, formatTime(block.maxTime, zone())), h("td", { class: "fit" }, humanSeconds((block.maxTime - block.minTime) / 1000)),
+        h("td", { class: "num" }, String(block.compaction?.level ?? "")), ...["numSeries", "numChunks", "numSamples", "numTombstones"].map((name) => h("td", { class: "num" }, grouped(block.stats?.[name] ?? 0)))), block.ulid)))))));
 }
 
 /** Deleting: the selector, what would go, the selector again. @param {AbortSignal} signal */
