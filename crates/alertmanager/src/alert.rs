@@ -1,54 +1,65 @@
-//! Alerts as they are received, grouped and sent, with times in Go's precision.
+//! Alerts in notifications, and times in Go's precision.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ferula_go::calendar::{self, Zoned};
+use ferula_go::calendar::{self, Civil, Zoned};
+use ferula_model::LabelSet;
 
+use crate::annotations::Annotations;
 use crate::route::Labels;
+use crate::stored_alert::StoredAlert;
 
-/// One alert.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An alert of a notification.
+#[derive(Clone, Debug)]
 pub struct Alert {
-    /// At least one label; no value is empty.
-    pub labels: Labels,
-    pub annotations: Labels,
-    pub starts_at: Time,
-    /// [`Time::ZERO`] if the alert has no known end.
-    pub ends_at: Time,
-    pub updated_at: Time,
-    /// The source of the alert; may be empty.
-    pub generator_url: String,
-    /// Whether `ends_at` was derived from `resolve_timeout`.
-    pub timeout: bool,
+    stored: Arc<StoredAlert>,
+    /// Whether it had ended when the notification was due. Otherwise its end is not shown, even if it passes while the
+    /// notification is sent.
+    is_over: bool,
 }
 
 impl Alert {
-    /// The label hash that identifies the alert everywhere: FNV-1a over the sorted names and values, each
-    /// followed by a byte 255.
-    pub fn fingerprint(&self) -> u64 {
-        fingerprint(&self.labels)
+    /// An alert with these properties; `ends_at` is [`Time::ZERO`] while it is firing.
+    pub fn new(
+        labels: &Labels,
+        annotations: &Labels,
+        starts_at: Time,
+        ends_at: Time,
+        generator_url: &str,
+    ) -> Self {
+        let stored = StoredAlert {
+            labels: LabelSet::from_pairs(labels),
+            annotations: Annotations::new(annotations),
+            starts_at,
+            ends_at,
+            updated_at: starts_at,
+            generator_url: generator_url.into(),
+            timeout: false,
+        };
+        Alert { stored: Arc::new(stored), is_over: !ends_at.is_zero() }
     }
 
-    /// Whether the alert has ended at this time.
+    /// A stored alert in a notification.
+    pub(crate) fn of(stored: Arc<StoredAlert>, is_over: bool) -> Self {
+        Alert { stored, is_over }
+    }
+
+    /// Its other properties.
+    pub fn stored(&self) -> &StoredAlert {
+        &self.stored
+    }
+
+    /// Whether it had ended when the notification was due.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether the notification shows it as resolved.
     pub fn is_resolved_at(&self, now: Time) -> bool {
-        !self.ends_at.is_zero() && self.ends_at <= now
+        self.is_over && self.stored.ends_at <= now
     }
-}
-
-/// The hash of a label set.
-pub fn fingerprint(labels: &Labels) -> u64 {
-    const OFFSET: u64 = 14_695_981_039_346_656_037;
-    const PRIME: u64 = 1_099_511_628_211;
-    let mut hash = OFFSET;
-    let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(PRIME);
-    for (name, value) in labels {
-        name.bytes().for_each(&mut add);
-        add(255);
-        value.bytes().for_each(&mut add);
-        add(255);
-    }
-    hash
 }
 
 /// A time with nanosecond resolution and the UTC offset with which it was written. Times compare by the
@@ -91,6 +102,11 @@ impl Time {
         Some(Time { seconds, nanos, offset_seconds })
     }
 
+    /// Whether the other time is the same moment with the same offset.
+    pub fn is_written_as(self, other: Time) -> bool {
+        self == other && self.offset_seconds == other.offset_seconds
+    }
+
     /// Whether it is Go's zero time.
     pub fn is_zero(self) -> bool {
         self == Time::ZERO
@@ -118,7 +134,39 @@ impl Time {
 
     /// With exactly three fractional digits: `2026-11-20T20:07:03.263+01:00`.
     pub fn rfc3339_millis(self) -> String {
-        calendar::format_zoned(&self.zoned(), "2006-01-02T15:04:05.000Z07:00")
+        let mut out = String::new();
+        self.push_rfc3339_millis(&mut out);
+        out
+    }
+
+    /// Appends [`Time::rfc3339_millis`]. Answers contain hundreds of thousands of times, so usual ones do not go through a
+    /// layout.
+    pub fn push_rfc3339_millis(self, out: &mut String) {
+        let local = Civil::from_unix(self.seconds.wrapping_add(self.offset_seconds.into()));
+        let Some(year) = u32::try_from(local.year).ok().filter(|year| *year <= 9999 && self.offset_seconds == 0)
+        else {
+            out.push_str(&calendar::format_zoned(&self.zoned(), "2006-01-02T15:04:05.000Z07:00"));
+            return;
+        };
+        let fields = [
+            (year / 100, '\0'),
+            (year % 100, '-'),
+            (local.month, '-'),
+            (local.day, 'T'),
+            (local.hour, ':'),
+            (local.minute, ':'),
+            (local.second, '.'),
+        ];
+        let digit = |number: u32| char::from(b'0' + (number % 10) as u8);
+        for (number, mark) in fields {
+            out.push(digit(number / 10));
+            out.push(digit(number));
+            if mark != '\0' {
+                out.push(mark);
+            }
+        }
+        let millis = self.nanos / 1_000_000;
+        out.extend([digit(millis / 100), digit(millis / 10), digit(millis), 'Z']);
     }
 }
 
@@ -144,6 +192,8 @@ impl Ord for Time {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -161,17 +211,12 @@ mod tests {
         assert!(utc < later && Time::ZERO < utc && Time::ZERO.is_zero());
     }
 
-    #[test]
-    fn fingerprints_are_those_of_alertmanager() {
-        let labels = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Labels>()
-        };
-        // Taken from answers of /api/v2/alerts.
-        for (pairs, expected) in [
-            (&[("alertname", "A")][..], 0xd2c6_efc3_89df_0927),
-            (&[("alertname", "A"), ("instance", "h:1"), ("job", "ü")], 0xb090_e6c9_9286_852d),
-        ] {
-            assert_eq!(fingerprint(&labels(pairs)), expected);
+    proptest! {
+        #[test]
+        fn usual_times_are_written_as_by_their_layout(seconds in -70_000_000_000_i64..300_000_000_000, nanos in 0..1_000_000_000_u32) {
+            let time = Time { seconds, nanos, offset_seconds: 0 };
+            let slow = calendar::format_zoned(&time.zoned(), "2006-01-02T15:04:05.000Z07:00");
+            prop_assert_eq!(time.rfc3339_millis(), slow);
         }
     }
 }

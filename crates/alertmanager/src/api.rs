@@ -11,6 +11,7 @@ mod explain;
 mod metrics;
 mod pair;
 mod params;
+mod posted;
 mod receiver_test;
 mod silence_extras;
 mod silences;

@@ -44,7 +44,7 @@ pub use self::history::{
 };
 pub use self::metrics::Metrics;
 pub use self::pair_state::{PairMessage, PairView};
-pub use self::record::Record;
+pub use self::record::{FileMark, Record};
 pub use self::silencing::SilencePreview;
 pub use self::state::{Engine, EngineSettings, OwnSettings, Setup};
 pub use self::view::{AlertStatus, AlertView, GroupView};

@@ -60,8 +60,8 @@ pub fn export(from: &Path, to: &Path, retention: Duration, now: UnixNanos) -> Re
     }
     for record in stored.records {
         match record {
-            Record::Silence(silence) => drop(silences.merge(silence, now)),
-            Record::Notified(entry) => drop(log.merge(entry, now)),
+            Record::Silence(silence) => drop(silences.merge(*silence, now)),
+            Record::Notified(entry) => drop(log.merge(*entry, now)),
             _ => {}
         }
     }

@@ -12,9 +12,7 @@ const SEARCH_BYTES_MAX: usize = 256 << 20;
 
 /// Appends a frame.
 pub fn push(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(&crc32fast::hash(bytes).to_le_bytes());
-    out.extend_from_slice(bytes);
+    push_with(out, |out| out.extend_from_slice(bytes));
 }
 
 /// Bytes that are not frames, and where they begin.
@@ -22,6 +20,17 @@ pub fn push(out: &mut Vec<u8>, bytes: &[u8]) {
 pub struct Damage {
     pub at: usize,
     pub bytes: usize,
+}
+
+/// Appends a frame whose content `write` appends.
+pub fn push_with(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER_BYTES]);
+    write(out);
+    let content = &out[start + HEADER_BYTES..];
+    let (length, crc) = (u32::try_from(content.len()).unwrap_or(u32::MAX), crc32fast::hash(content));
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    out[start + 4..start + HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// The frames of a file, and the damage in order.

@@ -8,6 +8,7 @@
 //! so that checking an alert is cheap even with a thousand rules.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use ferula_config::alertmanager::{InhibitRule as RuleConfig, Matchers};
@@ -51,9 +52,25 @@ impl Rule {
         let mut key = String::new();
         for name in &self.equal {
             let value = labels.value(name);
-            key.push_str(&format!("{}:{value}", value.len()));
+            let _ = write!(key, "{}:{value}", value.len());
         }
         key
+    }
+
+    /// The fingerprint of a source that inhibits an alert with these labels.
+    fn inhibiting(&self, labels: &LabelSet, now: Time) -> Option<u64> {
+        if self.alerts.is_empty() || !matches(self.target.iter(), labels) {
+            return None;
+        }
+        let sources = self.alerts.get(&self.equal_values(labels))?;
+        let is_source_too = matches(self.source.iter(), labels);
+        let inhibits = |source: &&Arc<StoredAlert>| {
+            let is_both = is_source_too && matches(self.target.iter(), &source.labels);
+            !source.is_resolved_at(now) && !is_both
+        };
+        // The one that has been firing longest.
+        let source = sources.values().filter(inhibits).max_by_key(|source| source.ends_at)?;
+        Some(fingerprint(&source.labels))
     }
 }
 
@@ -90,25 +107,17 @@ impl Inhibitor {
         self.targets.candidates(labels).any(|at| matches(self.rules[*at].target.iter(), labels))
     }
 
-    /// The fingerprint of an alert that inhibits one with these labels.
+    /// The fingerprint of an alert that inhibits one with these labels: of several rules, the first one decides.
     pub fn inhibiting(&self, labels: &LabelSet, now: Time) -> Option<u64> {
-        let mut rules: Vec<usize> = self.targets.candidates(labels).copied().collect();
-        rules.sort_unstable();
-        rules.into_iter().find_map(|at| {
-            let rule = &self.rules[at];
-            if !matches(rule.target.iter(), labels) {
-                return None;
+        let mut first: Option<(usize, u64)> = None;
+        for at in self.targets.candidates(labels).copied() {
+            if first.is_none_or(|(known, _)| at < known)
+                && let Some(source) = self.rules[at].inhibiting(labels, now)
+            {
+                first = Some((at, source));
             }
-            let sources = rule.alerts.get(&rule.equal_values(labels))?;
-            let is_source_too = matches(rule.source.iter(), labels);
-            let inhibits = |source: &&Arc<StoredAlert>| {
-                let is_both = is_source_too && matches(rule.target.iter(), &source.labels);
-                !source.is_resolved_at(now) && !is_both
-            };
-            // The one that has been firing longest.
-            let source = sources.values().filter(inhibits).max_by_key(|source| source.ends_at)?;
-            Some(fingerprint(&source.labels))
-        })
+        }
+        first.map(|(_, source)| source)
     }
 
     /// Drops resolved alerts.
@@ -128,6 +137,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::annotations::Annotations;
 
     fn inhibitor(rules: &str) -> Inhibitor {
         let yaml = format!("route: {{receiver: a}}\nreceivers: [{{name: a}}]\ninhibit_rules:\n{rules}");
@@ -143,7 +153,7 @@ mod tests {
         let time = Time::from_unix_nanos;
         Arc::new(StoredAlert {
             labels: labels(text),
-            annotations: Arc::new([]),
+            annotations: Annotations::default(),
             starts_at: time(0),
             ends_at: time(ends_at),
             updated_at: time(0),

@@ -6,15 +6,16 @@
 //!                ferula.journal        alerts and groups at that time, and every change since
 //! ```
 //!
-//! A record consists of its length and CRC-32, four bytes each in little-endian order, and its content.
-//! Reading stops at the first damaged or truncated record: what follows is not trusted. Alertmanager ignores
-//! this file.
+//! While the files are rewritten ([`write_state`]), changes are appended to the old journal, and kept for the new one,
+//! which replaces it only when it is complete. A start appends to the journal that it finds.
+//!
+//! The format of a record is that of `crate::frame`. Alertmanager ignores this file.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::engine::Record;
+use crate::engine::{FileMark, Record};
 use crate::frame;
 
 const JOURNAL: &str = "ferula.journal";
@@ -22,12 +23,17 @@ const HISTORY: &str = "ferula.history";
 const SILENCES: &str = "silences";
 const NFLOG: &str = "nflog";
 
+/// The journal is rewritten when what was appended exceeds this size and this part of what was written before, so that
+/// reading it takes little longer than reading the state.
+const APPENDED_BYTES_MIN: u64 = 4 << 20;
+const APPENDED_PART: u64 = 8;
+
 /// The contents of a directory.
 #[derive(Debug, Default)]
 pub struct Stored {
-    /// The file `silences`, if there is one.
+    /// The file `silences`, if there is one that the journal does not contain.
     pub silences: Option<Vec<u8>>,
-    /// The file `nflog`, if there is one.
+    /// The file `nflog`, likewise.
     pub nflog: Option<Vec<u8>>,
     /// Whether there is a journal; then the two files above are only copies.
     pub has_journal: bool,
@@ -52,20 +58,41 @@ pub struct Journal {
     dir: PathBuf,
     /// `None` before the first complete write, and after a failure.
     file: Option<File>,
-    /// The history and its size in bytes; `None` like `file`.
+    /// Bytes of the file: those of the state, and those appended since.
+    state_bytes: u64,
+    appended_bytes: u64,
+    /// What was appended since a rewrite began.
+    since_rewrite: Option<Vec<u8>>,
+    /// The history and its size in bytes; `None` before the first complete write, and after a failure.
     history: Option<(File, u64)>,
     /// The change up to which everything was written, or is known to be lost in a crash.
     pub written: u64,
 }
 
+/// A new journal that is complete but for what was appended meanwhile.
+#[derive(Debug)]
+pub struct Rewritten {
+    file: File,
+    bytes: u64,
+}
+
 impl Journal {
     /// Opens a directory, which is created if missing, and reads what an earlier run left there. Nothing is
-    /// written before [`Journal::rewrite`].
+    /// written before [`Journal::continue_file`] or a rewrite.
     ///
     /// # Errors
     /// The directory or a file cannot be read.
     pub fn open(dir: &Path) -> io::Result<(Self, Stored)> {
         std::fs::create_dir_all(dir)?;
+        let mut journal = Journal {
+            dir: dir.to_owned(),
+            file: None,
+            state_bytes: 0,
+            appended_bytes: 0,
+            since_rewrite: None,
+            history: None,
+            written: 0,
+        };
         let mut stored = Stored {
             silences: read_if_there(&dir.join(SILENCES))?,
             nflog: read_if_there(&dir.join(NFLOG))?,
@@ -74,38 +101,72 @@ impl Journal {
         };
         if let Some(bytes) = read_if_there(&dir.join(JOURNAL))? {
             stored.has_journal = true;
-            let (frames, damages) = frame::read(&bytes);
-            stored.damages = damages
-                .iter()
-                .map(|damage| format!("{} bytes at byte {} of {}", damage.bytes, damage.at, bytes.len()))
-                .collect();
-            for content in frames {
-                match Record::decode(content) {
-                    Ok(record) => stored.records.extend(record),
-                    Err(error) => stored.damages.push(format!("a record cannot be read: {error}")),
-                }
-            }
+            journal.read(&bytes, &mut stored);
         }
-        Ok((Journal { dir: dir.to_owned(), file: None, history: None, written: 0 }, stored))
+        Ok((journal, stored))
+    }
+
+    fn read(&mut self, bytes: &[u8], stored: &mut Stored) {
+        let (frames, damages) = frame::read(bytes);
+        stored.damages = damages
+            .iter()
+            .map(|damage| format!("{} bytes at byte {} of {}", damage.bytes, damage.at, bytes.len()))
+            .collect();
+        for content in frames {
+            let record = match Record::decode(content) {
+                Ok(record) => record,
+                Err(error) => {
+                    stored.damages.push(format!("a record cannot be read: {error}"));
+                    continue;
+                }
+            };
+            if let Some(Record::Snapshot { silences, nflog }) = &record {
+                // The records have what is in these files.
+                stored.silences.take_if(|file| FileMark::of(file) == *silences);
+                stored.nflog.take_if(|file| FileMark::of(file) == *nflog);
+                let end = content.as_ptr() as usize - bytes.as_ptr() as usize + content.len();
+                self.state_bytes = end as u64;
+            }
+            stored.records.extend(record);
+        }
+        self.appended_bytes = bytes.len() as u64 - self.state_bytes;
+    }
+
+    /// Appends from now on to the file that was read, which must be undamaged.
+    ///
+    /// # Errors
+    /// The files cannot be written to.
+    pub fn continue_file(&mut self, history_bytes: u64) -> io::Result<()> {
+        let append = |name: &str| File::options().append(true).create(true).open(self.dir.join(name));
+        let (file, history) = (append(JOURNAL)?, append(HISTORY)?);
+        self.file = Some(file);
+        self.history = Some((history, history_bytes));
+        Ok(())
     }
 
     /// Appends records. Silences are synced to disk before this returns; other records have at least reached
     /// the operating system.
     ///
     /// # Errors
-    /// An I/O error. Nothing more is appended then until the next [`Journal::rewrite`].
+    /// An I/O error, or an earlier one. Nothing more is appended then until the journal has been rewritten.
     pub fn append(&mut self, records: &[Record]) -> io::Result<()> {
-        let Some(file) = &mut self.file else { return Err(io::Error::other("the journal is not open")) };
         let mut bytes = Vec::new();
-        records.iter().for_each(|record| frame::push(&mut bytes, &record.encode()));
+        for record in records {
+            frame::push_with(&mut bytes, |bytes| record.append_to(bytes));
+        }
+        if let Some(since) = &mut self.since_rewrite {
+            since.extend_from_slice(&bytes);
+        }
+        let Some(file) = &mut self.file else { return Err(io::Error::other("the journal is not open")) };
         let written = file.write_all(&bytes).and_then(|()| {
             match records.iter().any(|record| matches!(record, Record::Silence(_))) {
                 true => file.sync_data(),
                 false => Ok(()),
             }
         });
-        if written.is_err() {
-            self.file = None;
+        match written {
+            Ok(()) => self.appended_bytes += bytes.len() as u64,
+            Err(_) => self.file = None,
         }
         written
     }
@@ -140,20 +201,29 @@ impl Journal {
         self.file.is_some()
     }
 
-    /// Rewrites all files. Each replaces its predecessor only when it is complete.
+    /// Whether so much was appended that a start would take noticeably longer.
+    pub fn is_long(&self) -> bool {
+        self.since_rewrite.is_none()
+            && self.appended_bytes > APPENDED_BYTES_MIN.max(self.state_bytes / APPENDED_PART)
+    }
+
+    /// Begins a rewrite: everything appended from now on is also meant for the new file.
+    pub fn begin_rewrite(&mut self) {
+        self.since_rewrite = Some(Vec::new());
+    }
+
+    /// Replaces the journal by the new one.
     ///
     /// # Errors
-    /// An I/O error. The old files remain, and nothing more is appended.
-    pub fn rewrite(&mut self, snapshot: &Snapshot) -> io::Result<()> {
-        self.file = None;
-        self.replace(SILENCES, &snapshot.silences)?;
-        self.replace(NFLOG, &snapshot.nflog)?;
-        // Both renames must be on disk before the records that they replace are removed: not every file
-        // system keeps renames in order across a power loss.
-        File::open(&self.dir)?.sync_all()?;
-        let mut bytes = Vec::new();
-        snapshot.records.iter().for_each(|record| frame::push(&mut bytes, &record.encode()));
-        self.file = Some(self.replace(JOURNAL, &bytes)?);
+    /// An I/O error. The old files remain, and are appended to if that did not fail.
+    pub fn end_rewrite(&mut self, rewritten: io::Result<Rewritten>) -> io::Result<()> {
+        let since = self.since_rewrite.take().unwrap_or_default();
+        let Rewritten { mut file, bytes } = rewritten?;
+        file.write_all(&since)?;
+        file.sync_all()?;
+        std::fs::rename(self.dir.join(temporary(JOURNAL)), self.dir.join(JOURNAL))?;
+        self.file = Some(file);
+        (self.state_bytes, self.appended_bytes) = (bytes, since.len() as u64);
         File::open(&self.dir)?.sync_all()
     }
 
@@ -161,23 +231,71 @@ impl Journal {
     ///
     /// # Errors
     /// Writing failed; the previous file stays.
-    pub fn rewrite_history(&mut self, entries: impl Iterator<Item = Vec<u8>>) -> io::Result<()> {
+    pub fn rewrite_history<'e>(&mut self, entries: impl Iterator<Item = &'e [u8]>) -> io::Result<()> {
         self.history = None;
-        let mut bytes = Vec::new();
-        entries.for_each(|entry| frame::push(&mut bytes, &entry));
-        let file = self.replace(HISTORY, &bytes)?;
-        self.history = Some((file, bytes.len() as u64));
+        let mut length = 0;
+        let file = write(&self.dir, HISTORY, |out| {
+            let mut bytes = Vec::new();
+            for entry in entries {
+                bytes.clear();
+                frame::push(&mut bytes, entry);
+                length += bytes.len() as u64;
+                out.write_all(&bytes)?;
+            }
+            Ok(())
+        })?;
+        std::fs::rename(self.dir.join(temporary(HISTORY)), self.dir.join(HISTORY))?;
+        self.history = Some((file, length));
         Ok(())
     }
+}
 
-    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<File> {
-        let (temporary, whole) = (self.dir.join(format!("{name}.tmp")), self.dir.join(name));
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(temporary, whole)?;
-        Ok(file)
+/// Writes the state: `silences` and `nflog`, which replace the old files, and a new journal, which replaces the old one in
+/// [`Journal::end_rewrite`]. Changes can be appended to the old one meanwhile.
+///
+/// # Errors
+/// An I/O error. The old journal remains.
+pub fn write_state(dir: &Path, snapshot: &Snapshot) -> io::Result<Rewritten> {
+    for (name, content) in [(SILENCES, &snapshot.silences), (NFLOG, &snapshot.nflog)] {
+        write(dir, name, |out| out.write_all(content))?;
+        std::fs::rename(dir.join(temporary(name)), dir.join(name))?;
     }
+    // Both renames must be on disk before the records that they replace are removed: not every file
+    // system keeps renames in order across a power loss.
+    File::open(dir)?.sync_all()?;
+    let marks = Record::Snapshot {
+        silences: FileMark::of(&snapshot.silences),
+        nflog: FileMark::of(&snapshot.nflog),
+    };
+    let mut length = 0;
+    let file = write(dir, JOURNAL, |out| {
+        let mut bytes = Vec::new();
+        for record in snapshot.records.iter().chain([&marks]) {
+            bytes.clear();
+            frame::push_with(&mut bytes, |bytes| record.append_to(bytes));
+            length += bytes.len() as u64;
+            out.write_all(&bytes)?;
+        }
+        Ok(())
+    })?;
+    Ok(Rewritten { file, bytes: length })
+}
+
+fn temporary(name: &str) -> String {
+    format!("{name}.tmp")
+}
+
+/// Writes a temporary file and syncs it.
+fn write(
+    dir: &Path,
+    name: &str,
+    content: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<File> {
+    let mut out = BufWriter::with_capacity(256 << 10, File::create(dir.join(temporary(name)))?);
+    content(&mut out)?;
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    Ok(file)
 }
 
 fn read_if_there(file: &Path) -> io::Result<Option<Vec<u8>>> {
@@ -200,20 +318,34 @@ mod tests {
         Journal::open(dir).expect("readable").1
     }
 
+    fn snapshot(records: Vec<Record>) -> Snapshot {
+        Snapshot { silences: b"s".into(), nflog: b"n".into(), records }
+    }
+
+    fn rewrite(journal: &mut Journal, dir: &Path, records: Vec<Record>) {
+        journal.begin_rewrite();
+        let rewritten = write_state(dir, &snapshot(records));
+        journal.end_rewrite(rewritten).expect("written");
+    }
+
+    /// The records but for the mark of the state.
+    fn plain(stored: &Stored) -> Vec<Record> {
+        let is_plain = |record: &&Record| !matches!(record, Record::Snapshot { .. });
+        stored.records.iter().filter(is_plain).cloned().collect()
+    }
+
     #[test]
     fn what_was_written_is_read_but_for_damage() {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut journal, empty) = Journal::open(dir.path()).expect("a new directory");
         assert!(empty.silences.is_none() && empty.records.is_empty() && !empty.has_journal);
         assert!(journal.append(&[forgotten(1)]).is_err(), "nothing may be lost silently");
-        let snapshot = Snapshot { silences: b"s".into(), nflog: b"n".into(), records: vec![forgotten(1)] };
-        journal.rewrite(&snapshot).expect("written");
+        rewrite(&mut journal, dir.path(), vec![forgotten(1)]);
         journal.append(&[forgotten(2), forgotten(300)]).expect("appended");
-        journal.rewrite_history([b"old".to_vec()].into_iter()).expect("written");
+        journal.rewrite_history([&b"old"[..]].into_iter()).expect("written");
         journal.append_history(&[b"new".to_vec()]).expect("appended");
         let read = stored(dir.path());
-        assert_eq!((read.silences.as_deref(), read.nflog.as_deref()), (Some(&b"s"[..]), Some(&b"n"[..])));
-        assert_eq!(read.records, [forgotten(1), forgotten(2), forgotten(300)]);
+        assert_eq!(plain(&read), [forgotten(1), forgotten(2), forgotten(300)]);
         assert!(read.damages.is_empty() && read.has_journal);
         assert_eq!(frame::read(&read.history).0, [&b"old"[..], b"new"]);
 
@@ -233,9 +365,51 @@ mod tests {
             let read = stored(dir.path());
             assert_eq!(
                 (read.damages.len(), read.records.len()),
-                (1, 2),
+                (1, 3),
                 "one flipped bit costs one record: {at}"
             );
         }
+    }
+
+    #[test]
+    fn files_are_read_only_if_another_program_wrote_them() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut journal = Journal::open(dir.path()).expect("a new directory").0;
+        rewrite(&mut journal, dir.path(), vec![forgotten(1)]);
+        let read = stored(dir.path());
+        assert_eq!((read.silences, read.nflog), (None, None));
+        std::fs::write(dir.path().join(SILENCES), b"t").expect("written");
+        let read = stored(dir.path());
+        assert_eq!((read.silences.as_deref(), read.nflog), (Some(&b"t"[..]), None));
+    }
+
+    #[test]
+    fn what_is_appended_during_a_rewrite_is_in_both_files() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut journal = Journal::open(dir.path()).expect("a new directory").0;
+        rewrite(&mut journal, dir.path(), vec![forgotten(1)]);
+        for fails in [true, false] {
+            journal.begin_rewrite();
+            let rewritten = write_state(dir.path(), &snapshot(vec![forgotten(1)]));
+            journal.append(&[forgotten(2)]).expect("appended");
+            assert_eq!(plain(&stored(dir.path())).last(), Some(&forgotten(2)), "at once");
+            let rewritten = if fails { Err(io::Error::other("the disk is full")) } else { rewritten };
+            assert_eq!(journal.end_rewrite(rewritten).is_err(), fails);
+            journal.append(&[forgotten(3)]).expect("appended");
+            assert_eq!(plain(&stored(dir.path())), [1, 2, 3].map(forgotten));
+            rewrite(&mut journal, dir.path(), vec![forgotten(1)]);
+        }
+        // A start continues the file.
+        drop(journal);
+        let mut journal = Journal::open(dir.path()).expect("readable").0;
+        journal.continue_file(0).expect("writable");
+        journal.append(&[forgotten(4)]).expect("appended");
+        assert_eq!(plain(&stored(dir.path())), [1, 4].map(forgotten));
+        assert!(!journal.is_long());
+        let many = vec![forgotten(u64::MAX); 1 << 18];
+        journal.append(&many).expect("appended");
+        assert!(journal.is_long());
+        rewrite(&mut journal, dir.path(), many);
+        assert!(!journal.is_long());
     }
 }

@@ -10,6 +10,7 @@
 //! configuration (`ferula_config::alertmanager`), sockets and flags (the binary).
 
 mod alert;
+mod annotations;
 pub mod api;
 mod blocking;
 pub mod engine;
@@ -31,7 +32,8 @@ pub mod template;
 mod time_interval;
 mod wire;
 
-pub use alert::{Alert, Time, fingerprint};
+pub use alert::{Alert, Time};
+pub use annotations::Annotations;
 pub use engine::{Engine, EngineSettings, Setup};
 pub use export::{ExportError, Exported, export};
 pub use route::{GroupBy, LabelValues, Labels, Route};

@@ -3,6 +3,7 @@
 use ferula_model::{Alert, AlertSink, UnixNanos};
 
 use crate::alert::Time;
+use crate::annotations::Annotations;
 use crate::run::Alertmanager;
 use crate::stored_alert::StoredAlert;
 
@@ -16,7 +17,7 @@ impl AlertSink for Alertmanager {
                 let (starts_at, ends_at) = (alert.starts_at.map(time), alert.ends_at.map(time));
                 StoredAlert {
                     labels: alert.labels,
-                    annotations: alert.annotations,
+                    annotations: Annotations::new(alert.annotations.iter().map(|(name, value)| (name, value))),
                     starts_at: starts_at.or(ends_at).unwrap_or(updated_at),
                     ends_at: ends_at.unwrap_or_else(|| updated_at.plus(timeout)),
                     updated_at,

@@ -1,7 +1,7 @@
 //! Finds the few matcher sets that may match a label set, without checking all of them.
 //!
-//! A set with a matcher `name="value"` matches only labels with this pair, so it is indexed by the pair. Sets
-//! without such a matcher are always candidates.
+//! A set with a matcher `name="value"` matches only labels with this pair, so it is indexed by the pair. Of several such
+//! pairs, the one that the fewest other sets are indexed by is taken. Sets without such a matcher are always candidates.
 
 use std::collections::HashMap;
 
@@ -24,29 +24,37 @@ impl<K> Default for MatcherIndex<K> {
 impl<K: Clone + PartialEq> MatcherIndex<K> {
     /// Adds a matcher set.
     pub fn insert<'m>(&mut self, matchers: impl IntoIterator<Item = &'m Matcher>, key: K) {
-        match needed_pair(matchers) {
+        let rarest = needed_pairs(matchers).min_by_key(|(name, value)| self.keys_of(name, value).len());
+        match rarest {
             Some((name, value)) => {
-                self.by_pair.entry(name).or_default().entry(value).or_default().push(key);
+                let values = self.by_pair.entry(name.to_owned()).or_default();
+                values.entry(value.to_owned()).or_default().push(key);
             }
             None => self.rest.push(key),
         }
     }
 
+    fn keys_of(&self, name: &str, value: &str) -> &[K] {
+        self.by_pair.get(name).and_then(|values| values.get(value)).map_or(&[], Vec::as_slice)
+    }
+
     /// Removes a matcher set.
     pub fn remove<'m>(&mut self, matchers: impl IntoIterator<Item = &'m Matcher>, key: &K) {
-        let Some((name, value)) = needed_pair(matchers) else {
+        let Some((name, value)) =
+            needed_pairs(matchers).find(|(name, value)| self.keys_of(name, value).contains(key))
+        else {
             self.rest.retain(|known| known != key);
             return;
         };
-        let Some(values) = self.by_pair.get_mut(&name) else { return };
-        if let Some(keys) = values.get_mut(&value) {
+        let Some(values) = self.by_pair.get_mut(name) else { return };
+        if let Some(keys) = values.get_mut(value) {
             keys.retain(|known| known != key);
             if keys.is_empty() {
-                values.remove(&value);
+                values.remove(value);
             }
         }
         if values.is_empty() {
-            self.by_pair.remove(&name);
+            self.by_pair.remove(name);
         }
     }
 
@@ -67,11 +75,12 @@ impl<K: Clone + PartialEq> MatcherIndex<K> {
     }
 }
 
-/// A pair without which the matchers cannot match.
-fn needed_pair<'m>(matchers: impl IntoIterator<Item = &'m Matcher>) -> Option<(String, String)> {
-    let mut equal = matchers.into_iter().filter(|matcher| matcher.op() == MatchOp::Equal);
-    let matcher = equal.find(|matcher| !matcher.value().is_empty())?;
-    Some((matcher.name().to_owned(), matcher.value().to_owned()))
+/// The pairs without which the matchers cannot match.
+fn needed_pairs<'m>(
+    matchers: impl IntoIterator<Item = &'m Matcher>,
+) -> impl Iterator<Item = (&'m str, &'m str)> {
+    let equal = matchers.into_iter().filter(|matcher| matcher.op() == MatchOp::Equal);
+    equal.map(|matcher| (matcher.name(), matcher.value())).filter(|(_, value)| !value.is_empty())
 }
 
 /// Whether all matchers match.
@@ -85,6 +94,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn sets_that_share_a_pair_are_found_by_another_one() {
+        let mut index = MatcherIndex::default();
+        for key in 0..100 {
+            let text = format!("severity=warning,service=s{key}");
+            index.insert(&parse_matchers(&text, MatcherSyntax::Utf8).expect("good").value, key);
+        }
+        let labels = LabelSet::from_pairs([("severity", "warning"), ("service", "s7")]);
+        let candidates: Vec<i32> = index.candidates(&labels).copied().collect();
+        assert!(candidates.len() <= 2 && candidates.contains(&7), "{candidates:?}");
+    }
 
     proptest! {
         #[test]

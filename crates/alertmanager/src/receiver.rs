@@ -64,9 +64,8 @@ pub struct Notification<'a> {
     /// `{}/{team="x"}:{alertname="A"}`
     pub group_key: &'a str,
     pub group_labels: &'a Labels,
-    /// Firing and resolved alerts in display order. `ends_at` is [`Time::ZERO`] for firing ones. Resolved
-    /// ones are left out if the integration does not send them.
-    pub alerts: &'a [Arc<Alert>],
+    /// Firing and resolved alerts in display order. Resolved ones are left out if the integration does not send them.
+    pub alerts: &'a [Alert],
     /// Time of the flush.
     pub now: Time,
     pub repeat_interval: Duration,

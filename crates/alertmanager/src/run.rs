@@ -2,9 +2,12 @@
 //!
 //! Every change happens in [`Alertmanager::change`]: the engine is locked and changed, its records are
 //! appended to the journal, and only then does the caller continue. One task waits for what is due; each
-//! attempt has its own task, so a slow receiver delays no other.
+//! attempt has its own task, so a slow receiver delays no other. Rewriting the files delays neither.
+//!
+//! Locks are taken in this order: rewriting, journal, engine, pending.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::engine::{Attempt, Attempted, Engine, EngineSettings, Metrics, PairMessage, Record, Setup};
 use crate::frame;
-use crate::journal::{Journal, Snapshot};
+use crate::journal::{Journal, Snapshot, Stored, write_state};
 use crate::receiver::{self, FailureReason, NotifyError};
 use crate::wire::WireError;
 
@@ -25,8 +28,11 @@ use crate::wire::WireError;
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// A clock that differs by more from the time that has passed was set.
 const JUMP_MIN: Duration = Duration::from_secs(2);
-/// How often writing is retried after a disk error.
+/// Between rewrites that are not regular maintenance, such as those after a disk error.
 const REWRITE_PAUSE: Duration = Duration::from_secs(10);
+
+/// A smaller history is not rewritten, whatever part of it is too old.
+const HISTORY_REWRITE_BYTES_MIN: u64 = 256 << 10;
 
 /// Intervals of periodic work.
 #[derive(Clone, Copy, Debug)]
@@ -50,14 +56,19 @@ pub enum OpenError {
 
 /// A running Alertmanager.
 pub struct Alertmanager {
+    dir: PathBuf,
     engine: Mutex<Engine>,
     /// Changes that were made and are not written yet.
     pending: Mutex<Pending>,
     journal: Mutex<Journal>,
+    /// Held while the files are rewritten.
+    rewriting: Mutex<()>,
+    /// Whether the files should be rewritten soon.
+    is_rewrite_due: AtomicBool,
     clock: SharedClock,
     changed: Notify,
-    /// When a rewrite was last tried after a disk error.
-    last_rewrite: Mutex<Duration>,
+    /// When a rewrite that is not regular maintenance was last begun.
+    last_rewrite: Mutex<Option<Duration>>,
     journal_open: Gauge,
     maintenance: [MaintenanceMetrics; 2],
     /// For the other member of a pair, and a sign that something is there.
@@ -122,42 +133,14 @@ impl Alertmanager {
         clock: SharedClock,
     ) -> Result<Self, OpenError> {
         let now = UnixNanos(clock.unix_nanos());
-        let (journal, stored) = Journal::open(dir).map_err(OpenError::Directory)?;
+        let (mut journal, mut stored) = Journal::open(dir).map_err(OpenError::Directory)?;
         let mut engine = Engine::new(settings, setup, metrics);
-        // With a journal the files are copies of what it holds.
-        let skip = |file: &str, error: &WireError| {
-            error!(
-                "A file is damaged; the journal is used instead",
-                component = "journal",
-                file = file,
-                err = error
-            );
-        };
-        if let Some(file) = &stored.nflog {
-            match engine.log_mut().load_file(file, now) {
-                Err(error) if stored.has_journal => skip("nflog", &error),
-                loaded => loaded.map_err(OpenError::NotificationLog)?,
-            }
-        }
-        if let Some(file) = &stored.silences {
-            match engine.silences_mut().load_file(file, now) {
-                Err(error) if stored.has_journal => skip("silences", &error),
-                loaded => {
-                    for refused in loaded.map_err(OpenError::Silences)? {
-                        error!("A silence cannot be used", component = "silences", err = refused);
-                    }
-                }
-            }
-        }
+        load_files(&mut engine, &stored, now)?;
         for damage in &stored.damages {
             error!("The journal is damaged; what stood there is lost", component = "journal", err = damage);
         }
-        let (entries, history_damages) = frame::read(&stored.history);
-        let unreadable = entries.into_iter().filter(|entry| !engine.history_mut().read(entry)).count();
-        if unreadable + history_damages.len() > 0 {
-            let damages = unreadable + history_damages.len();
-            warn!("The history of notifications is damaged", component = "journal", damages = damages);
-        }
+        let is_history_whole = load_history(&mut engine, &stored.history);
+        let history_bytes = std::mem::take(&mut stored.history).len() as u64;
         registry
             .gauge(
                 "ferula_alertmanager_journal_damages",
@@ -174,10 +157,20 @@ impl Alertmanager {
             "ferula_alertmanager_journal_open",
             "1 while every change reaches the disk before it is acknowledged, 0 after a disk error. Alert on 0.",
         );
+        // A start continues the journal, and rewrites it later. Otherwise its time would grow with the state.
+        let continues = stored.has_journal && stored.damages.is_empty() && is_history_whole;
+        let is_continued = continues
+            && journal
+                .continue_file(history_bytes)
+                .and_then(|()| journal.append(&engine.take_records()))
+                .is_ok();
         let alertmanager = Alertmanager {
+            dir: dir.to_owned(),
             engine: Mutex::new(engine),
             pending: Mutex::default(),
             journal: Mutex::new(journal),
+            rewriting: Mutex::default(),
+            is_rewrite_due: AtomicBool::new(is_continued),
             clock,
             changed: Notify::new(),
             last_rewrite: Mutex::default(),
@@ -187,7 +180,10 @@ impl Alertmanager {
             pair_outbox: Mutex::default(),
             pair_changed: Notify::new(),
         };
-        alertmanager.write_files();
+        match is_continued {
+            true => alertmanager.journal_open.set(1.0),
+            false => alertmanager.rewrite(),
+        }
         Ok(alertmanager)
     }
 
@@ -252,38 +248,55 @@ impl Alertmanager {
 
     /// Writes every change up to this one. If that fails, the state is rewritten from time to time until it succeeds.
     fn commit(&self, number: u64) {
-        let mut journal = self.journal();
-        // Somebody else may have written it along with his own.
-        if journal.written >= number {
-            return;
+        {
+            let mut journal = self.journal();
+            // Somebody else may have written it along with his own.
+            if journal.written >= number || self.write_pending(&mut journal) {
+                return;
+            }
         }
+        if self.may_rewrite() {
+            self.rewrite();
+        }
+    }
+
+    /// Whether the last rewrite was long enough ago; if so, the next one begins.
+    fn may_rewrite(&self) -> bool {
+        let elapsed = self.clock.elapsed();
+        let mut last = self.last_rewrite.locked();
+        let may = last.is_none_or(|last| elapsed.saturating_sub(last) >= REWRITE_PAUSE);
+        if may {
+            *last = Some(elapsed);
+        }
+        may
+    }
+
+    /// Appends all changes that were made; returns whether they are on disk.
+    fn write_pending(&self, journal: &mut Journal) -> bool {
         let (records, history) = {
             let mut pending = self.pending();
             journal.written = pending.last;
             (std::mem::take(&mut pending.records), std::mem::take(&mut pending.history))
         };
         if !history.is_empty() {
-            self.append_history(&mut journal, &history);
+            self.append_history(journal, &history);
         }
-        if journal.is_open() {
-            match journal.append(&records) {
-                Ok(()) => return,
-                Err(err) => {
-                    error!(
-                        "Writing the journal failed; a crash now would lose changes",
-                        component = "journal",
-                        err = err
-                    );
-                    self.journal_open.set(0.0);
-                }
-            }
+        let was_open = journal.is_open();
+        let written = journal.append(&records);
+        if let Err(err) = &written
+            && was_open
+        {
+            error!(
+                "Writing the journal failed; a crash now would lose changes",
+                component = "journal",
+                err = err
+            );
+            self.journal_open.set(0.0);
         }
-        let elapsed = self.clock.elapsed();
-        let mut last = self.last_rewrite.locked();
-        if elapsed.saturating_sub(*last) >= REWRITE_PAUSE {
-            *last = elapsed;
-            self.rewrite(&mut journal);
+        if journal.is_long() {
+            self.is_rewrite_due.store(true, Ordering::Relaxed);
         }
+        written.is_ok()
     }
 
     fn append_history(&self, journal: &mut Journal, entries: &[Vec<u8>]) {
@@ -308,30 +321,41 @@ impl Alertmanager {
             let engine = self.engine();
             // What waits to be appended is among the entries.
             self.pending().history.clear();
-            engine.history().encoded().collect()
+            engine.history().encoded().map(<[u8]>::to_vec).collect()
         };
-        if let Err(err) = journal.rewrite_history(entries.into_iter()) {
+        if let Err(err) = journal.rewrite_history(entries.iter().map(Vec::as_slice)) {
             error!("The history of notifications cannot be written", component = "journal", err = err);
         }
     }
 
-    fn rewrite(&self, journal: &mut Journal) {
+    /// Rewrites all files. Changes are made and appended to the old journal meanwhile.
+    fn rewrite(&self) {
+        let _only_one = self.rewriting.locked();
+        self.is_rewrite_due.store(false, Ordering::Relaxed);
         let started = self.clock.elapsed();
         let snapshot = {
+            let mut journal = self.journal();
             let mut engine = self.engine();
             self.note_changes(&mut engine);
-            let mut pending = self.pending();
-            // The state has them.
-            pending.records.clear();
-            journal.written = pending.last;
-            Snapshot {
+            let snapshot = Snapshot {
                 silences: engine.silences().to_file(),
                 nflog: engine.log().to_file(),
                 records: engine.state_records(self.now()),
+            };
+            // Changes up to here are in the snapshot, and go only to the old journal; later ones go to both.
+            let records = std::mem::take(&mut self.pending().records);
+            drop(engine);
+            if journal.is_open() && journal.append(&records).is_err() {
+                self.journal_open.set(0.0);
             }
+            journal.begin_rewrite();
+            snapshot
         };
+        let rewritten = write_state(&self.dir, &snapshot);
+        let mut journal = self.journal();
         let was_open = self.journal_open.get() > 0.0;
-        let written = journal.rewrite(&snapshot);
+        let written = journal.end_rewrite(rewritten);
+        self.journal_open.set(f64::from(u8::from(journal.is_open())));
         let took = self.clock.elapsed().saturating_sub(started);
         for (metrics, file) in self.maintenance.iter().zip([&snapshot.silences, &snapshot.nflog]) {
             metrics.total.inc();
@@ -346,8 +370,12 @@ impl Alertmanager {
                 if !was_open {
                     info!("The journal is written", component = "journal", records = snapshot.records.len());
                 }
-                self.journal_open.set(1.0);
-                self.rewrite_history(journal);
+                if journal.history_bytes().is_none() {
+                    self.rewrite_history(&mut journal);
+                }
+            }
+            Err(err) if journal.is_open() => {
+                error!("Rewriting the storage files failed", component = "journal", err = err);
             }
             Err(err) => {
                 error!(
@@ -355,7 +383,6 @@ impl Alertmanager {
                     component = "journal",
                     err = err
                 );
-                self.journal_open.set(0.0);
             }
         }
     }
@@ -363,10 +390,6 @@ impl Alertmanager {
     /// Whether every change reaches the disk before it is acknowledged.
     pub fn is_journal_open(&self) -> bool {
         self.journal_open.get() > 0.0
-    }
-
-    fn write_files(&self) {
-        self.rewrite(&mut self.journal());
     }
 
     /// Drops expired data and rewrites all files.
@@ -385,18 +408,27 @@ impl Alertmanager {
                 started = ended;
             }
         }
-        self.write_files();
+        self.rewrite();
+        let mut journal = self.journal();
+        let (kept, written) = (self.engine().history().bytes() as u64, journal.history_bytes());
+        if written.is_some_and(|written| written > HISTORY_REWRITE_BYTES_MIN.max(kept.saturating_mul(2))) {
+            self.rewrite_history(&mut journal);
+        }
     }
 
     /// Runs until shutdown, then writes the files. Attempts in progress at that time are cancelled; the next
     /// start makes them again.
     pub async fn run(self: Arc<Self>, intervals: Intervals, shutdown: Shutdown) {
-        let mut attempts = JoinSet::new();
+        let (mut attempts, mut rewrites) = (JoinSet::new(), JoinSet::new());
         let (mut maintenance, mut alert_gc) =
             (self.clock.sleep(intervals.maintenance), self.clock.sleep(intervals.alert_gc));
         let mut clocks = (self.clock.elapsed(), self.now());
         loop {
             self.notice_jump(&mut clocks);
+            if self.is_rewrite_due.load(Ordering::Relaxed) && self.may_rewrite() {
+                let own = self.clone();
+                rewrites.spawn_blocking(move || own.rewrite());
+            }
             let due = self.read(|engine, now| {
                 let due = engine.next_due()?;
                 Some(Duration::from_nanos(u64::try_from(due.since(now)).unwrap_or(0)))
@@ -408,8 +440,8 @@ impl Alertmanager {
                 () = self.clock.sleep(pause) => {}
                 () = &mut maintenance => {
                     let own = self.clone();
-                    // The disk may be slow.
-                    let _ = tokio::task::spawn_blocking(move || own.maintain()).await;
+                    // The disk may be slow, and nothing waits for it.
+                    rewrites.spawn_blocking(move || own.maintain());
                     maintenance = self.clock.sleep(intervals.maintenance);
                 }
                 () = &mut alert_gc => {
@@ -417,7 +449,7 @@ impl Alertmanager {
                     alert_gc = self.clock.sleep(intervals.alert_gc);
                 }
             }
-            while attempts.try_join_next().is_some() {}
+            while attempts.try_join_next().is_some() || rewrites.try_join_next().is_some() {}
             if self.read(|engine, now| engine.next_due().is_some_and(|due| due <= now)) {
                 let own = self.clone();
                 // The journal may wait for the disk.
@@ -428,6 +460,7 @@ impl Alertmanager {
             }
         }
         attempts.shutdown().await;
+        while rewrites.join_next().await.is_some() {}
         self.maintain();
     }
 
@@ -465,6 +498,41 @@ impl Alertmanager {
         })
         .await;
     }
+}
+
+/// Loads `silences` and `nflog`. With a journal they are copies of what it holds, unless another program wrote them.
+fn load_files(engine: &mut Engine, stored: &Stored, now: UnixNanos) -> Result<(), OpenError> {
+    let skip = |file: &str, error: &WireError| {
+        error!("A file is damaged; the journal is used instead", component = "journal", file = file, err = error);
+    };
+    if let Some(file) = &stored.nflog {
+        match engine.log_mut().load_file(file, now) {
+            Err(error) if stored.has_journal => skip("nflog", &error),
+            loaded => loaded.map_err(OpenError::NotificationLog)?,
+        }
+    }
+    if let Some(file) = &stored.silences {
+        match engine.silences_mut().load_file(file, now) {
+            Err(error) if stored.has_journal => skip("silences", &error),
+            loaded => {
+                for refused in loaded.map_err(OpenError::Silences)? {
+                    error!("A silence cannot be used", component = "silences", err = refused);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Loads the history; returns whether all of it could be read.
+fn load_history(engine: &mut Engine, file: &[u8]) -> bool {
+    let (entries, damages) = frame::read(file);
+    let unreadable = entries.into_iter().filter(|entry| !engine.history_mut().read(entry)).count();
+    let damages = unreadable + damages.len();
+    if damages > 0 {
+        warn!("The history of notifications is damaged", component = "journal", damages = damages);
+    }
+    damages == 0
 }
 
 /// Cancels the attempt together with the task that waits for it.

@@ -1,5 +1,5 @@
 //! An alert in the compact form of the store: identity, order, and how two reports of the same alert are
-//! merged. In notifications it takes the form of `crate::alert`.
+//! merged.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use ferula_go::quote::go_quote;
 use ferula_model::LabelSet;
 use twox_hash::XxHash64;
 
-use crate::alert::{Alert, Time};
+use crate::alert::Time;
+use crate::annotations::Annotations;
 
 /// The label with the alert's name.
 pub const ALERT_NAME: &str = "alertname";
@@ -21,8 +22,7 @@ const SEPARATOR: u8 = 0xff;
 pub struct StoredAlert {
     /// Its identity.
     pub labels: LabelSet,
-    /// Sorted by name; values may be empty.
-    pub annotations: Arc<[(String, String)]>,
+    pub annotations: Annotations,
     pub starts_at: Time,
     /// When it ended, or will end without further reports.
     pub ends_at: Time,
@@ -60,21 +60,6 @@ impl StoredAlert {
             bytes.push(SEPARATOR);
         }
         XxHash64::oneshot(0, &bytes)
-    }
-
-    /// Converts it for a notification. The end is omitted unless the alert is `resolved`, so that it cannot
-    /// pass while the notification is sent.
-    pub fn to_alert(&self, resolved: bool) -> Alert {
-        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        Alert {
-            labels: self.labels.iter().map(own).collect(),
-            annotations: self.annotations.iter().cloned().collect(),
-            starts_at: self.starts_at,
-            ends_at: if resolved { self.ends_at } else { Time::ZERO },
-            updated_at: self.updated_at,
-            generator_url: self.generator_url.to_string(),
-            timeout: self.timeout,
-        }
     }
 
     /// Merges two reports of the same alert: the earliest start, the annotations of the later report, and the
@@ -127,6 +112,16 @@ impl StoredAlert {
     }
 }
 
+/// A label set from pairs, which are mostly sorted already; empty values are left out.
+pub(crate) fn label_set<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> LabelSet {
+    let pairs = || pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+    let names_rise = pairs().zip(pairs().skip(1)).all(|((one, _), (next, _))| one < next);
+    match names_rise && pairs().all(|(_, value)| !value.is_empty()) {
+        true => LabelSet::from_sorted(pairs()),
+        false => LabelSet::from_pairs(pairs()),
+    }
+}
+
 /// FNV-1a over names and values, sorted by name.
 pub fn fingerprint(labels: &LabelSet) -> u64 {
     let mut hash: u64 = 14_695_981_039_346_656_037;
@@ -167,7 +162,7 @@ mod tests {
     fn alert(start: i64, end: i64, updated: i64, timeout: bool) -> StoredAlert {
         StoredAlert {
             labels: LabelSet::from_pairs([("alertname", "A")]),
-            annotations: Arc::new([]),
+            annotations: Annotations::default(),
             starts_at: Time::from_unix_nanos(start),
             ends_at: Time::from_unix_nanos(end),
             updated_at: Time::from_unix_nanos(updated),
@@ -190,6 +185,17 @@ mod tests {
         let alerts: Vec<StoredAlert> =
             sets.into_iter().map(|labels| StoredAlert { labels, ..alert(0, 1, 1, false) }).collect();
         ferula_testkit::assert_total_order(&alerts, StoredAlert::notification_order);
+    }
+
+    #[test]
+    fn fingerprints_are_those_of_alertmanager() {
+        // Taken from answers of /api/v2/alerts.
+        for (pairs, expected) in [
+            (&[("alertname", "A")][..], 0xd2c6_efc3_89df_0927),
+            (&[("alertname", "A"), ("instance", "h:1"), ("job", "ü")], 0xb090_e6c9_9286_852d),
+        ] {
+            assert_eq!(fingerprint(&LabelSet::from_pairs(pairs.iter().copied())), expected);
+        }
     }
 
     #[test]

@@ -46,7 +46,12 @@ impl<'a> Field<'a> {
 
     /// As text.
     pub fn text(&self) -> Result<String, WireError> {
-        std::str::from_utf8(self.bytes()?).map(str::to_owned).map_err(|_| WireError::InvalidUtf8)
+        self.str().map(str::to_owned)
+    }
+
+    /// As text that is not copied.
+    pub fn str(&self) -> Result<&'a str, WireError> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| WireError::InvalidUtf8)
     }
 
     /// As a time; times beyond the range of nanoseconds are clamped.
@@ -62,6 +67,11 @@ impl<'a> Field<'a> {
         }
         let exact = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
         Ok(UnixNanos(exact.clamp(i64::MIN.into(), i64::MAX.into()) as i64))
+    }
+
+    /// Appends the numbers of a repeated field of eight bytes each, packed or not.
+    pub fn extend_fixed64s(&self, into: &mut Vec<u64>) -> Result<(), WireError> {
+        Ok(self.value.extend_fixed64s(FIELD, into)?)
     }
 
     /// Appends the numbers of a repeated field, packed or not.
@@ -94,11 +104,19 @@ pub fn messages(file: &[u8]) -> impl Iterator<Item = Result<&[u8], WireError>> {
     })
 }
 
+/// The wire type of nested messages.
+const LENGTH_DELIMITED: u64 = 2;
+
 /// Writes the fields of one message. As usual in protobuf, empty and zero fields are omitted.
 #[derive(Debug, Default)]
 pub struct Message(Vec<u8>);
 
 impl Message {
+    /// A message whose fields are appended to these bytes.
+    pub fn after(bytes: Vec<u8>) -> Self {
+        Message(bytes)
+    }
+
     /// A number.
     pub fn uint(&mut self, field: u32, value: u64) {
         if value != 0 {
@@ -130,9 +148,19 @@ impl Message {
 
     /// A nested message.
     pub fn message(&mut self, field: u32, write: impl FnOnce(&mut Message)) {
-        let mut nested = Message::default();
-        write(&mut nested);
-        self.bytes_always(field, &nested.0);
+        push_varint(&mut self.0, u64::from(field) << 3 | LENGTH_DELIMITED);
+        let start = self.0.len();
+        write(self);
+        // The length belongs before the content.
+        let length = self.0.len() - start;
+        match u8::try_from(length) {
+            Ok(short) if short < 0x80 => self.0.insert(start, short),
+            _ => {
+                let mut varint = Vec::new();
+                push_varint(&mut varint, length as u64);
+                self.0.splice(start..start, varint);
+            }
+        }
     }
 
     /// A time.

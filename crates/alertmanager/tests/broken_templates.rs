@@ -1,7 +1,6 @@
 //! A page is sent even when its template fails: every field of every service is broken in turn, and what would be sent is read.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_alertmanager::receiver::check::check_templates;
@@ -138,15 +137,8 @@ async fn compose(config: &AlertmanagerConfig) -> (Notified, String) {
         ("instance".to_owned(), "a&b:1".to_owned()),
     ]);
     let now = Time::from_unix_nanos(clock.unix_nanos());
-    let alert = Arc::new(Alert {
-        labels: labels.clone(),
-        annotations: Labels::from([("summary".to_owned(), "full <soon>".to_owned())]),
-        starts_at: now,
-        ends_at: Time::ZERO,
-        updated_at: now,
-        generator_url: String::new(),
-        timeout: false,
-    });
+    let annotations = Labels::from([("summary".to_owned(), "full <soon>".to_owned())]);
+    let alert = Alert::new(&labels, &annotations, now, Time::ZERO, "");
     let record = Record::dry_run();
     let notification = Notification {
         receiver: "r",

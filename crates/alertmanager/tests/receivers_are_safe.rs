@@ -1,7 +1,6 @@
 //! What receivers must never do: show a secret, send in a dry run, or wait or read without end.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_alertmanager::receiver::{
@@ -58,15 +57,7 @@ fn integrations(items: &str) -> Vec<Integration> {
 
 async fn notify(integration: &Integration, record: &Record) -> Result<Sent, NotifyError> {
     let labels = Labels::from([("alertname".to_owned(), "A".to_owned())]);
-    let alert = Arc::new(Alert {
-        labels: labels.clone(),
-        annotations: Labels::new(),
-        starts_at: Time::from_unix_nanos(0),
-        ends_at: Time::ZERO,
-        updated_at: Time::from_unix_nanos(0),
-        generator_url: String::new(),
-        timeout: false,
-    });
+    let alert = Alert::new(&labels, &Labels::new(), Time::from_unix_nanos(0), Time::ZERO, "");
     let notification = Notification {
         receiver: "r",
         group_key: "{}:{alertname=\"A\"}",

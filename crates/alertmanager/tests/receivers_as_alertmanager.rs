@@ -389,17 +389,9 @@ fn annotations(instance: &str) -> Labels {
 
 const GENERATOR: &str = "http://prom.example/graph?g0.expr=up%3D%3D0&x=1";
 
-fn alert(case: &str, instance: &str, ends_at: Time) -> Arc<Alert> {
+fn alert(case: &str, instance: &str, ends_at: Time) -> Alert {
     let starts_at = Time::parse_rfc3339(STARTS).expect("a time");
-    Arc::new(Alert {
-        labels: labels(case, instance),
-        annotations: annotations(instance),
-        starts_at,
-        ends_at,
-        updated_at: starts_at,
-        generator_url: GENERATOR.to_owned(),
-        timeout: false,
-    })
+    Alert::new(&labels(case, instance), &annotations(instance), starts_at, ends_at, GENERATOR)
 }
 
 fn configuration(receivers: &[String], routes: &[String]) -> String {
@@ -448,7 +440,7 @@ async fn ours(case: &Case) -> Outcome {
 async fn notify(
     integration: &Integration,
     case: &Case,
-    alerts: &[Arc<Alert>],
+    alerts: &[Alert],
     reason: Reason,
     kept: &KeptValues,
     errors: &mut Vec<NotifyError>,
@@ -456,7 +448,7 @@ async fn notify(
     let group_key = format!("{{}}/{{case=\"{}\"}}:{{alertname=\"DiskFull\"}}", case.name);
     let group_labels = Labels::from([("alertname".to_owned(), "DiskFull".to_owned())]);
     let now = Time::parse_rfc3339("2026-01-02T05:00:00Z").expect("a time");
-    let sent: Vec<Arc<Alert>> = alerts
+    let sent: Vec<Alert> = alerts
         .iter()
         .filter(|alert| integration.send_resolved || !alert.is_resolved_at(now))
         .cloned()

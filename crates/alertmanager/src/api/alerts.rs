@@ -1,28 +1,21 @@
 //! `/api/v2/alerts` and `/api/v2/alerts/groups`.
 
+use std::time::Duration;
+
 use ferula_config::alertmanager::{AlertmanagerConfig, is_label_name};
 use ferula_go::quote::go_quote;
-use ferula_go::url::Url;
-use ferula_model::{LabelSet, UnixNanos};
+use ferula_model::UnixNanos;
 use ferula_telemetry::error;
-use serde_json::Value;
 
+use super::Api;
 use super::answer::{Answer, Json, Status};
 use super::params::Params;
-use super::{Api, body};
+use super::posted::{PostedAlert, read_alerts};
 use crate::alert::Time;
+use crate::annotations::Annotations;
 use crate::engine::{AlertStatus, AlertView, GroupView};
 use crate::matcher_index::matches;
-use crate::stored_alert::StoredAlert;
-
-/// An alert in the form in which clients post it.
-struct PostedAlert {
-    labels: Vec<(String, String)>,
-    annotations: Vec<(String, String)>,
-    starts_at: Option<Time>,
-    ends_at: Option<Time>,
-    generator_url: String,
-}
+use crate::stored_alert::{StoredAlert, label_set};
 
 impl Api {
     pub(super) fn alerts(&self, query: &str) -> Result<Answer, Answer> {
@@ -37,7 +30,7 @@ impl Api {
         if !receivers.is_empty() {
             let setup = self.alertmanager.read(|engine, _| engine.setup().config.clone());
             views.retain(|view| {
-                let names = view.receivers.iter().map(String::as_str);
+                let names = view.receivers.iter().map(|name| &**name);
                 receivers.passes(names, |name, label| receiver_label(&setup, name, label))
             });
         }
@@ -97,23 +90,22 @@ impl Api {
     }
 
     pub(super) fn post_alerts(&self, bytes: &[u8]) -> Result<Answer, Answer> {
-        let posted = read_alerts(body::read(bytes, "alerts")?)?;
+        let posted = read_alerts(bytes)?;
+        let timeout = self.alertmanager.read(|engine, _| engine.setup().config.global().resolve_timeout);
+        let now = self.alertmanager.now();
         let mut problems = Vec::new();
-        self.alertmanager.change(|engine, now| {
-            let timeout = engine.setup().config.global().resolve_timeout;
-            let mut good = Vec::with_capacity(posted.len());
-            for alert in posted {
-                let alert = self.complete(alert, now, timeout);
-                match self.check(&alert) {
-                    Ok(()) => good.push(alert),
-                    Err(problem) => {
-                        self.metrics.invalid.inc();
-                        problems.push(problem);
-                    }
+        let mut good = Vec::with_capacity(posted.len());
+        for alert in posted {
+            let alert = self.complete(alert, now, timeout);
+            match self.check(&alert) {
+                Ok(()) => good.push(alert),
+                Err(problem) => {
+                    self.metrics.invalid.inc();
+                    problems.push(problem);
                 }
             }
-            engine.put(good, now);
-        });
+        }
+        self.alertmanager.change(|engine, now| engine.put(good, now));
         if problems.is_empty() {
             return Ok(Answer::empty(Status::Ok));
         }
@@ -123,16 +115,16 @@ impl Api {
     }
 
     /// Fills in missing times and removes empty labels.
-    fn complete(&self, posted: PostedAlert, now: UnixNanos, timeout: std::time::Duration) -> StoredAlert {
+    fn complete(&self, posted: PostedAlert<'_>, now: UnixNanos, timeout: Duration) -> StoredAlert {
         let now = Time::from_unix_nanos(now.0);
         let is_set = |time: &Time| !time.is_zero();
         let (given_start, given_end) = (posted.starts_at.filter(is_set), posted.ends_at.filter(is_set));
         let ends_at = given_end.unwrap_or_else(|| now.plus(timeout));
-        let status = if ends_at > now { "firing" } else { "resolved" };
-        self.metrics.received.with(&[status, "v2"]).inc();
+        let received = if ends_at > now { &self.metrics.firing } else { &self.metrics.resolved };
+        received.inc();
         StoredAlert {
-            labels: LabelSet::from_pairs(posted.labels),
-            annotations: posted.annotations.into(),
+            labels: label_set(&posted.labels),
+            annotations: Annotations::new(posted.annotations),
             starts_at: given_start.or(given_end).unwrap_or(now),
             ends_at,
             updated_at: now,
@@ -152,7 +144,7 @@ impl Api {
         if let Some(name) = alert.labels.iter().map(|(name, _)| name).find(bad) {
             return Err(format!("invalid label set: invalid name {}", go_quote(name)));
         }
-        let mut names = alert.annotations.iter().map(|(name, _)| name.as_str());
+        let mut names = alert.annotations.iter().map(|(name, _)| name);
         match names.find(bad) {
             Some(name) => Err(format!("invalid annotations: invalid name {}", go_quote(name))),
             None => Ok(()),
@@ -192,12 +184,11 @@ fn receiver_label(config: &AlertmanagerConfig, receiver: &str, label: &str) -> O
 pub(super) fn write_alert(json: &mut Json, view: &AlertView, muted_by: &[String]) {
     let alert = &view.alert;
     json.object(|json| {
-        let annotations = alert.annotations.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        json.key("annotations").pairs(annotations);
-        json.key("endsAt").text(&alert.ends_at.rfc3339_millis());
+        json.key("annotations").pairs(alert.annotations.iter());
+        json.key("endsAt").time(alert.ends_at);
         json.key("fingerprint").text(&format!("{:016x}", view.fingerprint));
-        json.key("receivers").list(&view.receivers, |json, name| json.pairs([("name", name.as_str())]));
-        json.key("startsAt").text(&alert.starts_at.rfc3339_millis());
+        json.key("receivers").list(&*view.receivers, |json, name| json.pairs([("name", &**name)]));
+        json.key("startsAt").time(alert.starts_at);
         json.key("status").object(|json| {
             let is_active = view.status.is_active() && muted_by.is_empty();
             json.key("inhibitedBy").list(&view.status.inhibited_by, |json, id| json.text(id));
@@ -205,63 +196,10 @@ pub(super) fn write_alert(json: &mut Json, view: &AlertView, muted_by: &[String]
             json.key("silencedBy").list(&view.status.silenced_by, |json, id| json.text(id));
             json.key("state").text(if is_active { "active" } else { "suppressed" });
         });
-        json.key("updatedAt").text(&alert.updated_at.rfc3339_millis());
+        json.key("updatedAt").time(alert.updated_at);
         if !alert.generator_url.is_empty() {
             json.key("generatorURL").text(&alert.generator_url);
         }
         json.key("labels").pairs(alert.labels.iter());
     });
-}
-
-fn read_alerts(body: Value) -> Result<Vec<PostedAlert>, Answer> {
-    let items = match body {
-        Value::Null => return Ok(Vec::new()),
-        Value::Array(items) => items,
-        other => return Err(body::failed("alerts", &body::wrong_type(&other, "", "models.PostableAlerts"))),
-    };
-    let mut alerts = Vec::with_capacity(items.len());
-    // Type errors come before missing fields, because the body is decoded before it is validated.
-    let mut problem = None;
-    for (at, item) in items.iter().enumerate() {
-        let object = match item {
-            // Alertmanager closes the connection here.
-            Value::Null => {
-                problem = problem.or_else(|| Some(body::invalid(602, &format!("{at} in body is required"))));
-                continue;
-            }
-            Value::Object(object) => object,
-            other => {
-                return Err(body::failed("alerts", &body::wrong_type(other, "", "models.Alert")));
-            }
-        };
-        let failed = |why: String| body::failed("alerts", &why);
-        let labels = body::pairs(object, "labels", "Alert").map_err(failed)?;
-        let generator_url = body::text(object, "generatorURL", "Alert").map_err(failed)?.unwrap_or_default();
-        let alert = PostedAlert {
-            annotations: body::pairs(object, "annotations", "").map_err(failed)?.unwrap_or_default(),
-            starts_at: body::time(object, "startsAt", "").map_err(failed)?,
-            ends_at: body::time(object, "endsAt", "").map_err(failed)?,
-            labels: labels.clone().unwrap_or_default(),
-            generator_url,
-        };
-        if problem.is_none() {
-            if !is_request_uri(&alert.generator_url) {
-                let quoted = go_quote(&alert.generator_url);
-                problem = Some(body::invalid(
-                    601,
-                    &format!("{at}.generatorURL in body must be of type uri: {quoted}"),
-                ));
-            } else if labels.is_none() {
-                problem = Some(body::invalid(602, &format!("{at}.labels in body is required")));
-            }
-        }
-        alerts.push(alert);
-    }
-    problem.map_or(Ok(alerts), Err)
-}
-
-/// Whether a link has a scheme or is an absolute path.
-fn is_request_uri(text: &str) -> bool {
-    let is_whole = |url: Url| !url.scheme().is_empty() || text.starts_with('/');
-    text.is_empty() || Url::parse(text).is_ok_and(is_whole)
 }

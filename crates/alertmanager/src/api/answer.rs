@@ -1,6 +1,10 @@
 //! Answers with their statuses, and the JSON in them.
 
+use std::fmt::Write as _;
+
 use ferula_go::json::push_string;
+
+use crate::alert::Time;
 
 /// What an answer says about its request. Only here stand the numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,8 +129,16 @@ impl Json {
         self.0.push(']');
     }
 
-    /// A key; its value must follow.
-    pub fn key(&mut self, name: &str) -> &mut Self {
+    /// A key without special characters; its value must follow.
+    pub fn key(&mut self, name: &'static str) -> &mut Self {
+        self.separate();
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push_str("\":");
+        self
+    }
+
+    fn any_key(&mut self, name: &str) -> &mut Self {
         self.separate();
         push_string(&mut self.0, name);
         self.0.push(':');
@@ -139,15 +151,23 @@ impl Json {
         push_string(&mut self.0, text);
     }
 
+    /// A time with three fractional digits.
+    pub fn time(&mut self, time: Time) {
+        self.separate();
+        self.0.push('"');
+        time.push_rfc3339_millis(&mut self.0);
+        self.0.push('"');
+    }
+
     /// A number or `true`, `false`, `null`.
     pub fn plain(&mut self, value: impl std::fmt::Display) {
         self.separate();
-        self.0.push_str(&value.to_string());
+        let _ = write!(self.0, "{value}");
     }
 
     /// An object whose values are strings.
     pub fn pairs<'p>(&mut self, pairs: impl IntoIterator<Item = (&'p str, &'p str)>) {
-        self.object(|json| pairs.into_iter().for_each(|(name, value)| json.key(name).text(value)));
+        self.object(|json| pairs.into_iter().for_each(|(name, value)| json.any_key(name).text(value)));
     }
 }
 
@@ -161,7 +181,7 @@ mod tests {
         json.object(|json| {
             json.key("a").list([1, 2], |json, n| json.plain(n));
             json.key("b").object(|_| {});
-            json.key("c").list(["x:", "y"], |json, text| json.object(|json| json.key(text).text("{")));
+            json.key("c").list(["x:", "y"], |json, text| json.object(|json| json.any_key(text).text("{")));
             json.key("d").pairs([("k", "v"), ("l", "\"")]);
         });
         assert_eq!(json.0, r#"{"a":[1,2],"b":{},"c":[{"x:":"{"},{"y":"{"}],"d":{"k":"v","l":"\""}}"#);

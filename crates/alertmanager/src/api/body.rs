@@ -116,7 +116,7 @@ pub(super) fn time(object: &Map<String, Value>, key: &str, owner: &str) -> Resul
 
 /// Parses RFC 3339 and the other forms that Alertmanager accepts: without a zone (UTC), without seconds, with
 /// a space, a date alone.
-fn parse_time(text: &str) -> Option<Time> {
+pub(super) fn parse_time(text: &str) -> Option<Time> {
     if text.is_empty() {
         return Some(Time::from_unix_nanos(0));
     }

@@ -64,7 +64,7 @@ impl Api {
         let params = Params::new(query);
         let limit = params.first("limit").and_then(|text| text.parse().ok()).unwrap_or(EVENTS_SHOWN);
         let (since, until) = (params.time("since")?, params.time("until")?);
-        let is_meant = |event: &&Event| {
+        let is_meant = |event: &Event| {
             let equals = |name: &str, value: &str| params.first(name).is_none_or(|given| given == value);
             equals("receiver", &event.receiver)
                 && equals("group_key", &event.group_key)
@@ -75,7 +75,7 @@ impl Api {
         };
         let events: Vec<Event> = self
             .alertmanager
-            .read(|engine, _| engine.events().filter(is_meant).take(limit).cloned().collect());
+            .read(|engine, _| engine.events().filter(is_meant).take(limit).collect());
         let mut json = Json::default();
         json.list(&events, write_event);
         Ok(Answer::json(json.0))

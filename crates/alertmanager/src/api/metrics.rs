@@ -1,10 +1,11 @@
 //! Counters of incoming alerts.
 
-use ferula_telemetry::{Counter, CounterVec, Registry};
+use ferula_telemetry::{Counter, Registry};
 
 /// Received and refused alerts.
 pub(super) struct AlertMetrics {
-    pub received: CounterVec,
+    pub firing: Counter,
+    pub resolved: Counter,
     pub invalid: Counter,
 }
 
@@ -15,13 +16,16 @@ impl AlertMetrics {
             "Alerts received from clients, including repeated ones.",
             &["status", "version"],
         );
-        received.with(&["firing", "v2"]);
-        received.with(&["resolved", "v2"]);
         let invalid = registry.counter_vec(
             "alertmanager_alerts_invalid_total",
             "Alerts that were refused because they are invalid.",
             &["version"],
         );
-        AlertMetrics { received, invalid: invalid.with(&["v2"]) }
+        let of_status = |status: &str| received.with(&[status, "v2"]);
+        AlertMetrics {
+            firing: of_status("firing"),
+            resolved: of_status("resolved"),
+            invalid: invalid.with(&["v2"]),
+        }
     }
 }

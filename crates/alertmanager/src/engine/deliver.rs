@@ -196,8 +196,9 @@ impl Engine {
             ..LogEntry::default()
         };
         let noted = self.log.note(entry, delivery.content.repeat_interval.saturating_mul(2), now);
-        self.tell_peer(Record::Notified(noted.clone()));
-        self.records.push(Record::Notified(noted));
+        let noted = Record::Notified(Box::new(noted));
+        self.tell_peer(noted.clone());
+        self.records.push(noted);
     }
 
     pub(super) fn note_outcome(&mut self, delivery: &Delivery, outcome: Outcome, now: UnixNanos) {

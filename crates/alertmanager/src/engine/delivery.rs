@@ -29,7 +29,7 @@ pub struct Content {
     pub receiver: Arc<str>,
     pub group_key: Arc<str>,
     pub group_labels: Arc<Labels>,
-    pub alerts: Vec<Arc<Alert>>,
+    pub alerts: Vec<Alert>,
     /// Time of the flush.
     pub now: Time,
     pub repeat_interval: Duration,

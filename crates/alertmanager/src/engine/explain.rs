@@ -150,7 +150,7 @@ impl Engine {
         let keys: Vec<&Arc<str>> = routes.iter().filter_map(|view| Some(&view.group.as_ref()?.key)).collect();
         let events =
             self.events().filter(|event| event.at <= at.max(now) && keys.contains(&&event.group_key));
-        let events = events.take(EVENTS_SHOWN).cloned().collect();
+        let events = events.take(EVENTS_SHOWN).collect();
         let alert = self.view(alert, self.receivers_of(alert), at);
         let silences = self.silence_views(&alert.alert.labels, at);
         Some(Explanation { alert, at, silences, tree, routes, events })

@@ -160,8 +160,6 @@ impl Engine {
         let deadline = now.plus(route.group_interval.max(FLUSH_MIN));
         let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let group_labels: Arc<Labels> = Arc::new(labels.iter().map(own).collect());
-        // Created once for all integrations that are notified.
-        let mut to_tell: Option<Vec<Arc<Alert>>> = None;
         for integration in integrations {
             let receiver = log_receiver(&route.receiver, &integration);
             let last = self.metrics.queries.of_log(|| self.log.last(&key, &receiver));
@@ -178,16 +176,11 @@ impl Engine {
                 _ => last.map(|last| last.kept.clone()).unwrap_or_default(),
             };
             self.metrics.notification(integration.name, &route.receiver);
-            let all = to_tell.get_or_insert_with(|| {
-                telling.alerts.iter().map(|(alert, over)| Arc::new(alert.to_alert(*over))).collect()
-            });
-            let mut told: Vec<Arc<Alert>> = match integration.send_resolved {
-                true => all.clone(),
-                false => all.iter().filter(|alert| alert.ends_at.is_zero()).cloned().collect(),
-            };
-            if integration.send_resolved {
-                told.extend(ends.iter().map(|alert| Arc::new(alert.to_alert(true))));
-            }
+            let sends_resolved = integration.send_resolved;
+            let sent = telling.alerts.iter().filter(|(_, is_over)| sends_resolved || !is_over);
+            let ends = ends.iter().filter(|_| sends_resolved);
+            let told = sent.map(|(alert, is_over)| Alert::of(alert.clone(), *is_over));
+            let told = told.chain(ends.map(|alert| Alert::of(alert.clone(), true))).collect();
             let content = Content {
                 receiver: route.receiver.clone(),
                 group_key: key.clone(),

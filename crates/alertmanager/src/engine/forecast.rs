@@ -11,7 +11,7 @@ use ferula_model::UnixNanos;
 use super::delivery::Content;
 use super::flush::log_receiver;
 use super::state::{Engine, Group, RouteSettings};
-use crate::alert::Time;
+use crate::alert::{Alert, Time};
 use crate::notification_log::{FlushHashes, LogEntry, reason_to_notify};
 use crate::receiver::{Integration, KeptValues, Reason};
 use crate::route::Labels;
@@ -166,7 +166,7 @@ fn content_of(
         receiver: group.route.receiver.clone(),
         group_key: group.key.clone(),
         group_labels: Arc::new(group_labels),
-        alerts: shown.map(|(alert, is_over)| Arc::new(alert.to_alert(*is_over))).collect(),
+        alerts: shown.map(|(alert, is_over)| Alert::of(Arc::clone(alert), *is_over)).collect(),
         now: Time::from_unix_nanos(tick.0),
         repeat_interval: group.route.repeat_interval,
         reason,

@@ -141,14 +141,6 @@ pub enum HistoryEntry {
 }
 
 impl HistoryEntry {
-    fn at(&self) -> UnixNanos {
-        match self {
-            HistoryEntry::Decision(event) => event.at,
-            HistoryEntry::Silence(change) => change.at,
-            HistoryEntry::Alert(alert) => alert.ends_at,
-        }
-    }
-
     /// Its bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Message::default();
@@ -337,42 +329,71 @@ fn read_event(content: &[u8]) -> Result<Event, WireError> {
     })
 }
 
-/// Recent events, oldest first.
+/// The lists of the history.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    Decisions,
+    Alerts,
+}
+
+/// The list of an encoded entry and its time, without decoding the rest; `None` for an entry of a later version.
+fn list_and_time(bytes: &[u8]) -> Result<Option<(List, UnixNanos)>, WireError> {
+    let field = fields(bytes).next().ok_or(WireError::Incomplete)??;
+    let (list, number_of_time) = match field.number {
+        1 | 2 => (List::Decisions, 1),
+        3 => (List::Alerts, 2),
+        _ => return Ok(None),
+    };
+    for field in fields(field.bytes()?) {
+        let field = field?;
+        if field.number == number_of_time {
+            return Ok(Some((list, UnixNanos(field.uint()? as i64))));
+        }
+    }
+    Ok(Some((list, UnixNanos(0))))
+}
+
+/// Recent entries, encoded, oldest first.
 #[derive(Debug, Default)]
 struct Bounded {
-    entries: VecDeque<(HistoryEntry, usize)>,
+    entries: VecDeque<(UnixNanos, Box<[u8]>)>,
     bytes: usize,
 }
 
 impl Bounded {
-    fn push(&mut self, entry: HistoryEntry, bytes: usize, bytes_max: usize) {
-        self.bytes += bytes;
-        self.entries.push_back((entry, bytes));
+    fn push(&mut self, at: UnixNanos, entry: &[u8], bytes_max: usize) {
+        self.bytes += entry.len();
+        self.entries.push_back((at, entry.into()));
         while self.bytes > bytes_max && self.entries.len() > 1 {
             self.drop_first();
         }
     }
 
     fn drop_first(&mut self) {
-        if let Some((_, bytes)) = self.entries.pop_front() {
-            self.bytes -= bytes;
+        if let Some((_, entry)) = self.entries.pop_front() {
+            self.bytes -= entry.len();
         }
     }
 
     fn drop_before(&mut self, oldest: UnixNanos) {
-        while self.entries.front().is_some_and(|(entry, _)| entry.at() < oldest) {
+        while self.entries.front().is_some_and(|(at, _)| *at < oldest) {
             self.drop_first();
         }
     }
+
+    /// Latest first; what cannot be read is left out.
+    fn decoded(&self) -> impl Iterator<Item = HistoryEntry> {
+        self.entries.iter().rev().filter_map(|(_, bytes)| HistoryEntry::decode(bytes).ok().flatten())
+    }
 }
 
-/// The latest entries, oldest first.
+/// The latest entries, oldest first. They are kept encoded: there are many, and they are rarely read.
 #[derive(Debug, Default)]
 pub struct History {
     limits: HistoryLimits,
     decisions: Bounded,
     alerts: Bounded,
-    /// Encoded, and not written yet.
+    /// Not written yet.
     fresh: Vec<Vec<u8>>,
 }
 
@@ -386,33 +407,27 @@ impl History {
     pub(super) fn note(&mut self, mut event: Event) {
         let dropped = event.attempts.len().saturating_sub(ATTEMPTS_KEPT);
         event.attempts.drain(..dropped);
-        self.add(HistoryEntry::Decision(event));
+        self.add(&HistoryEntry::Decision(event));
     }
 
     /// Adds an entry, and keeps its bytes to be written.
-    pub(super) fn add(&mut self, entry: HistoryEntry) {
+    pub(super) fn add(&mut self, entry: &HistoryEntry) {
         let bytes = entry.encode();
-        self.push(entry, bytes.len());
-        self.fresh.push(bytes);
-    }
-
-    fn push(&mut self, entry: HistoryEntry, bytes: usize) {
-        let half = self.limits.bytes_max / 2;
-        match &entry {
-            HistoryEntry::Alert(_) => self.alerts.push(entry, bytes, half),
-            HistoryEntry::Decision(_) | HistoryEntry::Silence(_) => self.decisions.push(entry, bytes, half),
+        if self.read(&bytes) {
+            self.fresh.push(bytes);
         }
     }
 
-    /// Adds an entry of an earlier run. Returns whether it could be read.
+    /// Adds an encoded entry, for example of an earlier run. Returns whether it could be read.
     pub fn read(&mut self, bytes: &[u8]) -> bool {
-        match HistoryEntry::decode(bytes) {
-            Ok(entry) => {
-                entry.into_iter().for_each(|entry| self.push(entry, bytes.len()));
-                true
-            }
-            Err(_) => false,
+        let half = self.limits.bytes_max / 2;
+        match list_and_time(bytes) {
+            Ok(Some((List::Alerts, at))) => self.alerts.push(at, bytes, half),
+            Ok(Some((List::Decisions, at))) => self.decisions.push(at, bytes, half),
+            Ok(None) => {}
+            Err(_) => return false,
         }
+        true
     }
 
     /// The bytes of entries that were added since the last call.
@@ -429,8 +444,8 @@ impl History {
     }
 
     /// The bytes of all entries, oldest first in each list.
-    pub fn encoded(&self) -> impl Iterator<Item = Vec<u8>> {
-        self.alerts.entries.iter().chain(&self.decisions.entries).map(|(entry, _)| entry.encode())
+    pub fn encoded(&self) -> impl Iterator<Item = &[u8]> {
+        self.alerts.entries.iter().chain(&self.decisions.entries).map(|(_, entry)| &**entry)
     }
 
     /// How many bytes the entries have.
@@ -444,24 +459,24 @@ impl History {
     }
 
     /// Decisions, latest first.
-    pub fn decisions(&self) -> impl Iterator<Item = &Event> {
-        self.decisions.entries.iter().rev().filter_map(|(entry, _)| match entry {
+    pub fn decisions(&self) -> impl Iterator<Item = Event> {
+        self.decisions.decoded().filter_map(|entry| match entry {
             HistoryEntry::Decision(event) => Some(event),
             _ => None,
         })
     }
 
     /// Changes of silences, latest first.
-    pub fn silence_changes(&self) -> impl Iterator<Item = &SilenceChange> {
-        self.decisions.entries.iter().rev().filter_map(|(entry, _)| match entry {
+    pub fn silence_changes(&self) -> impl Iterator<Item = SilenceChange> {
+        self.decisions.decoded().filter_map(|entry| match entry {
             HistoryEntry::Silence(change) => Some(change),
             _ => None,
         })
     }
 
     /// Resolved alerts, latest first.
-    pub fn past_alerts(&self) -> impl Iterator<Item = &PastAlert> {
-        self.alerts.entries.iter().rev().filter_map(|(entry, _)| match entry {
+    pub fn past_alerts(&self) -> impl Iterator<Item = PastAlert> {
+        self.alerts.decoded().filter_map(|entry| match entry {
             HistoryEntry::Alert(alert) => Some(alert),
             _ => None,
         })
@@ -534,14 +549,14 @@ mod tests {
             history.note(event((1 << 40) + at, Outcome::Silenced));
             let labels = LabelSet::from_pairs([("a", "b")]);
             let (starts_at, ends_at) = (UnixNanos(0), UnixNanos((1 << 40) + at));
-            history.add(HistoryEntry::Alert(PastAlert { labels, starts_at, ends_at }));
+            history.add(&HistoryEntry::Alert(PastAlert { labels, starts_at, ends_at }));
             assert!(history.bytes() <= limits.bytes_max);
         }
         // Alerts did not push decisions out.
         assert_eq!(history.decisions().count(), 5);
         assert_eq!(history.take_fresh().len(), 200);
         let mut read = History::new(limits);
-        assert!(history.encoded().all(|bytes| read.read(&bytes)));
+        assert!(history.encoded().all(|bytes| read.read(bytes)));
         assert!(read.decisions().eq(history.decisions()));
         read.collect_garbage(UnixNanos((1 << 40) + 197));
         assert_eq!(read.decisions().count(), 3);

@@ -49,8 +49,8 @@ impl Engine {
 
     /// Everything that the other member should know: silences, the notification log, attempts.
     pub fn pair_state(&self) -> Vec<PairMessage> {
-        let silences = self.silences.all().into_iter().cloned().map(Record::Silence);
-        let entries = self.log.entries().cloned().map(Record::Notified);
+        let silences = self.silences.all().into_iter().map(|one| Record::Silence(Box::new(one.clone())));
+        let entries = self.log.entries().map(|entry| Record::Notified(Box::new(entry.clone())));
         let trying = self.deliveries.values().filter(|delivery| delivery.held_until.is_none());
         let trying = trying.filter(|delivery| !delivery.is_reminder).map(trying_of);
         silences.chain(entries).map(PairMessage::Record).chain(trying).collect()
@@ -63,7 +63,7 @@ impl Engine {
         for message in messages {
             match message {
                 PairMessage::Record(Record::Silence(silence)) => {
-                    if self.silences.merge(silence.clone(), now) {
+                    if self.silences.merge((*silence).clone(), now) {
                         self.records.push(Record::Silence(silence));
                     }
                 }
@@ -72,7 +72,7 @@ impl Engine {
                     if let Some(pair) = &mut self.pair {
                         pair.trying.remove(&key);
                     }
-                    if self.log.merge(entry.clone(), now) {
+                    if self.log.merge((*entry).clone(), now) {
                         self.records.push(Record::Notified(entry));
                         self.drop_what_was_told(&key, now);
                     }

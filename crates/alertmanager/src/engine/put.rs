@@ -24,19 +24,32 @@ impl Engine {
             let fingerprint = alert.fingerprint();
             let old = self.alerts.get(&fingerprint).map(|entry| entry.alert.clone());
             let Some(alert) = self.merged(alert, old.as_deref(), now) else { continue };
-            self.records.push(match &old {
-                Some(old) if alert.differs_only_in_time(old) => Record::Extended {
-                    fingerprint,
-                    ends_at: alert.ends_at,
-                    updated_at: alert.updated_at,
-                    timeout: alert.timeout,
-                },
-                _ => Record::Alert(alert.clone()),
-            });
+            match &old {
+                Some(old) if alert.differs_only_in_time(old) => self.note_report(fingerprint, &alert),
+                _ => self.records.push(Record::Alert(alert.clone())),
+            }
             let started = std::time::Instant::now();
             self.store(fingerprint, alert, now);
             self.metrics.queries.took_alert(started);
         }
+    }
+
+    /// Records that a known alert was reported again; reports with the same times share a record.
+    fn note_report(&mut self, fingerprint: u64, alert: &StoredAlert) {
+        if let Some(Record::Reported { fingerprints, ends_at, updated_at, timeout }) = self.records.last_mut()
+            && ends_at.is_written_as(alert.ends_at)
+            && updated_at.is_written_as(alert.updated_at)
+            && *timeout == alert.timeout
+        {
+            fingerprints.push(fingerprint);
+            return;
+        }
+        self.records.push(Record::Reported {
+            fingerprints: vec![fingerprint],
+            ends_at: alert.ends_at,
+            updated_at: alert.updated_at,
+            timeout: alert.timeout,
+        });
     }
 
     /// Merges the alert with the stored one; `None` if the limit for its name is reached.
@@ -68,11 +81,25 @@ impl Engine {
                 alert.generator_url = old.generator_url.clone();
             }
         }
+        if old.is_none_or(|old| !Arc::ptr_eq(&alert.generator_url, &old.generator_url)) {
+            alert.generator_url = self.shared_url(&alert.generator_url);
+        }
         if !self.has_room_for(&alert, now) {
             self.metrics.alert_limited(alert.name());
             return None;
         }
         Some(Arc::new(alert))
+    }
+
+    /// An equal link that other alerts may have, too.
+    pub(super) fn shared_url(&mut self, url: &Arc<str>) -> Arc<str> {
+        match self.urls.get(url) {
+            Some(known) => known.clone(),
+            None => {
+                self.urls.insert(url.clone());
+                url.clone()
+            }
+        }
     }
 
     fn has_room_for(&mut self, alert: &StoredAlert, now: UnixNanos) -> bool {
@@ -177,6 +204,7 @@ impl Engine {
             ends.retain(|_, end| *end > time);
             !ends.is_empty()
         });
+        self.urls.retain(|url| Arc::strong_count(url) > 1);
         self.inhibitor.collect_garbage(time);
         self.history.collect_garbage(now);
     }

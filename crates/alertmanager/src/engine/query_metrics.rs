@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use ferula_telemetry::{Counter, CounterVec, Histogram, Registry, Summary};
+use ferula_telemetry::{Counter, Histogram, Registry, Summary};
 
 /// The default buckets of Prometheus' client library.
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -16,7 +16,8 @@ pub(super) struct QueryMetrics {
     silences_scanned: Counter,
     log_queries: Counter,
     log_seconds: Histogram,
-    alerts_handed_on: CounterVec,
+    to_dispatcher: Counter,
+    to_inhibitor: Counter,
     alert_seconds: Summary,
 }
 
@@ -65,7 +66,6 @@ impl QueryMetrics {
             "Alerts that were passed to the parts that process them.",
             &["subscriber"],
         );
-        ["dispatcher", "inhibitor"].iter().for_each(|part| drop(alerts_handed_on.with(&[part])));
         QueryMetrics {
             silence_queries: registry.counter("alertmanager_silences_queries_total", "Queries of silences."),
             silence_seconds: registry.histogram(
@@ -84,7 +84,8 @@ impl QueryMetrics {
                 "Seconds to query the notification log.",
                 &SECONDS,
             ),
-            alerts_handed_on,
+            to_dispatcher: alerts_handed_on.with(&["dispatcher"]),
+            to_inhibitor: alerts_handed_on.with(&["inhibitor"]),
             alert_seconds: registry.summary(
                 "alertmanager_dispatcher_alert_processing_duration_seconds",
                 "Seconds to add an alert to its groups.",
@@ -115,7 +116,7 @@ impl QueryMetrics {
     /// Counts an alert that was added to its groups.
     pub fn took_alert(&self, started: Instant) {
         self.alert_seconds.observe_duration(started.elapsed());
-        self.alerts_handed_on.with(&["dispatcher"]).inc();
-        self.alerts_handed_on.with(&["inhibitor"]).inc();
+        self.to_dispatcher.inc();
+        self.to_inhibitor.inc();
     }
 }

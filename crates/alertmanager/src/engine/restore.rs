@@ -18,15 +18,21 @@ impl Engine {
     pub fn apply(&mut self, record: Record, now: UnixNanos) {
         match record {
             // A group that is created by an alert waits from the time of its report.
-            Record::Alert(alert) => {
+            Record::Alert(mut alert) => {
+                let url = self.shared_url(&alert.generator_url);
+                if let Some(alert) = Arc::get_mut(&mut alert) {
+                    alert.generator_url = url;
+                }
                 let reported = UnixNanos(alert.updated_at.unix_nanos());
                 self.store(alert.fingerprint(), alert, reported);
             }
-            Record::Extended { fingerprint, ends_at, updated_at, timeout } => {
-                let Some(entry) = self.alerts.get(&fingerprint) else { return };
-                let mut alert = (*entry.alert).clone();
-                (alert.ends_at, alert.updated_at, alert.timeout) = (ends_at, updated_at, timeout);
-                self.store(fingerprint, Arc::new(alert), UnixNanos(updated_at.unix_nanos()));
+            Record::Reported { fingerprints, ends_at, updated_at, timeout } => {
+                let reported = UnixNanos(updated_at.unix_nanos());
+                for fingerprint in fingerprints {
+                    let Some(entry) = self.alerts.get(&fingerprint) else { continue };
+                    let alert = StoredAlert { ends_at, updated_at, timeout, ..(*entry.alert).clone() };
+                    self.store(fingerprint, Arc::new(alert), reported);
+                }
             }
             Record::Forgotten { fingerprint } => drop(self.alerts.remove(&fingerprint)),
             Record::Flushed { route, labels, next_flush, told } => {
@@ -43,9 +49,14 @@ impl Engine {
                     self.remove_group(id);
                 }
             }
-            Record::Silence(silence) => drop(self.silences.merge(silence, now)),
-            Record::Notified(entry) => drop(self.log.merge(entry, now)),
+            Record::Silence(silence) => drop(self.silences.merge(*silence, now)),
+            Record::Notified(entry) => drop(self.log.merge(*entry, now)),
             Record::Alive { at } => self.alive_at = self.alive_at.max(Some(at)),
+            Record::Prolonged { at, latest } => {
+                self.prolong(at, latest);
+                self.alive_at = Some(at);
+            }
+            Record::Snapshot { .. } => {}
         }
     }
 
@@ -53,16 +64,24 @@ impl Engine {
     /// report them again before they count as resolved. The extension ends at most `resolve_timeout` from
     /// now, because some ends are intentional.
     pub(super) fn prolong_alerts(&mut self, now: UnixNanos) {
+        if self.alive_at.is_some() {
+            let latest = Time::from_unix_nanos(now.plus(self.setup.config.global().resolve_timeout).0);
+            self.prolong(now, latest);
+            self.records.push(Record::Prolonged { at: now, latest });
+        }
+    }
+
+    fn prolong(&mut self, now: UnixNanos, latest: Time) {
         let Some(alive_at) = self.alive_at else { return };
         let alive = Time::from_unix_nanos(alive_at.0);
         let down = Duration::from_nanos(u64::try_from(now.since(alive_at)).unwrap_or(0));
-        let latest = Time::from_unix_nanos(now.plus(self.setup.config.global().resolve_timeout).0);
         // Those that were reported as resolved, or whose end was told, stay ended.
         let is_awaited = |fingerprint: &u64, entry: &Entry| {
             let is_member = |id: &GroupId| {
                 self.groups.get(id).is_some_and(|group| group.alerts.contains_key(fingerprint))
             };
             entry.alert.ends_at > alive
+                && entry.alert.ends_at < latest
                 && entry.alert.ends_at > entry.alert.updated_at
                 && entry.groups.iter().any(is_member)
         };
@@ -149,8 +168,9 @@ impl Engine {
                 told.entry(*id).or_default().push((fingerprint, entry.alert.updated_at));
             }
         }
-        records.extend(self.silences.all().into_iter().cloned().map(Record::Silence));
-        records.extend(self.log.entries().cloned().map(Record::Notified));
+        let silences = self.silences.all().into_iter();
+        records.extend(silences.map(|silence| Record::Silence(Box::new(silence.clone()))));
+        records.extend(self.log.entries().map(|entry| Record::Notified(Box::new(entry.clone()))));
         records.extend(self.groups.values().map(|group| Record::Flushed {
             route: group.route.id.clone(),
             labels: group.labels.clone(),

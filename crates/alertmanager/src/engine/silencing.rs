@@ -16,7 +16,7 @@ use super::history::{HistoryEntry, PastAlert, SilenceChange};
 use super::record::Record;
 use super::state::{Engine, Timer};
 use super::view::AlertView;
-use crate::alert::Time;
+use crate::alert::{Alert, Time};
 use crate::matcher_index::matches;
 use crate::notification_log::FlushHashes;
 use crate::receiver::{KeptValues, Reason};
@@ -149,9 +149,10 @@ impl Engine {
             before: before.map(in_short).unwrap_or_default(),
             after: in_short(&silence),
         };
-        self.history.add(HistoryEntry::Silence(change));
-        self.tell_peer(Record::Silence(silence.clone()));
-        self.records.push(Record::Silence(silence));
+        self.history.add(&HistoryEntry::Silence(change));
+        let changed = Record::Silence(Box::new(silence));
+        self.tell_peer(changed.clone());
+        self.records.push(changed);
     }
 
     /// All silences.
@@ -179,7 +180,7 @@ impl Engine {
         past.sort_by_key(|alert| std::cmp::Reverse(alert.ends_at));
         let left = PREVIEWED_MAX.saturating_sub(past.len());
         past.truncate(PREVIEWED_MAX);
-        past.extend(self.history.past_alerts().filter(|alert| is_past(alert)).take(left).cloned());
+        past.extend(self.history.past_alerts().filter(is_past).take(left));
         SilencePreview { now: self.alerts(|alert| matches(matchers, &alert.labels), now), past }
     }
 
@@ -244,7 +245,8 @@ impl Engine {
             }
             let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
             let group_labels: Arc<Labels> = Arc::new(group.labels.iter().map(own).collect());
-            let alerts: Vec<_> = silenced.iter().map(|alert| Arc::new(alert.to_alert(false))).collect();
+            let alerts: Vec<_> =
+                silenced.into_iter().map(|alert| Alert::of(alert.clone(), false)).collect();
             for integration in self.setup.receivers.get(&*group.route.receiver).into_iter().flatten() {
                 let content = Content {
                     receiver: group.route.receiver.clone(),
@@ -290,7 +292,7 @@ impl Engine {
 
     /// Records in the history that an alert is resolved.
     pub(super) fn note_past(&mut self, alert: &StoredAlert) {
-        self.history.add(HistoryEntry::Alert(past_alert(alert)));
+        self.history.add(&HistoryEntry::Alert(past_alert(alert)));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The state of the engine.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,6 +163,8 @@ pub struct Engine {
     pub(super) setup: Setup,
     pub(super) routes: HashMap<Arc<str>, Arc<RouteSettings>>,
     pub(super) alerts: HashMap<u64, Entry>,
+    /// Links of alerts: those of one rule are equal, and share memory.
+    pub(super) urls: HashSet<Arc<str>>,
     /// If there is a limit: the end times of alerts by name.
     pub(super) ends_by_name: HashMap<String, HashMap<u64, Time>>,
     pub(super) silences: Silences,
@@ -192,6 +194,7 @@ impl Engine {
             settings,
             routes: HashMap::new(),
             alerts: HashMap::new(),
+            urls: HashSet::new(),
             ends_by_name: HashMap::new(),
             silences: Silences::new(settings.silences),
             log: NotificationLog::new(settings.retention),

@@ -9,6 +9,7 @@ use ferula_model::{LabelSet, UnixNanos};
 use ferula_telemetry::Registry;
 
 use super::*;
+use crate::annotations::Annotations;
 use crate::alert::Time;
 use crate::receiver::{
     Attempt as Sending, FailureReason, Integration, KeptValues, Notification, Notifier, NotifyError, Sent,
@@ -89,7 +90,7 @@ impl Play {
         while let Some(due) = self.engine.next_due().filter(|due| *due <= second(seconds)) {
             self.now = self.now.max(due);
             for attempt in self.engine.poll(self.now) {
-                let alerts: Vec<String> = attempt.content.alerts.iter().map(|alert| show(alert)).collect();
+                let alerts: Vec<String> = attempt.content.alerts.iter().map(show).collect();
                 let at = self.now.0 as f64 / 1e9;
                 let result = match &self.failure {
                     Some(failure) => Err(failure.clone()),
@@ -116,7 +117,7 @@ impl Play {
         let time = |seconds: i64| Time::from_unix_nanos(second(seconds).0);
         let alert = StoredAlert {
             labels,
-            annotations: Arc::new([]),
+            annotations: Annotations::default(),
             starts_at: time(starts_at),
             ends_at: time(ends_at),
             updated_at: Time::from_unix_nanos(self.now.0),
@@ -145,8 +146,8 @@ impl Play {
 }
 
 fn show(alert: &crate::alert::Alert) -> String {
-    let mark = if alert.ends_at.is_zero() { "+" } else { "-" };
-    format!("{mark}{}", alert.labels.get("n").map_or("", String::as_str))
+    let mark = if alert.is_over() { "-" } else { "+" };
+    format!("{mark}{}", alert.stored().labels.value("n"))
 }
 
 const ONE: &str =

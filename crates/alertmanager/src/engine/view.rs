@@ -31,7 +31,8 @@ impl AlertStatus {
 pub struct AlertView {
     pub alert: Arc<StoredAlert>,
     pub fingerprint: u64,
-    pub receivers: Vec<String>,
+    /// Names of receivers.
+    pub receivers: Arc<[Arc<str>]>,
     pub status: AlertStatus,
 }
 
@@ -49,6 +50,29 @@ pub struct GroupView {
     /// Whether attempts are in progress.
     pub is_flushing: bool,
     pub id: u64,
+}
+
+/// Gives alerts that are in several groups the receivers of all of them.
+fn join_receivers(groups: &mut [GroupView]) {
+    let mut seen: Vec<u64> = groups.iter().flat_map(|group| &group.alerts).map(|view| view.fingerprint).collect();
+    seen.sort_unstable();
+    // Most alerts are in one group.
+    let mut receivers: HashMap<u64, Vec<Arc<str>>> =
+        seen.windows(2).filter(|two| two[0] == two[1]).map(|two| (two[0], Vec::new())).collect();
+    if receivers.is_empty() {
+        return;
+    }
+    for view in groups.iter().flat_map(|group| &group.alerts) {
+        if let Some(names) = receivers.get_mut(&view.fingerprint) {
+            names.extend(view.receivers.iter().cloned());
+        }
+    }
+    receivers.values_mut().for_each(|names| names.sort_unstable());
+    for view in groups.iter_mut().flat_map(|group| &mut group.alerts) {
+        if let Some(names) = receivers.get(&view.fingerprint) {
+            view.receivers = names.as_slice().into();
+        }
+    }
 }
 
 impl Engine {
@@ -78,13 +102,19 @@ impl Engine {
         views
     }
 
-    pub(super) fn view(&self, alert: &Arc<StoredAlert>, receivers: Vec<String>, now: UnixNanos) -> AlertView {
+    pub(super) fn view(
+        &self,
+        alert: &Arc<StoredAlert>,
+        receivers: Arc<[Arc<str>]>,
+        now: UnixNanos,
+    ) -> AlertView {
         let status = self.status_of(&alert.labels, now);
         AlertView { alert: alert.clone(), fingerprint: alert.fingerprint(), receivers, status }
     }
 
-    pub(super) fn receivers_of(&self, alert: &StoredAlert) -> Vec<String> {
-        self.setup.root.matching(&alert.labels).iter().map(|route| route.receiver.clone()).collect()
+    pub(super) fn receivers_of(&self, alert: &StoredAlert) -> Arc<[Arc<str>]> {
+        let routes = self.setup.root.matching(&alert.labels);
+        routes.iter().filter_map(|route| Some(self.routes.get(&route.id)?.receiver.clone())).collect()
     }
 
     /// The groups of receivers that `keep_receiver` accepts, with the firing alerts that `keep` accepts and whose status
@@ -97,17 +127,17 @@ impl Engine {
         now: UnixNanos,
     ) -> Vec<GroupView> {
         let time = Time::from_unix_nanos(now.0);
-        let mut receivers: HashMap<u64, Vec<String>> = HashMap::new();
         let mut groups = Vec::new();
         for group in self.groups.values().filter(|group| keep_receiver(&group.route.receiver)) {
-            let mut alerts = Vec::new();
-            for alert in group.alerts.values().filter(|alert| alert.ends_at >= time && keep(alert)) {
-                let view = self.view(alert, Vec::new(), now);
-                if keep_status(&view.status) {
-                    receivers.entry(view.fingerprint).or_default().push(group.route.receiver.to_string());
-                    alerts.push(view);
-                }
-            }
+            let receivers: Arc<[Arc<str>]> = Arc::new([group.route.receiver.clone()]);
+            let shown = group.alerts.iter().filter(|(_, alert)| alert.ends_at >= time && keep(alert));
+            let views = shown.map(|(fingerprint, alert)| AlertView {
+                status: self.status_of(&alert.labels, now),
+                alert: alert.clone(),
+                fingerprint: *fingerprint,
+                receivers: receivers.clone(),
+            });
+            let mut alerts: Vec<AlertView> = views.filter(|view| keep_status(&view.status)).collect();
             if alerts.is_empty() {
                 continue;
             }
@@ -124,10 +154,7 @@ impl Engine {
                 id: group.id,
             });
         }
-        receivers.values_mut().for_each(|names| names.sort_unstable());
-        for view in groups.iter_mut().flat_map(|group| &mut group.alerts) {
-            view.receivers = receivers.get(&view.fingerprint).cloned().unwrap_or_default();
-        }
+        join_receivers(&mut groups);
         groups.sort_by(|a, b| label_order(&a.labels, &b.labels).then_with(|| a.receiver.cmp(&b.receiver)));
         groups
     }
@@ -148,7 +175,7 @@ impl Engine {
     }
 
     /// Decisions, latest first.
-    pub fn events(&self) -> impl Iterator<Item = &Event> {
+    pub fn events(&self) -> impl Iterator<Item = Event> {
         self.history.decisions()
     }
 

@@ -89,7 +89,7 @@ async fn failing_fields(config: &AlertmanagerConfig, environment: &Environment) 
 async fn faults(
     receiver: &str,
     integration: &super::Integration,
-    alerts: &[Arc<Alert>],
+    alerts: &[Alert],
     now: Time,
 ) -> Vec<TemplateFault> {
     let record = Record::check();
@@ -110,7 +110,7 @@ async fn faults(
 }
 
 /// Sample alerts: one that is firing, several of which one is resolved, and only resolved ones.
-fn samples(now: Time) -> [Vec<Arc<Alert>>; 3] {
+fn samples(now: Time) -> [Vec<Alert>; 3] {
     let alert = |instance: &str, is_over: bool| {
         let labels = [
             ("alertname", "SampleAlert"),
@@ -121,15 +121,13 @@ fn samples(now: Time) -> [Vec<Arc<Alert>>; 3] {
         let annotations =
             [("summary", "A sample."), ("description", "Nothing is wrong: this checks templates.")];
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Arc::new(Alert {
-            labels: labels.iter().map(own).collect(),
-            annotations: annotations.iter().map(own).collect(),
-            starts_at: Time { seconds: now.seconds - 300, ..now },
-            ends_at: if is_over { Time { seconds: now.seconds - 1, ..now } } else { Time::ZERO },
-            updated_at: now,
-            generator_url: "http://prometheus.example/graph".to_owned(),
-            timeout: false,
-        })
+        Alert::new(
+            &labels.iter().map(own).collect(),
+            &annotations.iter().map(own).collect(),
+            Time { seconds: now.seconds - 300, ..now },
+            if is_over { Time { seconds: now.seconds - 1, ..now } } else { Time::ZERO },
+            "http://prometheus.example/graph",
+        )
     };
     [vec![alert("a:1", false)], vec![alert("a:1", false), alert("b:2", true)], vec![alert("a:1", true)]]
 }

@@ -1,6 +1,5 @@
 //! Sends a test notification through the real code path, to try a receiver before it is needed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_runtime::SharedClock;
@@ -40,15 +39,8 @@ pub async fn trial(
     let mut all = labels.clone();
     all.entry("alertname".to_owned()).or_insert_with(|| TEST_ALERT.to_owned());
     let summary = format!("Test of receiver {receiver}. Nothing is wrong.");
-    let alert = Arc::new(Alert {
-        labels: all.clone(),
-        annotations: Labels::from([("summary".to_owned(), summary)]),
-        starts_at: now,
-        ends_at: Time::ZERO,
-        updated_at: now,
-        generator_url: String::new(),
-        timeout: false,
-    });
+    let annotations = Labels::from([("summary".to_owned(), summary)]);
+    let alert = Alert::new(&all, &annotations, now, Time::ZERO, "");
     let group_labels: Labels = all.into_iter().filter(|(name, _)| name == "alertname").collect();
     let group_key = format!("{{}}:{{alertname={}}}", ferula_go::quote::go_quote(&group_labels["alertname"]));
     let mut trials = Vec::with_capacity(integrations.len());

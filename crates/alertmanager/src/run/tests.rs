@@ -7,6 +7,7 @@ use ferula_model::LabelSet;
 use ferula_runtime::RealClock;
 
 use super::*;
+use crate::annotations::Annotations;
 use crate::alert::Time;
 use crate::engine::OwnSettings;
 use crate::silence::SilenceLimits;
@@ -43,7 +44,7 @@ fn a_slow_disk_stops_only_those_who_wait_for_it() {
                 let time = Time::from_unix_nanos(now.0);
                 let alert = StoredAlert {
                     labels: LabelSet::from_pairs([("alertname", name)]),
-                    annotations: Arc::new([]),
+                    annotations: Annotations::default(),
                     starts_at: time,
                     ends_at: time.plus(Duration::from_secs(600)),
                     updated_at: time,

@@ -122,6 +122,11 @@ impl Silence {
         self.message(expires_at, true).append_to(file);
     }
 
+    /// The same without what only versions before 0.32 read.
+    pub fn append_current_to(&self, file: &mut Vec<u8>, expires_at: UnixNanos) {
+        self.message(expires_at, false).append_to(file);
+    }
+
     /// Parses the first silence of a file, if it is valid.
     ///
     /// # Errors
@@ -176,7 +181,7 @@ fn read_silence(message: &[u8]) -> Result<(Silence, Option<String>), WireError> 
         let field = field?;
         match field.number {
             1 => silence.id = field.text()?,
-            2 => old_matchers.extend(read_matcher(field.bytes()?, &mut problem)?),
+            2 => old_matchers.push(field.bytes()?),
             3 => silence.starts_at = field.time()?,
             4 => silence.ends_at = field.time()?,
             5 => silence.updated_at = field.time()?,
@@ -210,8 +215,13 @@ fn read_silence(message: &[u8]) -> Result<(Silence, Option<String>), WireError> 
             _ => {}
         }
     }
+    // The old field repeats the first set.
     if silence.matcher_sets.is_empty() && !old_matchers.is_empty() {
-        silence.matcher_sets.push(old_matchers);
+        let mut set = Vec::new();
+        for matcher in old_matchers {
+            set.extend(read_matcher(matcher, &mut problem)?);
+        }
+        silence.matcher_sets.push(set);
     }
     Ok((silence, problem))
 }

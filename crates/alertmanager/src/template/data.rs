@@ -46,18 +46,20 @@ impl Data {
     /// The data for the first `count` alerts of a notification.
     pub fn of(notification: &Notification<'_>, count: usize, external_url: &str) -> Self {
         let alerts = &notification.alerts[..count.min(notification.alerts.len())];
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let shown: Vec<DataAlert> = alerts
             .iter()
             .map(|alert| {
                 let is_resolved = alert.is_resolved_at(notification.now);
+                let alert = alert.stored();
                 DataAlert {
                     status: if is_resolved { RESOLVED } else { FIRING }.to_owned(),
-                    labels: alert.labels.clone(),
-                    annotations: alert.annotations.clone(),
+                    labels: alert.labels.iter().map(own).collect(),
+                    annotations: alert.annotations.iter().map(own).collect(),
                     starts_at: alert.starts_at,
                     // An end in the future is not shown.
                     ends_at: if is_resolved { alert.ends_at } else { Time::ZERO },
-                    generator_url: alert.generator_url.clone(),
+                    generator_url: alert.generator_url.to_string(),
                     fingerprint: format!("{:016x}", alert.fingerprint()),
                 }
             })
@@ -68,8 +70,8 @@ impl Data {
             status: if is_firing { FIRING } else { RESOLVED }.to_owned(),
             notification_reason: notification.reason.as_str().to_owned(),
             group_labels: notification.group_labels.clone(),
-            common_labels: common(alerts.iter().map(|alert| &alert.labels)),
-            common_annotations: common(alerts.iter().map(|alert| &alert.annotations)),
+            common_labels: common(shown.iter().map(|alert| &alert.labels)),
+            common_annotations: common(shown.iter().map(|alert| &alert.annotations)),
             external_url: external_url.to_owned(),
             alerts: shown,
         }

@@ -11,7 +11,7 @@ impl Play {
         let fingerprint = self.engine.alerts(|_| true, self.now).first()?.fingerprint;
         let explained = self.engine.explain(fingerprint, second(from), self.now)?;
         let next = explained.routes.first()?.integrations.first()?.next.clone()?;
-        let alerts: Vec<String> = next.content.alerts.iter().map(|alert| show(alert)).collect();
+        let alerts: Vec<String> = next.content.alerts.iter().map(show).collect();
         let content = &next.content;
         Some(format!(
             "{} {} {} [{}] {}",

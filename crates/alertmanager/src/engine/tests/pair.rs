@@ -1,6 +1,7 @@
 //! Two engines with the same alerts; the link between them may be cut, and one may be killed.
 
 use super::*;
+use crate::annotations::Annotations;
 use crate::engine::PairMessage;
 
 struct Member {
@@ -38,7 +39,7 @@ impl Pair {
         let time = |nanos: UnixNanos| Time::from_unix_nanos(nanos.0);
         let alert = StoredAlert {
             labels,
-            annotations: Arc::new([]),
+            annotations: Annotations::default(),
             starts_at: time(tenth(self.now)),
             ends_at: time(second(ends_at)),
             updated_at: time(tenth(self.now)),
@@ -61,7 +62,7 @@ impl Pair {
                     let result = member.failure.clone().map_or_else(|| Ok(Sent::default()), Err);
                     if !failed {
                         let alerts: Vec<String> =
-                            attempt.content.alerts.iter().map(|alert| show(alert)).collect();
+                            attempt.content.alerts.iter().map(show).collect();
                         let (name, at) = (member.name, self.now as f64 / 10.0);
                         self.told.push(format!("{at} {name} [{}]", alerts.join(" ")));
                     }
