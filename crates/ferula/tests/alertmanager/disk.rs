@@ -81,6 +81,10 @@ fn a_full_disk_stops_no_page_and_damage_costs_no_silence() {
     let server = start(directory.path());
     assert_eq!(comments(&server), "after before during");
     assert_eq!(server.metric("ferula_alertmanager_journal_damages"), 0.0);
+    // The start continued the journal. Then everything is written again, so that there are two copies of each silence.
+    wait_for("the files are rewritten after a start", || {
+        server.metric("alertmanager_silences_maintenance_total") >= 1.0
+    });
     server.kill();
 
     // A flipped bit, a torn end, and damaged copies for Alertmanager.
