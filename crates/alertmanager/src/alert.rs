@@ -143,7 +143,8 @@ impl Time {
     /// layout.
     pub fn push_rfc3339_millis(self, out: &mut String) {
         let local = Civil::from_unix(self.seconds.wrapping_add(self.offset_seconds.into()));
-        let Some(year) = u32::try_from(local.year).ok().filter(|year| *year <= 9999 && self.offset_seconds == 0)
+        let Some(year) =
+            u32::try_from(local.year).ok().filter(|year| *year <= 9999 && self.offset_seconds == 0)
         else {
             out.push_str(&calendar::format_zoned(&self.zoned(), "2006-01-02T15:04:05.000Z07:00"));
             return;

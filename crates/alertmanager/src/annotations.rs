@@ -33,7 +33,8 @@ impl Annotations {
     /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut reader = Reader::new(&self.0);
-        let mut text = move || reader.delimited().ok().flatten().and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let mut text =
+            move || reader.delimited().ok().flatten().and_then(|bytes| std::str::from_utf8(bytes).ok());
         std::iter::from_fn(move || Some((text()?, text()?)))
     }
 }

@@ -263,10 +263,8 @@ pub fn write_state(dir: &Path, snapshot: &Snapshot) -> io::Result<Rewritten> {
     // Both renames must be on disk before the records that they replace are removed: not every file
     // system keeps renames in order across a power loss.
     File::open(dir)?.sync_all()?;
-    let marks = Record::Snapshot {
-        silences: FileMark::of(&snapshot.silences),
-        nflog: FileMark::of(&snapshot.nflog),
-    };
+    let marks =
+        Record::Snapshot { silences: FileMark::of(&snapshot.silences), nflog: FileMark::of(&snapshot.nflog) };
     let mut length = 0;
     let file = write(dir, JOURNAL, |out| {
         let mut bytes = Vec::new();

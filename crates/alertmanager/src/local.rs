@@ -17,7 +17,9 @@ impl AlertSink for Alertmanager {
                 let (starts_at, ends_at) = (alert.starts_at.map(time), alert.ends_at.map(time));
                 StoredAlert {
                     labels: alert.labels,
-                    annotations: Annotations::new(alert.annotations.iter().map(|(name, value)| (name, value))),
+                    annotations: Annotations::new(
+                        alert.annotations.iter().map(|(name, value)| (name, value)),
+                    ),
                     starts_at: starts_at.or(ends_at).unwrap_or(updated_at),
                     ends_at: ends_at.unwrap_or_else(|| updated_at.plus(timeout)),
                     updated_at,

@@ -503,7 +503,12 @@ impl Alertmanager {
 /// Loads `silences` and `nflog`. With a journal they are copies of what it holds, unless another program wrote them.
 fn load_files(engine: &mut Engine, stored: &Stored, now: UnixNanos) -> Result<(), OpenError> {
     let skip = |file: &str, error: &WireError| {
-        error!("A file is damaged; the journal is used instead", component = "journal", file = file, err = error);
+        error!(
+            "A file is damaged; the journal is used instead",
+            component = "journal",
+            file = file,
+            err = error
+        );
     };
     if let Some(file) = &stored.nflog {
         match engine.log_mut().load_file(file, now) {

@@ -73,9 +73,8 @@ impl Api {
                 && since.is_none_or(|since| event.at >= since)
                 && until.is_none_or(|until| event.at <= until)
         };
-        let events: Vec<Event> = self
-            .alertmanager
-            .read(|engine, _| engine.events().filter(is_meant).take(limit).collect());
+        let events: Vec<Event> =
+            self.alertmanager.read(|engine, _| engine.events().filter(is_meant).take(limit).collect());
         let mut json = Json::default();
         json.list(&events, write_event);
         Ok(Answer::json(json.0))

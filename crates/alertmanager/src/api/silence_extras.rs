@@ -51,9 +51,9 @@ impl Api {
     /// `/api/v2/silence/{id}/history`: its changes, latest first.
     pub(super) fn silence_history(&self, id: &str) -> Result<Answer, Answer> {
         check_uuid(id)?;
-        let changes: Vec<SilenceChange> = self.alertmanager.read(|engine, _| {
-            engine.history().silence_changes().filter(|change| change.id == id).collect()
-        });
+        let changes: Vec<SilenceChange> = self
+            .alertmanager
+            .read(|engine, _| engine.history().silence_changes().filter(|change| change.id == id).collect());
         if changes.is_empty() && self.alertmanager.read(|engine, _| engine.silences().get(id).is_none()) {
             return Err(Answer::empty(Status::NotFound));
         }

@@ -245,8 +245,7 @@ impl Engine {
             }
             let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
             let group_labels: Arc<Labels> = Arc::new(group.labels.iter().map(own).collect());
-            let alerts: Vec<_> =
-                silenced.into_iter().map(|alert| Alert::of(alert.clone(), false)).collect();
+            let alerts: Vec<_> = silenced.into_iter().map(|alert| Alert::of(alert.clone(), false)).collect();
             for integration in self.setup.receivers.get(&*group.route.receiver).into_iter().flatten() {
                 let content = Content {
                     receiver: group.route.receiver.clone(),

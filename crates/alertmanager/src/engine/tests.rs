@@ -9,8 +9,8 @@ use ferula_model::{LabelSet, UnixNanos};
 use ferula_telemetry::Registry;
 
 use super::*;
-use crate::annotations::Annotations;
 use crate::alert::Time;
+use crate::annotations::Annotations;
 use crate::receiver::{
     Attempt as Sending, FailureReason, Integration, KeptValues, Notification, Notifier, NotifyError, Sent,
 };

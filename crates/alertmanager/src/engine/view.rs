@@ -54,7 +54,8 @@ pub struct GroupView {
 
 /// Gives alerts that are in several groups the receivers of all of them.
 fn join_receivers(groups: &mut [GroupView]) {
-    let mut seen: Vec<u64> = groups.iter().flat_map(|group| &group.alerts).map(|view| view.fingerprint).collect();
+    let mut seen: Vec<u64> =
+        groups.iter().flat_map(|group| &group.alerts).map(|view| view.fingerprint).collect();
     seen.sort_unstable();
     // Most alerts are in one group.
     let mut receivers: HashMap<u64, Vec<Arc<str>>> =

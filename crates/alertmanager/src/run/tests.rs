@@ -7,8 +7,8 @@ use ferula_model::LabelSet;
 use ferula_runtime::RealClock;
 
 use super::*;
-use crate::annotations::Annotations;
 use crate::alert::Time;
+use crate::annotations::Annotations;
 use crate::engine::OwnSettings;
 use crate::silence::SilenceLimits;
 use crate::stored_alert::StoredAlert;

@@ -61,8 +61,7 @@ impl Pair {
                     let failed = member.failure.is_some();
                     let result = member.failure.clone().map_or_else(|| Ok(Sent::default()), Err);
                     if !failed {
-                        let alerts: Vec<String> =
-                            attempt.content.alerts.iter().map(show).collect();
+                        let alerts: Vec<String> = attempt.content.alerts.iter().map(show).collect();
                         let (name, at) = (member.name, self.now as f64 / 10.0);
                         self.told.push(format!("{at} {name} [{}]", alerts.join(" ")));
                     }
