@@ -9,6 +9,7 @@
 mod entry;
 mod options;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -20,6 +21,14 @@ use self::entry::{read_file, validate};
 pub use self::options::{END_WHEN_RESOLVED, REMIND_BEFORE, REMINDED_AT, REPEAT_IN, SilenceOptions};
 use crate::matcher_index::{MatcherIndex, matches};
 use crate::wire::WireError;
+
+/// A matcher set: the sequence of its silence, and its position there.
+type SetKey = (u64, usize);
+
+/// From so many silences on that have to be looked at, the result is remembered.
+const REMEMBERED_FROM: usize = 8;
+/// How many results are remembered.
+const REMEMBERED_MAX: usize = 100_000;
 
 /// Limits on silences.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +48,9 @@ pub struct Silences {
     limits: SilenceLimits,
     by_id: HashMap<String, StoredSilence>,
     /// Index of the silences that have not expired. The number is the position in `StoredSilence::matcher_sets`.
-    index: MatcherIndex<(u64, usize)>,
+    index: MatcherIndex<SetKey>,
+    /// Label sets for which many silences had to be looked at, and those that match.
+    remembered: RefCell<HashMap<LabelSet, Box<[SetKey]>>>,
     by_sequence: HashMap<u64, String>,
     next_sequence: u64,
 }
@@ -61,6 +72,7 @@ impl Silences {
             limits,
             by_id: HashMap::new(),
             index: MatcherIndex::default(),
+            remembered: RefCell::default(),
             by_sequence: HashMap::new(),
             next_sequence: 0,
         }
@@ -144,6 +156,7 @@ impl Silences {
             }
         };
         let is_indexed = silence.state_at(now) != SilenceState::Expired;
+        self.remembered.get_mut().clear();
         if is_indexed {
             for (at, set) in silence.matcher_sets.iter().enumerate() {
                 self.index.insert(set, (sequence, at));
@@ -158,6 +171,7 @@ impl Silences {
     }
 
     fn unindex(&mut self, kept: &StoredSilence) {
+        self.remembered.get_mut().clear();
         if kept.is_indexed {
             for (at, set) in kept.silence.matcher_sets.iter().enumerate() {
                 self.index.remove(set, &(kept.sequence, at));
@@ -177,21 +191,41 @@ impl Silences {
 
     /// The same, with how many silences were looked at.
     pub fn silencing_counted(&self, labels: &LabelSet, now: UnixNanos) -> (Vec<&str>, usize) {
-        let (mut found, mut looked_at): (Vec<(u64, &str)>, usize) = (Vec::new(), 0);
-        for (sequence, set) in self.index.candidates(labels) {
-            looked_at += 1;
-            let Some(kept) = self.by_sequence.get(sequence).and_then(|id| self.by_id.get(id)) else {
-                continue;
-            };
-            let is_active = kept.silence.state_at(now) == SilenceState::Active;
-            if is_active && matches(&kept.silence.matcher_sets[*set], labels) {
-                found.push((*sequence, kept.silence.id.as_str()));
-            }
-        }
+        let (matching, looked_at) = self.matching(labels);
+        let silences = matching.iter().filter_map(|key| self.silence_of(*key));
+        let active = silences.filter(|stored| stored.silence.state_at(now) == SilenceState::Active);
+        let mut found: Vec<(u64, &str)> =
+            active.map(|stored| (stored.sequence, stored.silence.id.as_str())).collect();
         found.sort_unstable();
         // Several matcher sets of one silence may match.
         found.dedup();
         (found.into_iter().map(|(_, id)| id).collect(), looked_at)
+    }
+
+    fn silence_of(&self, (sequence, _): SetKey) -> Option<&StoredSilence> {
+        self.by_sequence.get(&sequence).and_then(|id| self.by_id.get(id))
+    }
+
+    /// The matcher sets that match these labels, whatever the state of their silences, and how many were looked at. If there are
+    /// many to look at, the result is remembered until silences change.
+    fn matching(&self, labels: &LabelSet) -> (Vec<SetKey>, usize) {
+        let candidates: Vec<SetKey> = self.index.candidates(labels).copied().collect();
+        if candidates.len() >= REMEMBERED_FROM
+            && let Some(known) = self.remembered.borrow().get(labels)
+        {
+            return (known.to_vec(), known.len());
+        }
+        let is_match = |key: &SetKey| {
+            let stored = self.silence_of(*key);
+            stored.is_some_and(|stored| matches(&stored.silence.matcher_sets[key.1], labels))
+        };
+        let looked_at = candidates.len();
+        let matching: Vec<SetKey> = candidates.into_iter().filter(is_match).collect();
+        let mut remembered = self.remembered.borrow_mut();
+        if looked_at >= REMEMBERED_FROM && remembered.len() < REMEMBERED_MAX {
+            remembered.insert(labels.clone(), matching.as_slice().into());
+        }
+        (matching, looked_at)
     }
 
     /// The silence with this identifier.

@@ -151,6 +151,27 @@ fn alerts_are_silenced_by_active_silences_that_match() {
 }
 
 #[test]
+fn what_is_remembered_follows_time_and_changes() {
+    let mut silences = empty();
+    for number in 0..20 {
+        let text = format!("a=~\"b|{number}\"");
+        set(&mut silences, silence(&text, if number < 18 { 50 } else { 0 }, 90), 1).expect("good");
+    }
+    let ab = LabelSet::from_pairs([("a", "b")]);
+    for _ in 0..2 {
+        assert_eq!(silences.silencing(&ab, at(5)), ["id-19", "id-20"]);
+        assert_eq!(silences.silencing(&ab, at(60)).len(), 20);
+        assert!(silences.silencing(&LabelSet::from_pairs([("a", "c")]), at(60)).is_empty());
+    }
+    assert_eq!(silences.silencing_counted(&ab, at(60)).1, 20);
+    assert_eq!(silences.silencing_counted(&LabelSet::from_pairs([("a", "c")]), at(60)).1, 0, "remembered");
+    silences.expire("id-19", at(6)).expect("found");
+    assert_eq!(silences.silencing(&ab, at(7)), ["id-20"]);
+    set(&mut silences, silence("a=b", 0, 90), 7).expect("good");
+    assert_eq!(silences.silencing(&ab, at(8)), ["id-20", "id-21"]);
+}
+
+#[test]
 fn files_are_read_back() {
     let mut silences = empty();
     let mut first = silence("a=b,c!=\"d\",e=~\"f.*\",g!~h", 1, 20);

@@ -48,7 +48,7 @@ fn test(args: &Args) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let now = Time::from_unix_nanos(clock.unix_nanos());
     let timeout = Duration::from_nanos(args.nanos(settings::TIMEOUT).unwrap_or(0).unsigned_abs());
-    let alerts = vec![Arc::new(test_alert(now))];
+    let (labels, alert) = test_alert(now);
     let (kept, mut failures) = (KeptValues::new(), 0);
     for (receiver, integrations) in &receivers {
         for integration in integrations {
@@ -56,8 +56,8 @@ fn test(args: &Args) -> Result<ExitCode> {
             let notification = Notification {
                 receiver,
                 group_key: "{}:{alertname=\"FerulaTest\"}",
-                group_labels: &alerts[0].labels,
-                alerts: &alerts,
+                group_labels: &labels,
+                alerts: std::slice::from_ref(&alert),
                 now,
                 repeat_interval: Duration::from_secs(4 * 3600),
                 reason: Reason::FirstNotification,
@@ -83,7 +83,8 @@ fn test(args: &Args) -> Result<ExitCode> {
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn test_alert(now: Time) -> Alert {
+/// A marked alert, and its labels.
+fn test_alert(now: Time) -> (Labels, Alert) {
     let labels = Labels::from([
         ("alertname".to_owned(), "FerulaTest".to_owned()),
         ("severity".to_owned(), "test".to_owned()),
@@ -92,15 +93,8 @@ fn test_alert(now: Time) -> Alert {
         "summary".to_owned(),
         "This is a test of the receiver, sent with amtool receivers test. Nothing is wrong.".to_owned(),
     )]);
-    Alert {
-        labels,
-        annotations,
-        starts_at: now,
-        ends_at: Time::ZERO,
-        updated_at: now,
-        generator_url: String::new(),
-        timeout: false,
-    }
+    let alert = Alert::new(&labels, &annotations, now, Time::ZERO, "");
+    (labels, alert)
 }
 
 /// The requests of a notification, and what they were answered.
