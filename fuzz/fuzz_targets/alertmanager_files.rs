@@ -42,7 +42,7 @@ fn main() {
     let (mut silence_file, mut log_file) = (Vec::new(), Vec::new());
     silence.append_to(&mut silence_file, NOW);
     entry.append_to(&mut log_file);
-    let record = Record::Notified(entry).encode();
+    let record = Record::Notified(Box::new(entry)).encode();
     ferula_fuzz::drive("alertmanager_files", &[&silence_file, &log_file, &record], |input| {
         let mut read = silences();
         if read.load_file(input, NOW).is_ok() {

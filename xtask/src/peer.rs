@@ -55,7 +55,7 @@ impl Process {
                 bail!("{} ended with {status} before it was ready", self.name);
             }
             ensure!(Instant::now() < end, "{} was not ready within {at_most:?}", self.name);
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
