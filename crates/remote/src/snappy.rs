@@ -44,6 +44,16 @@ pub fn decode_unbounded(block: &[u8]) -> Result<Vec<u8>, SnappyError> {
     snap::raw::Decoder::new().decompress_vec(block).map_err(|_| SnappyError::Corrupt)
 }
 
+/// Unpacks a block of which the caller has asked for [`decoded_bytes`], and returns the bytes. They are in `buffer`, which only grows:
+/// what an earlier block has left in it is overwritten.
+pub fn decode_into<'b>(block: &[u8], bytes: usize, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], SnappyError> {
+    if buffer.len() < bytes {
+        buffer.resize(bytes, 0);
+    }
+    let decoded = snap::raw::Decoder::new().decompress(block, buffer).map_err(|_| SnappyError::Corrupt)?;
+    Ok(&buffer[..decoded])
+}
+
 /// Compresses bytes into one block.
 ///
 /// # Panics
@@ -61,6 +71,12 @@ mod tests {
         let zeros = vec![0u8; 1 << 20];
         assert_eq!(decode(&encode(&zeros)), Ok(zeros));
         assert_eq!(decode(&encode(b"")), Ok(Vec::new()));
+        let mut buffer = Vec::new();
+        for plain in [&[7u8; 1000][..], b"", b"shorter", &[9; 3000]] {
+            let block = encode(plain);
+            let bytes = decoded_bytes(&block).expect("plausible");
+            assert_eq!(decode_into(&block, bytes, &mut buffer), Ok(plain));
+        }
         assert_eq!(decode(b""), Err(SnappyError::Corrupt));
         assert_eq!(decode(b"xx"), Err(SnappyError::Corrupt));
         // Blocks of a few bytes that claim 33 MiB, then 31 MiB.

@@ -8,26 +8,40 @@
 //! requests answered with 400, so the valid samples would be lost.
 
 pub mod headers;
+mod label_check;
 pub mod message;
+mod plain_series;
+mod sent_series;
 mod series_cache;
 pub mod v2;
 
-use ferula_model::labels::METRIC_NAME;
+use std::sync::Mutex;
+
+use ferula_go::sync::MutexExt;
 use ferula_model::{LabelSet, SeriesRef, Timestamp};
 use ferula_storage::{
-    AppendError, Appendable, Appender, CommitError, Durability, HistogramSample, SampleBatch, SampleKind,
+    AppendError, Appendable, Appender, CommitError, Durability, HistogramSample, Lease, SampleBatch,
+    SampleKind,
 };
 use ferula_telemetry::{Counter, Registry, debug, warn};
 
-use self::headers::{AcceptedMessages, UnpackError};
-use self::message::{Item, RawLabel, TimeSeries, WriteRequest};
+use self::headers::{AcceptedMessages, Encoding, UnpackError};
+use self::label_check::check_labels;
+use self::message::{Item, TimeSeries, WriteRequest};
+use self::sent_series::{SentSeries, SeriesState};
 use self::series_cache::SeriesCache;
 use crate::protobuf::ProtobufError;
+use crate::snappy;
 
 /// How far ahead of the clock samples may be.
 const AHEAD_MILLIS_MAX: i64 = 10 * 60 * 1000;
 /// A batch is passed to the store at this size, so that a request of 32 MB stays cheap.
 const BATCH_SAMPLES: usize = 64 * 1024;
+/// So many series of a request are looked up together.
+const WINDOW_SERIES: usize = 1024;
+/// How many buffers for messages are kept, and up to which size.
+const KEPT_BUFFERS_MAX: usize = 8;
+const KEPT_BUFFER_BYTES_MAX: usize = 1 << 20;
 
 /// Why a request was not stored. Nothing of it is visible then, unless the variant says otherwise.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -102,6 +116,8 @@ pub struct Features {
 pub struct Receiver {
     features: Features,
     cache: SeriesCache,
+    /// Buffers of finished requests.
+    buffers: Mutex<Vec<Vec<u8>>>,
     invalid_labels: Counter,
     without_metadata: Counter,
 }
@@ -112,6 +128,7 @@ impl Receiver {
         Receiver {
             features,
             cache: SeriesCache::new(),
+            buffers: Mutex::default(),
             invalid_labels: registry.counter(
                 "prometheus_api_remote_write_invalid_labels_samples_total",
                 "Received samples, floats and histograms, that were skipped because the labels of their series are invalid.",
@@ -124,6 +141,28 @@ impl Receiver {
         }
     }
 
+    /// Decompresses the message of a body for `read`, in a buffer that an earlier request has used.
+    pub fn with_message<T>(
+        &self,
+        encoding: Encoding,
+        body: &[u8],
+        memory: &Lease,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, UnpackError> {
+        if encoding != Encoding::Snappy {
+            return Ok(read(&encoding.unpack(body, memory)?));
+        }
+        let bytes = snappy::decoded_bytes(body)?;
+        memory.grow(bytes)?;
+        let mut buffer = self.buffers.locked().pop().unwrap_or_default();
+        let result = snappy::decode_into(body, bytes, &mut buffer).map(read);
+        let mut buffers = self.buffers.locked();
+        if buffer.len() <= KEPT_BUFFER_BYTES_MAX && buffers.len() < KEPT_BUFFERS_MAX {
+            buffers.push(buffer);
+        }
+        Ok(result?)
+    }
+
     /// Stores one decompressed request; returns once it is in the log.
     pub fn write(
         &self,
@@ -131,11 +170,10 @@ impl Receiver {
         message: &[u8],
         now: Timestamp,
     ) -> Result<Written, WriteError> {
-        match self.write_message(store, message, now) {
-            // The store has dropped series that the cache still knows: start over with an empty cache.
+        match self.write_message(store, message, now, Trust::Cache) {
+            // The store has dropped series that the cache still knows.
             Err(WriteError::Refused(AppendError::UnknownSeries)) => {
-                self.cache.clear();
-                self.write_message(store, message, now)
+                self.write_message(store, message, now, Trust::Store)
             }
             result => result,
         }
@@ -146,6 +184,7 @@ impl Receiver {
         store: &dyn Appendable,
         message: &[u8],
         now: Timestamp,
+        trust: Trust,
     ) -> Result<Written, WriteError> {
         let mut request = WriteRequest::new(message);
         let mut commit = Commit {
@@ -157,20 +196,41 @@ impl Receiver {
         };
         let mut left_out: Option<(usize, AppendError)> = None;
         let mut first_invalid = None;
-        while let Some(series) = request.next_series()? {
-            match self.resolve(&series, &mut *commit.appender) {
-                Ok(SeriesLookup::Series(series_ref)) => commit.add(series_ref, &series)?,
-                Ok(SeriesLookup::Invalid(problem)) => {
-                    if commit.written.series_invalid == 0 {
-                        first_invalid = Some((message::short_labels(&series.labels()?), problem));
+        let (mut window, mut expected) = (Vec::with_capacity(WINDOW_SERIES), 0);
+        loop {
+            window.clear();
+            while window.len() < WINDOW_SERIES
+                && let Some(series) = request.next_series()?
+            {
+                window.push(SentSeries::new(series)?);
+            }
+            if window.is_empty() {
+                break;
+            }
+            if trust == Trust::Cache {
+                let mut lookups = self.cache.lookups(expected);
+                for sent in &mut window {
+                    let known = sent.label_bytes.and_then(|bytes| lookups.get(self.cache.key(bytes)));
+                    sent.state = known.map_or(SeriesState::Unresolved, SeriesState::Known);
+                }
+                expected = lookups.expected();
+            }
+            self.resolve_unknown(&mut window, &mut *commit.appender)?;
+            for sent in &window {
+                match &sent.state {
+                    SeriesState::Known(series) => commit.add(*series, sent)?,
+                    SeriesState::Invalid(problem) => {
+                        if commit.written.series_invalid == 0 {
+                            let shown = message::short_labels(&sent.series.labels()?);
+                            first_invalid = Some((shown, *problem));
+                        }
+                        commit.written.series_invalid += 1;
                     }
-                    commit.written.series_invalid += 1;
+                    SeriesState::Unresolved => commit.check(&sent.series)?,
+                    SeriesState::Refused(limit) => {
+                        left_out.get_or_insert_with(|| (0, limit.clone())).0 += 1;
+                    }
                 }
-                Ok(SeriesLookup::Unknown) => commit.check(&series)?,
-                Err(WriteError::Refused(limit)) if limit.is_limit() => {
-                    left_out.get_or_insert((0, limit)).0 += 1;
-                }
-                Err(error) => return Err(error),
             }
         }
         commit.flush()?;
@@ -196,76 +256,63 @@ impl Receiver {
         }
     }
 
-    /// The series with these labels.
-    fn resolve(
+    /// Looks up series that the cache does not know in the store, all at once, where they are created if they have samples.
+    fn resolve_unknown(
         &self,
-        series: &TimeSeries<'_>,
+        window: &mut [SentSeries<'_>],
         appender: &mut dyn Appender,
-    ) -> Result<SeriesLookup, WriteError> {
-        let key = self.cache.key(series.label_bytes()?);
-        if let Some(known) = self.cache.get(key) {
-            return Ok(SeriesLookup::Series(known));
+    ) -> Result<(), WriteError> {
+        let (mut sets, mut places, mut without_samples) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, sent) in window.iter_mut().enumerate() {
+            if !matches!(sent.state, SeriesState::Unresolved) {
+                continue;
+            }
+            let mut labels = sent.series.labels()?;
+            labels.sort_unstable();
+            match check_labels(&labels) {
+                Ok(labels) => {
+                    let labels = labels.into_iter().filter(|(_, value)| !value.is_empty());
+                    let set = LabelSet::from_sorted(labels);
+                    if sent.series.has_samples()? {
+                        sets.push(set);
+                        places.push(place);
+                    } else {
+                        without_samples.push((place, set));
+                    }
+                }
+                Err(problem) => sent.state = SeriesState::Invalid(problem),
+            }
         }
-        let mut labels = series.labels()?;
-        labels.sort_unstable();
-        let labels = match check_labels(&labels) {
-            Ok(labels) => labels,
-            Err(problem) => return Ok(SeriesLookup::Invalid(problem)),
-        };
-        if !series.has_samples()? {
-            return Ok(SeriesLookup::Unknown);
+        let mut found = Vec::with_capacity(sets.len());
+        for (place, resolved) in places.into_iter().zip(appender.resolve_all(&sets)) {
+            let sent = &mut window[place];
+            match resolved {
+                Ok(series) => {
+                    sent.state = SeriesState::Known(series);
+                    found.extend(sent.label_bytes.map(|bytes| (self.cache.key(bytes), series)));
+                }
+                Err(limit) if limit.is_limit() => sent.state = SeriesState::Refused(limit),
+                Err(error) => return Err(error.into()),
+            }
         }
-        let set = LabelSet::from_sorted(labels.into_iter().filter(|(_, value)| !value.is_empty()));
-        let series_ref = appender.resolve(&set)?;
-        self.cache.insert(key, series_ref);
-        Ok(SeriesLookup::Series(series_ref))
+        self.cache.insert(&found);
+        // No series is created just for exemplars.
+        for (place, set) in without_samples {
+            if let Some(series) = appender.find(&set) {
+                window[place].state = SeriesState::Known(series);
+            }
+        }
+        Ok(())
     }
 }
 
-/// The result of looking up the labels of a series.
-enum SeriesLookup {
-    /// A series of the store, created if necessary.
-    Series(SeriesRef),
-    /// The labels are invalid.
-    Invalid(LabelProblem),
-    /// An unknown series without samples. It is not created just for exemplars.
-    Unknown,
-}
-
-/// Why the labels of a series are invalid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum LabelProblem {
-    #[error("not UTF-8")]
-    NotUtf8,
-    #[error("no metric name")]
-    NoMetricName,
-    #[error("empty metric name")]
-    EmptyMetricName,
-    #[error("empty label name")]
-    EmptyLabelName,
-    #[error("duplicate label name")]
-    DuplicateLabelName,
-}
-
-/// The labels as text, sorted by name, if they fulfil Prometheus' requirements on series.
-fn check_labels<'a>(labels: &[RawLabel<'a>]) -> Result<Vec<(&'a str, &'a str)>, LabelProblem> {
-    let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).map_err(|_| LabelProblem::NotUtf8);
-    let labels: Vec<(&str, &str)> = labels
-        .iter()
-        .map(|(name, value)| Ok((text(name)?, text(value)?)))
-        .collect::<Result<_, LabelProblem>>()?;
-    match labels.iter().find(|(name, _)| *name == METRIC_NAME) {
-        None => return Err(LabelProblem::NoMetricName),
-        Some((_, "")) => return Err(LabelProblem::EmptyMetricName),
-        Some(_) => {}
-    }
-    if labels.iter().any(|(name, _)| name.is_empty()) {
-        return Err(LabelProblem::EmptyLabelName);
-    }
-    if labels.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-        return Err(LabelProblem::DuplicateLabelName);
-    }
-    Ok(labels)
+/// What tells which series of the store a label set is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// The cache, and the store for what it does not know.
+    Cache,
+    /// The store alone. What it says replaces what the cache has.
+    Store,
 }
 
 /// The state of one request that is being stored.
@@ -279,14 +326,37 @@ struct Commit<'s> {
 }
 
 impl Commit<'_> {
-    fn add(&mut self, series: SeriesRef, message: &TimeSeries<'_>) -> Result<(), WriteError> {
+    #[inline]
+    fn add(&mut self, series: SeriesRef, sent: &SentSeries<'_>) -> Result<(), WriteError> {
+        let Some(mut samples) = sent.plain_samples else { return self.add_items(series, &sent.series) };
+        while let Some((sample, rest)) = plain_series::split_sample(samples) {
+            samples = rest;
+            let (value, at) = match plain_series::sample(sample) {
+                Some(plain) => plain,
+                None => message::sample(sample).map(|(times, value)| (value, times.at))?,
+            };
+            self.add_float(series, at, value)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn add_float(&mut self, series: SeriesRef, at: i64, value: f64) -> Result<(), WriteError> {
+        if at > self.latest.millis() {
+            self.leave_out(WriteError::TooFarAhead);
+            return Ok(());
+        }
+        self.batch.push_float(series, Timestamp::from_millis(at), value);
+        if self.batch.refs.len() >= BATCH_SAMPLES { self.flush() } else { Ok(()) }
+    }
+
+    /// Adds a series in any shape.
+    fn add_items(&mut self, series: SeriesRef, message: &TimeSeries<'_>) -> Result<(), WriteError> {
         message.items(|item| {
             match item {
-                Item::Sample(times, _) | Item::Histogram(times, _) if times.at > self.latest.millis() => {
+                Item::Sample(times, value) => self.add_float(series, times.at, value)?,
+                Item::Histogram(times, _) if times.at > self.latest.millis() => {
                     self.leave_out(WriteError::TooFarAhead);
-                }
-                Item::Sample(times, value) => {
-                    self.batch.push_float(series, Timestamp::from_millis(times.at), value)
                 }
                 Item::Histogram(times, value) => {
                     let timestamp = Timestamp::from_millis(times.at);

@@ -21,6 +21,11 @@ pub trait Appender {
     /// [`AppendError::EmptyLabelSet`], or a [limit](AppendError::is_limit) when the store takes no new series.
     fn resolve(&mut self, labels: &LabelSet) -> Result<SeriesRef, AppendError>;
 
+    /// [`resolve`](Self::resolve) for several label sets, in their order. Stores may be faster at this than at one after the other.
+    fn resolve_all(&mut self, sets: &[LabelSet]) -> Vec<Result<SeriesRef, AppendError>> {
+        sets.iter().map(|labels| self.resolve(labels)).collect()
+    }
+
     /// The series with exactly these labels, if there is one. The default knows none.
     fn find(&mut self, labels: &LabelSet) -> Option<SeriesRef> {
         let _ = labels;

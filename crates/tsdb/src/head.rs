@@ -47,6 +47,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use ferula_model::{LabelSet, MetricMetadata, TimeRange, Timestamp};
+use ferula_storage::AppendError;
 
 pub use appender::HeadAppender;
 pub(crate) use appender::zero_histogram;
@@ -211,12 +212,40 @@ impl Head {
         if let Some(found) = self.get(labels) {
             return Ok(found);
         }
-        let mut index = self.index_mut();
-        if let Some(slot) = index.find(labels) {
-            return Ok(self.pin_slot(slot));
-        }
-        let slot = self.create(&mut index, labels)?;
+        let slot = self.find_or_create(&mut self.index_mut(), labels)?;
         Ok(self.pin_slot(slot))
+    }
+
+    /// [`get_or_create`](Self::get_or_create) for each of several label sets, under one lock.
+    fn get_or_create_all(
+        &self,
+        sets: &[LabelSet],
+        mut take: impl FnMut(Result<(SlotId, u32, bool), AppendError>),
+    ) {
+        let mut index = self.index_mut();
+        for labels in sets {
+            if labels.is_empty() {
+                take(Err(AppendError::EmptyLabelSet));
+                continue;
+            }
+            let slot = self.find_or_create(&mut index, labels).map_err(AppendError::from);
+            take(slot.map(|slot| self.pin_slot(slot)));
+        }
+    }
+
+    fn find_or_create(&self, index: &mut Index, labels: &LabelSet) -> Result<SlotId, HeadFull> {
+        if self.may_refuse(index) {
+            return match index.find(labels) {
+                Some(slot) => Ok(slot),
+                None => self.create(index, labels),
+            };
+        }
+        let found = index.find_or_insert(labels.iter(), || self.slots.take());
+        let (slot, is_new) = found.map_err(|_| HeadFull::Series(index.series_count() as u64))?;
+        if is_new {
+            self.begin_series(labels, slot);
+        }
+        Ok(slot)
     }
 
     /// As `get_or_create`, but makes none.
@@ -232,7 +261,7 @@ impl Head {
         (slot, series.generation, series.unused)
     }
 
-    /// Creates a series. Its record enters the queue of the log before anything else can refer to it.
+    /// Creates a series.
     fn create(&self, index: &mut Index, labels: &LabelSet) -> Result<SlotId, HeadFull> {
         self.check_limits(index, labels)?;
         let slot = self.slots.take().ok_or(HeadFull::Series(SLOTS_MAX as u64))?;
@@ -240,6 +269,13 @@ impl Head {
             self.slots.give_back(&[slot]);
             return Err(HeadFull::Series(index.series_count() as u64));
         }
+        self.begin_series(labels, slot);
+        Ok(slot)
+    }
+
+    /// Begins the series of a slot that has just been added to the index, which is still locked. Its record enters the queue of
+    /// the log before anything else can refer to it.
+    fn begin_series(&self, labels: &LabelSet, slot: SlotId) {
         let log_ref = LogRef::new(self.next_ref.fetch_add(1, Ordering::SeqCst));
         let mut series = self.slots.lock(slot);
         series.log_ref = log_ref;
@@ -252,7 +288,6 @@ impl Head {
         self.log.new_series(log_ref, labels.iter());
         self.metrics.series.inc();
         self.metrics.series_created.inc();
-        Ok(slot)
     }
 
     /// Number of series.

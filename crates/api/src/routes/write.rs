@@ -91,13 +91,14 @@ fn store_otlp(api: &Api, request: &Request) -> Response<Body> {
 
 fn store(api: &Api, request: &Request, (message, encoding): (Message, Encoding)) -> Response<Body> {
     let (store, now) = (&*api.store.appendable, api.site.clock.now());
-    let written =
-        encoding.unpack(&request.body, &request.memory).map_err(WriteError::from).and_then(|body| {
-            match message {
-                Message::V1 => api.write.write(store, &body, now).map(|_| None),
-                Message::V2 => api.write.write_v2(store, &body, now).map(Some),
-            }
-        });
+    let read = |body: &[u8]| match message {
+        Message::V1 => api.write.write(store, body, now).map(|_| None),
+        Message::V2 => api.write.write_v2(store, body, now).map(Some),
+    };
+    let written = api
+        .write
+        .with_message(encoding, &request.body, &request.memory, read)
+        .unwrap_or_else(|e| Err(e.into()));
     let mut response = match &written {
         Ok(Some(written)) if !written.refused.is_empty() => {
             let why = written.refused.join("\n");

@@ -82,23 +82,26 @@ impl<'a> TimeSeries<'a> {
         TimeSeries { message }
     }
 
+    /// Its bytes.
+    pub fn message(&self) -> &'a [u8] {
+        self.message
+    }
+
     /// The bytes from the first label to the last, which identify the series as long as its sender writes labels
-    /// the same way each time. Also checks that the message can be walked.
-    pub fn label_bytes(&self) -> Result<&'a [u8], ProtobufError> {
+    /// the same way each time; `None` if other fields are between labels. Also checks that the message can be walked.
+    pub fn label_bytes(&self) -> Result<Option<&'a [u8]>, ProtobufError> {
         let mut reader = Reader::new(self.message);
-        let (mut first, mut last) = (None, 0);
+        let (mut labels, mut apart) = (0..0, false);
         loop {
             let start = self.message.len() - reader.rest().len();
             let Some((number, _)) = reader.field()? else { break };
             if number == 1 {
-                first.get_or_insert(start);
-                last = self.message.len() - reader.rest().len();
-            } else if first.is_some() {
-                // Usually labels come first. If more of them follow, caching by these bytes has no benefit.
-                break;
+                apart |= !labels.is_empty() && labels.end != start;
+                let first = if labels.is_empty() { start } else { labels.start };
+                labels = first..self.message.len() - reader.rest().len();
             }
         }
-        Ok(first.map_or(&[][..], |first| &self.message[first..last]))
+        Ok((!apart).then(|| &self.message[labels]))
     }
 
     /// All labels, in the order sent.

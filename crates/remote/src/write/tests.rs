@@ -174,6 +174,73 @@ fn a_cached_series_that_the_store_dropped_is_created_again() {
     assert_eq!(emptied.floats(&[("__name__", "x")]), [(1, 1.0)]);
 }
 
+/// Labels that stand behind a sample belong to the series, too, so the first ones do not identify it.
+#[test]
+fn labels_apart_from_each_other_are_those_of_one_series() {
+    let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+    let apart = |at| [series(&[("__name__", "x")], &[(at, 1.0)]), series(&[("job", "a")], &[])].concat();
+    let alone = |at| series(&[("__name__", "x")], &[(at, 2.0)]);
+    for at in [1, 2] {
+        receiver.write(&store, &request(&[apart(at), alone(at)]), NOW).expect("stored");
+    }
+    assert_eq!(store.floats(&[("__name__", "x"), ("job", "a")]), [(1, 1.0), (2, 1.0)]);
+    assert_eq!(store.floats(&[("__name__", "x")]), [(1, 2.0), (2, 2.0)]);
+}
+
+/// A request with more series than are looked up together, twice, with other ones in between the second time.
+#[test]
+fn large_requests_are_stored_completely_and_in_order() {
+    let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+    let name = |number: usize| format!("m{number}");
+    let one = |number: usize, at: i64| {
+        series(&[("__name__", &name(number))], &[(at, number as f64), (at + 1, 0.0)])
+    };
+    let count = 2 * WINDOW_SERIES + 7;
+    let evens: Vec<Vec<u8>> = (0..count).step_by(2).map(|number| one(number, 10)).collect();
+    receiver.write(&store, &request(&evens), NOW).expect("stored");
+    let all: Vec<Vec<u8>> = (0..count).map(|number| one(number, 20)).collect();
+    let written = receiver.write(&store, &request(&all), NOW);
+    assert_eq!(written, Ok(Written { samples: 2 * count, series_invalid: 0 }));
+    for number in 0..count {
+        let new = [(20, number as f64), (21, 0.0)];
+        let expected = if number % 2 == 0 {
+            [&[(10, number as f64), (11, 0.0)][..], &new].concat()
+        } else {
+            new.to_vec()
+        };
+        assert_eq!(store.floats(&[("__name__", &name(number))]), expected, "{number}");
+    }
+}
+
+#[test]
+fn packed_messages_are_read_whole_whatever_was_in_the_buffer() {
+    let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+    let memory = ferula_storage::MemoryContract::new(1 << 30).lease();
+    for (at, names) in [(1, &["a", "b", "c"][..]), (2, &["a"]), (3, &["b", "c"])] {
+        let all: Vec<Vec<u8>> =
+            names.iter().map(|name| series(&[("__name__", name)], &[(at, 1.0)])).collect();
+        let plain = request(&all);
+        for (encoding, body) in [
+            (Encoding::Snappy, snappy::encode(&plain)),
+            (Encoding::Zstd, ::zstd::bulk::compress(&plain, 1).expect("memory can be written")),
+        ] {
+            let read = |message: &[u8]| (message == plain, receiver.write(&store, message, NOW).is_ok());
+            assert_eq!(receiver.with_message(encoding, &body, &memory, read), Ok((true, true)));
+        }
+    }
+    assert_eq!(store.floats(&[("__name__", "b")]), [(1, 1.0), (3, 1.0)]);
+    assert_eq!(
+        receiver.with_message(Encoding::Snappy, b"xx", &memory, |_| ()),
+        Err(snappy::SnappyError::Corrupt.into())
+    );
+    let none = ferula_storage::MemoryContract::new(0).lease();
+    let body = snappy::encode(&[1; 100]);
+    assert!(matches!(
+        receiver.with_message(Encoding::Snappy, &body, &none, |_| ()),
+        Err(UnpackError::NoRoom(_))
+    ));
+}
+
 /// A store that accepts samples and cannot log them.
 struct FullDisk(MemStorage);
 

@@ -12,8 +12,10 @@ use ferula_storage::{
 };
 use ferula_telemetry::debug;
 
+use super::label_check::{LabelProblem, check_labels};
 use super::message::{Item, RawLabel, Times, histogram, lossy, lossy_labels, sample};
-use super::{AHEAD_MILLIS_MAX, BATCH_SAMPLES, Features, LabelProblem, Receiver, WriteError, check_labels};
+use super::{AHEAD_MILLIS_MAX, BATCH_SAMPLES, Features, Receiver, Trust, WriteError};
+use crate::metric_type::type_of_number;
 use crate::protobuf::{ProtobufError, Reader, put_bytes};
 
 /// How many refusals are reported individually; further ones are only counted.
@@ -223,11 +225,10 @@ impl Receiver {
         message: &[u8],
         now: Timestamp,
     ) -> Result<Written, WriteError> {
-        match self.write_message_v2(store, message, now) {
-            // The store has dropped series that the cache still knows: start over with an empty cache.
+        match self.write_message_v2(store, message, now, Trust::Cache) {
+            // The store has dropped series that the cache still knows.
             Err(WriteError::Refused(AppendError::UnknownSeries)) => {
-                self.cache.clear();
-                self.write_message_v2(store, message, now)
+                self.write_message_v2(store, message, now, Trust::Store)
             }
             result => result,
         }
@@ -238,6 +239,7 @@ impl Receiver {
         store: &dyn Appendable,
         message: &[u8],
         now: Timestamp,
+        trust: Trust,
     ) -> Result<Written, WriteError> {
         let symbols = Symbols::read(message)?;
         let mut commit = Commit {
@@ -253,14 +255,15 @@ impl Receiver {
             written: Written::default(),
         };
         let mut reader = Reader::new(message);
-        let (mut references, mut key_bytes) = (Vec::new(), Vec::new());
+        let mut references = Vec::new();
+        let mut look_up = LookUp { trust, bytes: Vec::new(), expected: 0 };
         while let Some((number, value)) = reader.field()? {
             if number != 5 {
                 continue;
             }
             let series = TimeSeries { message: value.bytes("Request.timeseries")? };
             series.label_references(&mut references)?;
-            match self.resolve_v2(&symbols, &series, &references, &mut key_bytes, &mut *commit.appender)? {
+            match self.resolve_v2(&symbols, &series, &references, &mut look_up, &mut *commit.appender)? {
                 Ok((series_ref, stated)) => commit.add(series_ref, series, &stated)?,
                 Err((why, samples_of)) => {
                     self.invalid_labels.add(u64::from(samples_of));
@@ -283,7 +286,7 @@ impl Receiver {
         symbols: &Symbols<'m>,
         series: &TimeSeries<'m>,
         references: &[u32],
-        key_bytes: &mut Vec<u8>,
+        look_up: &mut LookUp,
         appender: &mut dyn Appender,
     ) -> Result<Result<(SeriesRef, StatedMetadata<'m>), (String, bool)>, WriteError> {
         let mut labels = match symbols.labels(references) {
@@ -300,17 +303,22 @@ impl Receiver {
             stated.add_to(&mut labels);
         }
         // The same key as in 1.0 for the same labels in order, so that both versions share cache entries.
-        key_bytes.clear();
+        look_up.bytes.clear();
         let mut label_bytes = Vec::new();
         for (name, value) in &labels {
             label_bytes.clear();
             put_bytes(&mut label_bytes, 1, name);
             put_bytes(&mut label_bytes, 2, value);
-            put_bytes(key_bytes, 1, &label_bytes);
+            put_bytes(&mut look_up.bytes, 1, &label_bytes);
         }
-        let key = self.cache.key(key_bytes);
-        if let Some(known) = self.cache.get(key).filter(|_| stated.has_samples) {
-            return Ok(Ok((known, stated)));
+        let key = self.cache.key(&look_up.bytes);
+        if look_up.trust == Trust::Cache && stated.has_samples {
+            let mut lookups = self.cache.lookups(look_up.expected);
+            let known = lookups.get(key);
+            look_up.expected = lookups.expected();
+            if let Some(known) = known {
+                return Ok(Ok((known, stated)));
+            }
         }
         let shown = || show(&labels);
         let text = match check_labels(&labels) {
@@ -334,9 +342,18 @@ impl Receiver {
             Err(limit) if limit.is_limit() => return Ok(Err((format!("{limit} for series {set}"), false))),
             Err(error) => return Err(error.into()),
         };
-        self.cache.insert(key, series_ref);
+        self.cache.insert(&[(key, series_ref)]);
         Ok(Ok((series_ref, stated)))
     }
+}
+
+/// How the series of one request are looked up.
+struct LookUp {
+    trust: Trust,
+    /// A buffer for the bytes of a key.
+    bytes: Vec<u8>,
+    /// The entry of the cache that is expected next.
+    expected: usize,
 }
 
 /// The state of one request that is being stored.

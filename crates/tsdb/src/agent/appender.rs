@@ -136,7 +136,7 @@ impl<'a> AgentAppender<'a> {
         Ok(())
     }
 
-    fn entry(&self) -> Entry {
+    fn entry(&self) -> Entry<'_> {
         let mut entry = Entry::default();
         entry.samples(&self.samples);
         put_histograms(&self.histograms, self.db.options.start_timestamps, |write| {

@@ -35,6 +35,9 @@ use crate::wal::record::{
     put_metadata,
 };
 
+/// So many label sets are looked up under one lock of the index, for which readers may have to wait.
+const RESOLVED_TOGETHER: usize = 128;
+
 /// Appends to the head; see the module.
 pub struct HeadAppender<'a> {
     head: &'a Head,
@@ -102,6 +105,10 @@ impl<'a> HeadAppender<'a> {
     fn append_floats(&mut self, batch: &SampleBatch, outcome: &mut AppendOutcome) {
         let Some(first) = batch.timestamps.first() else { return };
         let bounds = Bounds { in_order_only: batch.in_order_only, ..self.bounds(*first) };
+        if let Some(part) = self.parts.last_mut() {
+            part.samples.reserve(batch.refs.len());
+            part.slots.reserve(batch.refs.len());
+        }
         for (index, (series, (at, value))) in
             batch.refs.iter().zip(batch.timestamps.iter().zip(&batch.values)).enumerate()
         {
@@ -326,7 +333,7 @@ impl<'a> HeadAppender<'a> {
     }
 
     /// What is written to the log; `None` if there is nothing.
-    fn entry(&mut self) -> Option<Entry> {
+    fn entry(&self) -> Option<Entry<'_>> {
         let mut entry = Entry::default();
         let start_timestamps = self.head.rules.start_timestamps();
         for part in &self.parts {
@@ -455,7 +462,7 @@ pub(crate) fn zero_histogram(like: &HistogramValue) -> HistogramValue {
 impl Head {
     /// Markers of chunks that were found without one, for the out-of-order log. To a reader a marker says that all earlier
     /// samples of the series are in chunks, so those that are in memory follow once more.
-    pub(crate) fn marks_of_found_chunks(&self, markers: &[LoggedMarker]) -> Entry {
+    pub(crate) fn marks_of_found_chunks(&self, markers: &[LoggedMarker]) -> Entry<'static> {
         let marked: HashSet<LogRef> = markers.iter().map(|marker| marker.series).collect();
         let mut records = OutOfOrderRecords::new(self);
         records.markers.extend(markers);
@@ -467,7 +474,7 @@ impl Head {
                 records.sample(series.log_ref, sample);
             }
         }
-        records.entry().unwrap_or_default()
+        records.entry().map(Entry::into_owned).unwrap_or_default()
     }
 }
 
@@ -531,7 +538,7 @@ impl<'a> OutOfOrderRecords<'a> {
     }
 
     /// The records; `None` if there is nothing to log.
-    fn entry(&self) -> Option<Entry> {
+    fn entry(&self) -> Option<Entry<'_>> {
         let mut entry = Entry::default();
         let start_timestamps = self.head.rules.start_timestamps();
         if !self.markers.is_empty() {
@@ -689,6 +696,20 @@ impl Appender for HeadAppender<'_> {
         }
         let found = self.head.get_or_create(labels)?;
         Ok(self.take_pinned(found))
+    }
+
+    fn resolve_all(&mut self, sets: &[LabelSet]) -> Vec<Result<SeriesRef, AppendError>> {
+        let mut resolved = Vec::with_capacity(sets.len());
+        for some in sets.chunks(RESOLVED_TOGETHER) {
+            let head = self.head;
+            head.get_or_create_all(some, |found| {
+                resolved.push(match found {
+                    Ok(found) => Ok(self.take_pinned(found)),
+                    Err(error) => Err(error),
+                });
+            });
+        }
+        resolved
     }
 
     fn find(&mut self, labels: &LabelSet) -> Option<SeriesRef> {

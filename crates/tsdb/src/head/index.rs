@@ -140,9 +140,23 @@ impl Index {
                 return Ok((SlotId::new(slot), false));
             }
         }
-        let slot = take().ok_or(Full)?;
+        let Some(slot) = take() else {
+            self.drop_unused(&list);
+            return Err(Full);
+        };
         self.insert_list(list, slot);
         Ok((slot, true))
+    }
+
+    /// Drops those of these pairs that no series has.
+    fn drop_unused(&mut self, list: &[PairId]) {
+        for id in list.iter().copied() {
+            let (name, uses) = (self.pairs[id as usize].name, self.pairs[id as usize].uses);
+            if uses == 0 {
+                self.drop_pair(id);
+                self.names[name as usize].pairs.retain(|other| *other != id);
+            }
+        }
     }
 
     fn check_room<'l>(&self, labels: impl ExactSizeIterator<Item = (&'l str, &'l str)>) -> Result<(), Full> {

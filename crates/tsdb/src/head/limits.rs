@@ -83,15 +83,26 @@ fn share_allowed(fill: u64, targets: u64) -> u64 {
 }
 
 impl Head {
-    /// Whether there is room for one more series. A change is logged once, not for every series.
-    pub(super) fn check_limits(&self, index: &Index, labels: &LabelSet) -> Result<(), HeadFull> {
-        let (series, bytes) = (index.series_count() as u64, bytes(index));
+    /// How full the head is, in thousandths of its limits of series and of bytes.
+    fn fills(&self, index: &Index) -> (u64, u64) {
         let fill = |used: u64, max: Option<u64>| match max {
             None => 0,
             Some(0) => u64::MAX,
             Some(max) => used.saturating_mul(1000) / max,
         };
-        let (of_series, of_bytes) = (fill(series, self.limits.series), fill(bytes, self.limits.bytes));
+        (fill(index.series_count() as u64, self.limits.series), fill(bytes(index), self.limits.bytes))
+    }
+
+    /// Whether [`check_limits`](Self::check_limits) may have something to refuse or to log.
+    pub(super) fn may_refuse(&self, index: &Index) -> bool {
+        let (of_series, of_bytes) = self.fills(index);
+        of_series.max(of_bytes) >= SHARED_FROM || self.full.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is room for one more series. A change is logged once, not for every series.
+    pub(super) fn check_limits(&self, index: &Index, labels: &LabelSet) -> Result<(), HeadFull> {
+        let (series, bytes) = (index.series_count() as u64, bytes(index));
+        let (of_series, of_bytes) = self.fills(index);
         let fullest = of_series.max(of_bytes);
         let refused = match self.limits {
             _ if fullest < SHARED_FROM => None,

@@ -9,6 +9,7 @@
 //! of a series precedes every record that refers to the series, because it enters the queue when the series
 //! is created, and each write begins with these records. A failed write keeps them for the next one.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
@@ -27,24 +28,39 @@ const SERIES_RECORD_BYTES: usize = 256 << 10;
 /// Samples of several commits are combined in one record up to this number.
 const SAMPLES_PER_RECORD: usize = 8192;
 
-/// The content of one commit, logged in this order.
+/// The content of one commit, logged in this order. The samples are borrowed: only a commit that waits for another one
+/// copies them.
 #[derive(Debug, Default)]
-pub struct Entry {
-    items: Vec<Item>,
+pub struct Entry<'a> {
+    items: Vec<Item<'a>>,
 }
 
 #[derive(Debug)]
-enum Item {
-    Samples(Vec<LoggedSample>),
+enum Item<'a> {
+    Samples(Cow<'a, [LoggedSample]>),
     Record(Vec<u8>),
 }
 
-impl Entry {
-    /// Adds float samples.
-    pub fn samples(&mut self, samples: &[LoggedSample]) {
-        if !samples.is_empty() {
-            self.items.push(Item::Samples(samples.to_vec()));
+impl Item<'_> {
+    fn into_owned(self) -> Item<'static> {
+        match self {
+            Item::Samples(samples) => Item::Samples(Cow::Owned(samples.into_owned())),
+            Item::Record(record) => Item::Record(record),
         }
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// Adds float samples.
+    pub fn samples(&mut self, samples: &'a [LoggedSample]) {
+        if !samples.is_empty() {
+            self.items.push(Item::Samples(Cow::Borrowed(samples)));
+        }
+    }
+
+    /// The same content, without borrowed samples.
+    pub fn into_owned(self) -> Entry<'static> {
+        Entry { items: self.items.into_iter().map(Item::into_owned).collect() }
     }
 
     /// Adds a record of any kind.
@@ -123,7 +139,7 @@ impl SeriesRecord {
 #[derive(Default)]
 struct Queue {
     series: Vec<SeriesRecord>,
-    items: Vec<Item>,
+    items: Vec<Item<'static>>,
     open: Arc<Group>,
     leading: bool,
     failure: Option<DiskError>,
@@ -170,27 +186,35 @@ impl GroupLog {
     }
 
     /// Logs a commit. If this returns `Ok`, the entry is in the log; after an error it is not.
-    pub fn commit(&self, mut entry: Entry) -> Result<(), DiskError> {
+    pub fn commit(&self, entry: Entry<'_>) -> Result<(), DiskError> {
         let mut queue = self.queue.lock();
-        queue.items.append(&mut entry.items);
+        if !queue.leading {
+            let group = queue.open.clone();
+            drop(self.lead(queue, entry.items));
+            return group.0.get().expect("a leader's group is written").clone();
+        }
+        drop(queue);
+        let mut waiting = entry.into_owned();
+        queue = self.queue.lock();
+        queue.items.append(&mut waiting.items);
         let group = queue.open.clone();
         loop {
             if let Some(done) = group.0.get() {
                 return done.clone();
             }
-            queue = if queue.leading { self.wake.wait(queue) } else { self.lead(queue) };
+            queue = if queue.leading { self.wake.wait(queue) } else { self.lead(queue, Vec::new()) };
         }
     }
 
-    /// Writes the open group.
-    fn lead<'a>(&'a self, mut queue: QueueGuard<'a>) -> QueueGuard<'a> {
+    /// Writes the open group, and the items of a commit that did not wait behind it.
+    fn lead<'a>(&'a self, mut queue: QueueGuard<'a>, own: Vec<Item<'_>>) -> QueueGuard<'a> {
         queue.leading = true;
         let group = std::mem::take(&mut queue.open);
         let mut series = std::mem::take(&mut queue.series);
-        let items = std::mem::take(&mut queue.items);
+        let waiting = std::mem::take(&mut queue.items);
         drop(queue);
 
-        let records = self.encode(items);
+        let records = self.encode(waiting.into_iter().chain(own));
         let mut writer = self.writer.lock();
         let was_synced = !writer.has_unsynced();
         let written =
@@ -217,27 +241,27 @@ impl GroupLog {
     }
 
     /// Combines samples of adjacent commits, so that they compress well, and encodes all records.
-    fn encode(&self, items: Vec<Item>) -> Vec<Vec<u8>> {
-        let mut records = Vec::with_capacity(items.len());
-        let mut joined: Vec<LoggedSample> = Vec::new();
-        let flush = |joined: &mut Vec<LoggedSample>, records: &mut Vec<Vec<u8>>| {
+    fn encode<'a>(&self, items: impl Iterator<Item = Item<'a>>) -> Vec<Vec<u8>> {
+        let mut records = Vec::with_capacity(items.size_hint().0);
+        let mut joined: Cow<'a, [LoggedSample]> = Cow::default();
+        let flush = |joined: &mut Cow<'a, [LoggedSample]>, records: &mut Vec<Vec<u8>>| {
             if !joined.is_empty() {
                 let mut record = Vec::new();
                 put_samples(&mut record, joined, self.start_timestamps);
                 records.push(record);
-                joined.clear();
+                *joined = Cow::default();
             }
         };
         for item in items {
             match item {
-                Item::Samples(mut samples) => {
+                Item::Samples(samples) => {
                     if joined.len() + samples.len() > SAMPLES_PER_RECORD {
                         flush(&mut joined, &mut records);
                     }
                     if joined.is_empty() {
                         joined = samples;
                     } else {
-                        joined.append(&mut samples);
+                        joined.to_mut().extend_from_slice(&samples);
                     }
                 }
                 Item::Record(record) => {
@@ -346,8 +370,9 @@ mod tests {
                     for at in 0..50 {
                         let series = 1 + thread * 100 + at as u64;
                         log.new_series(LogRef::new(series), [("a", "b")].into_iter());
+                        let three = [sample(series, at); 3];
                         let mut entry = Entry::default();
-                        entry.samples(&[sample(series, at); 3]);
+                        entry.samples(&three);
                         log.commit(entry).expect("written");
                     }
                 });
@@ -365,9 +390,10 @@ mod tests {
         disk.set_faults(Faults { capacity_bytes: Some(10), ..Faults::default() });
         log.new_series(LogRef::new(1), [("a", "b")].into_iter());
         let entry = |at| {
+            let samples = [sample(1, at)];
             let mut entry = Entry::default();
-            entry.samples(&[sample(1, at)]);
-            entry
+            entry.samples(&samples);
+            entry.into_owned()
         };
         assert!(log.commit(entry(1)).is_err());
         assert!(log.failure().is_some());
@@ -385,8 +411,9 @@ mod tests {
             log.new_series(LogRef::new(series), [("n", &*series.to_string())].into_iter());
         }
         log.forget_series(&[2, 3, 5, 9].map(LogRef::new).into());
+        let samples = [sample(1, 1), sample(4, 1)];
         let mut entry = Entry::default();
-        entry.samples(&[sample(1, 1), sample(4, 1)]);
+        entry.samples(&samples);
         log.commit(entry).expect("written");
         assert_eq!(read(&disk), (vec![1, 4], vec![(1, 1), (4, 1)], 1));
         log.new_series(LogRef::new(6), [("n", "6")].into_iter());
@@ -400,11 +427,12 @@ mod tests {
         let disk = FaultDisk::default();
         let log = open(&disk);
         log.new_series(LogRef::new(1), [("a", "b")].into_iter());
+        let samples = [1, 2, 3].map(|at| sample(1, at));
         let mut entry = Entry::default();
-        entry.samples(&[sample(1, 1)]);
-        entry.samples(&[sample(1, 2)]);
+        entry.samples(&samples[..1]);
+        entry.samples(&samples[1..2]);
         entry.record(vec![200]);
-        entry.samples(&[sample(1, 3)]);
+        entry.samples(&samples[2..]);
         log.commit(entry).expect("written");
         assert_eq!(read(&disk), (vec![1], vec![(1, 1), (1, 2), (1, 3)], 2));
     }

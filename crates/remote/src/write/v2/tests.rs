@@ -139,7 +139,7 @@ fn both_messages_share_the_cache() {
         put_bytes(&mut label, 2, value.as_bytes());
         put_bytes(&mut labels, 1, &label);
     }
-    assert!(receiver.cache.get(receiver.cache.key(&labels)).is_some());
+    assert!(receiver.cache.lookups(0).get(receiver.cache.key(&labels)).is_some());
 }
 
 #[test]

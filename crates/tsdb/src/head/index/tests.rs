@@ -141,3 +141,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_series_without_a_free_slot_leaves_no_labels_behind() {
+    let mut index = Index::default();
+    let known = set(&[("a", "1"), ("b", "2")]);
+    assert_eq!(index.find_or_insert(known.iter(), || Some(SlotId::new(0))), Ok((SlotId::new(0), true)));
+    let new = set(&[("a", "1"), ("b", "3"), ("c", "4")]);
+    let before = (index.pairs.len() - index.free_pairs.len(), index.label_values("b"));
+    for _ in 0..3 {
+        assert_eq!(index.find_or_insert(new.iter(), || None), Err(Full));
+        assert_eq!((index.pairs.len() - index.free_pairs.len(), index.label_values("b")), before);
+        assert_eq!(index.names.iter().map(|name| name.pairs.len()).sum::<usize>(), 2);
+    }
+    assert_eq!(index.find_or_insert(known.iter(), || None), Ok((SlotId::new(0), false)));
+    assert_eq!(index.find_or_insert(new.iter(), || Some(SlotId::new(1))), Ok((SlotId::new(1), true)));
+    assert_eq!(index.find(&new), Some(SlotId::new(1)));
+}
