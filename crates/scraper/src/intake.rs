@@ -85,8 +85,6 @@ struct SampleSeries {
     source: SeriesSource,
     /// The page has already had it.
     repeated: bool,
-    /// The previous page did not have it.
-    new: bool,
 }
 
 enum SeriesSource {
@@ -321,7 +319,7 @@ impl<'a> Intake<'a> {
         let (metadata, changed) = metadata?;
         let is_of_it = match &series.source {
             SeriesSource::Labels(_, labels) => is_of_family(labels.metric_name(), family, metadata.kind),
-            SeriesSource::Cached(..) if changed || series.new => {
+            SeriesSource::Cached(..) if changed => {
                 // The relabelled name is not cached.
                 decode(key, stated.kind, &mut self.buffers.scratch).ok()?;
                 let job = self.context.job;
@@ -341,9 +339,9 @@ impl<'a> Intake<'a> {
         stated: StatedMetadata<'_>,
     ) -> Result<Option<SampleSeries>, ScrapeError> {
         match self.series.lookup(sample.key) {
-            Lookup::Known { entry, series, repeated, recent } => {
+            Lookup::Known { entry, series, repeated } => {
                 let source = SeriesSource::Cached(entry, series);
-                Ok(Some(SampleSeries { source, repeated, new: !recent }))
+                Ok(Some(SampleSeries { source, repeated }))
             }
             Lookup::Dropped => Ok(None),
             Lookup::Unknown(hash) => {
@@ -359,7 +357,7 @@ impl<'a> Intake<'a> {
                 match labels {
                     Some(labels) => {
                         let source = SeriesSource::Labels(hash, labels);
-                        Ok(Some(SampleSeries { source, repeated: false, new: true }))
+                        Ok(Some(SampleSeries { source, repeated: false }))
                     }
                     None => {
                         self.series.insert(hash, None);
@@ -373,7 +371,7 @@ impl<'a> Intake<'a> {
     /// The entry and series of a sample, created if new; `None` if the store accepts no new series.
     fn resolved(&mut self, series: SampleSeries) -> Result<Option<(u32, SeriesRef, bool)>, ScrapeError> {
         match series.source {
-            SeriesSource::Cached(entry, series_ref) => Ok(Some((entry, series_ref, series.new))),
+            SeriesSource::Cached(entry, series_ref) => Ok(Some((entry, series_ref, false))),
             SeriesSource::Labels(hash, labels) => match self.appender.resolve(&labels) {
                 Ok(series_ref) => {
                     self.is_series_new = true;

@@ -5,15 +5,14 @@
 //! so collisions cannot be forced.
 //!
 //! Staleness works by rounds; a round is one scrape. A series that was tracked in the previous round but not in this
-//! one has ended. Several texts may map to one series after relabelling; it ends when none of them is left.
+//! one has ended. Several texts may map to one series after relabelling; it ends when none of them is left. What a round has
+//! of the texts is one bit each, so that the end of a page on which nothing ended looks at 64 texts at once.
 
 use std::collections::HashSet;
 
 use ferula_model::SeriesRef;
 use twox_hash::XxHash3_128;
 
-/// `tracked` for a text that relabelling drops.
-const DROPPED: u32 = u32::MAX;
 /// A free slot of the index.
 const FREE: u32 = u32::MAX;
 /// How many texts failing scrapes may leave behind before they are cleared, beyond twice the usual number.
@@ -22,33 +21,14 @@ const SURPLUS_MAX: usize = 1000;
 /// One text of a target.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    hash: u128,
-    /// `None` for a dropped text, and for one whose sample the store refused, which is treated as unknown.
+    /// Low and high half of its hash.
+    hash: [u64; 2],
+    /// `None` for a text that relabelling drops, and for one whose sample the store refused, which is treated as unknown.
     series: Option<SeriesRef>,
-    /// The last round in which the page had it.
-    seen: u32,
-    /// Twice the last round in which its sample counted for staleness, plus one if it also did in the round before;
-    /// [`DROPPED`] for a dropped text.
-    tracked: u32,
 }
 
-impl Entry {
-    fn is_tracked_in(&self, round: u32) -> bool {
-        self.tracked >> 1 == round
-    }
-
-    fn track(&mut self, round: u32) {
-        if !self.is_tracked_in(round) {
-            self.tracked = round << 1 | u32::from(self.is_tracked_in(round - 1));
-        }
-    }
-
-    /// Undoes `track`.
-    fn untrack(&mut self, round: u32) {
-        if self.is_tracked_in(round) {
-            self.tracked = if self.tracked & 1 == 1 { (round - 1) << 1 } else { 0 };
-        }
-    }
+fn halves(hash: u128) -> [u64; 2] {
+    [hash as u64, (hash >> 64) as u64]
 }
 
 /// What is known about a text.
@@ -60,13 +40,64 @@ pub enum Lookup {
         series: SeriesRef,
         /// Whether the page has already had it.
         repeated: bool,
-        /// Whether the last good page had it.
-        recent: bool,
     },
     /// Relabelling drops it.
     Dropped,
     /// Not known; carries its hash, for [`SeriesCache::insert`].
     Unknown(u128),
+}
+
+/// One bit for each entry.
+#[derive(Clone, Debug, Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn get(&self, at: usize) -> bool {
+        self.0.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    #[inline]
+    fn set(&mut self, at: usize) {
+        self.replace(at);
+    }
+
+    /// Sets a bit; returns whether it was set before.
+    #[inline]
+    fn replace(&mut self, at: usize) -> bool {
+        if at / 64 >= self.0.len() {
+            self.0.resize(at / 64 + 1, 0);
+        }
+        let (word, bit) = (&mut self.0[at / 64], 1 << (at % 64));
+        let before = *word & bit != 0;
+        *word |= bit;
+        before
+    }
+
+    fn clear(&mut self, at: usize) {
+        if let Some(word) = self.0.get_mut(at / 64) {
+            *word &= !(1 << (at % 64));
+        }
+    }
+
+    fn clear_all(&mut self) {
+        self.0.clear();
+    }
+
+    fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Positions of the bits that are set here and not in `other`.
+    fn without(&self, other: &Bits) -> impl Iterator<Item = usize> {
+        let words = self
+            .0
+            .iter()
+            .enumerate()
+            .map(|(place, word)| (place, word & !other.0.get(place).copied().unwrap_or(0)));
+        words.filter(|(_, word)| *word != 0).flat_map(|(place, word)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| place * 64 + bit)
+        })
+    }
 }
 
 /// The texts of one target.
@@ -78,10 +109,15 @@ pub struct SeriesCache {
     index: Vec<u32>,
     /// The entry expected next.
     cursor: usize,
-    round: u32,
-    /// The last successful round.
-    good_round: u32,
-    /// The number of texts at that time.
+    /// The entries that relabelling drops.
+    dropped: Bits,
+    /// The entries that this round's page had.
+    seen: Bits,
+    /// The entries whose samples count for staleness in this round,
+    tracked: Bits,
+    /// and in the previous one.
+    tracked_before: Bits,
+    /// The number of texts of the last successful round.
     good_count: usize,
 }
 
@@ -93,8 +129,10 @@ impl SeriesCache {
             entries: Vec::new(),
             index: Vec::new(),
             cursor: 0,
-            round: 2,
-            good_round: 0,
+            dropped: Bits::default(),
+            seen: Bits::default(),
+            tracked: Bits::default(),
+            tracked_before: Bits::default(),
             good_count: 0,
         }
     }
@@ -103,25 +141,23 @@ impl SeriesCache {
     #[inline]
     pub fn lookup(&mut self, key: &[u8]) -> Lookup {
         let hash = XxHash3_128::oneshot_with_seed(self.seed, key);
-        let expected = self.entries.get(self.cursor).is_some_and(|entry| entry.hash == hash);
-        if !expected {
-            match self.find(hash) {
-                Some(at) => self.cursor = at,
+        let expected = self.entries.get(self.cursor).filter(|entry| entry.hash == halves(hash));
+        let series = match expected {
+            Some(entry) => entry.series,
+            None => match self.find(halves(hash)) {
+                Some(at) => {
+                    self.cursor = at;
+                    self.entries[at].series
+                }
                 None => return Lookup::Unknown(hash),
-            }
-        }
-        let (round, good_round) = (self.round, self.good_round);
-        let entry = &mut self.entries[self.cursor];
-        let (repeated, recent) = (entry.seen == round, entry.seen >= good_round);
+            },
+        };
         let at = self.cursor;
         self.cursor += 1;
-        match entry.series {
-            Some(series) => {
-                entry.seen = round;
-                Lookup::Known { entry: at as u32, series, repeated, recent }
-            }
-            None if entry.tracked == DROPPED => {
-                entry.seen = round;
+        match series {
+            Some(series) => Lookup::Known { entry: at as u32, series, repeated: self.seen.replace(at) },
+            None if self.dropped.get(at) => {
+                self.seen.set(at);
                 Lookup::Dropped
             }
             None => Lookup::Unknown(hash),
@@ -130,25 +166,36 @@ impl SeriesCache {
 
     /// The entry of a text, if it is known.
     pub fn position(&self, key: &[u8]) -> Option<u32> {
-        self.find(XxHash3_128::oneshot_with_seed(self.seed, key)).map(|at| at as u32)
+        self.find(halves(XxHash3_128::oneshot_with_seed(self.seed, key))).map(|at| at as u32)
     }
 
     /// Stores an unknown text with its series, or with `None` if relabelling drops it. Returns its entry.
     pub fn insert(&mut self, hash: u128, series: Option<SeriesRef>) -> u32 {
-        let tracked = if series.is_none() { DROPPED } else { 0 };
-        let entry = Entry { hash, series, seen: self.round, tracked };
+        let hash = halves(hash);
+        let entry = Entry { hash, series };
         // A refused text keeps its entry and is reused there.
-        if let Some(at) = self.find(hash) {
-            self.entries[at] = entry;
-            self.cursor = at + 1;
-            return at as u32;
+        let at = match self.find(hash) {
+            Some(at) => {
+                self.entries[at] = entry;
+                self.tracked.clear(at);
+                self.tracked_before.clear(at);
+                at
+            }
+            None => {
+                if (self.entries.len() + 1) * 2 > self.index.len() {
+                    self.rebuild_index((self.index.len() * 2).max(64));
+                }
+                self.entries.push(entry);
+                self.place(self.entries.len() - 1);
+                self.entries.len() - 1
+            }
+        };
+        if series.is_none() {
+            self.dropped.set(at)
+        } else {
+            self.dropped.clear(at)
         }
-        if (self.entries.len() + 1) * 2 > self.index.len() {
-            self.rebuild_index((self.index.len() * 2).max(64));
-        }
-        let at = self.entries.len();
-        self.entries.push(entry);
-        self.place(at);
+        self.seen.set(at);
         self.cursor = at + 1;
         at as u32
     }
@@ -156,50 +203,42 @@ impl SeriesCache {
     /// Marks the entry's sample as tracked for staleness in this round.
     #[inline]
     pub fn track(&mut self, entry: u32) {
-        self.entries[entry as usize].track(self.round);
+        self.tracked.set(entry as usize);
     }
 
     /// Records that the store refused the entry's sample. `forget` is set for a new text, which becomes unknown again.
     pub fn refused(&mut self, entry: u32, forget: bool) {
-        let round = self.round;
-        let entry = &mut self.entries[entry as usize];
-        entry.untrack(round);
+        self.tracked.clear(entry as usize);
         if forget {
-            entry.series = None;
+            self.entries[entry as usize].series = None;
         }
     }
 
     /// Forgets the refs of these entries because the store no longer has them.
     pub fn forget(&mut self, entries: impl IntoIterator<Item = u32>) {
         for entry in entries {
-            let entry = &mut self.entries[entry as usize];
-            entry.series = None;
-            entry.tracked = 0;
-            entry.seen = 0;
+            let at = entry as usize;
+            self.entries[at].series = None;
+            self.tracked.clear(at);
+            self.tracked_before.clear(at);
+            self.seen.clear(at);
         }
     }
 
     /// Restarts the round, because the page is read a second time.
     pub fn restart_round(&mut self) {
         self.abandon_round();
-        for entry in &mut self.entries {
-            if entry.seen == self.round {
-                entry.seen = self.good_round;
-            }
-        }
-        self.cursor = 0;
+        self.seen.clear_all();
     }
 
     /// Series that were tracked in the previous round but not in this one.
     pub fn ended_series(&self) -> Vec<SeriesRef> {
-        let previous = self.round - 1;
-        let was = self.entries.iter().filter(|entry| entry.is_tracked_in(previous));
-        let mut ended: Vec<SeriesRef> = was.filter_map(|entry| entry.series).collect();
+        let of = |at: usize| self.entries[at].series;
+        let mut ended: Vec<SeriesRef> = self.tracked_before.without(&self.tracked).filter_map(of).collect();
         if ended.is_empty() {
             return ended;
         }
-        let now = self.entries.iter().filter(|entry| entry.is_tracked_in(self.round));
-        let alive: HashSet<SeriesRef> = now.filter_map(|entry| entry.series).collect();
+        let alive: HashSet<SeriesRef> = self.tracked.without(&Bits::default()).filter_map(of).collect();
         let mut told = HashSet::new();
         ended.retain(|series| !alive.contains(series) && told.insert(*series));
         ended
@@ -208,46 +247,57 @@ impl SeriesCache {
     /// Discards the round, because the page was invalid.
     pub fn abandon_round(&mut self) {
         self.cursor = 0;
-        for entry in &mut self.entries {
-            entry.untrack(self.round);
-        }
+        self.tracked.clear_all();
     }
 
     /// Ends a round. After a good page, texts that it lacked are removed. Returns whether texts of failed
     /// scrapes had to be cleared because there were too many.
     pub fn end_round(&mut self, good: bool) -> bool {
         let overfull = !good && self.entries.len() > self.good_count * 2 + SURPLUS_MAX;
-        if good {
-            self.good_round = self.round;
-        }
         if good || overfull {
             self.drop_unseen();
         }
         if good {
             self.good_count = self.entries.len();
         }
-        self.round += 1;
+        self.tracked_before.clear_all();
+        std::mem::swap(&mut self.tracked, &mut self.tracked_before);
+        self.seen.clear_all();
         self.cursor = 0;
         overfull
     }
 
     fn drop_unseen(&mut self) {
-        let round = self.round;
-        let before = self.entries.len();
-        self.entries.retain(|entry| entry.seen == round);
-        if self.entries.len() != before {
-            let places = (self.entries.len() * 2 + 1).next_power_of_two().max(64);
-            self.rebuild_index(places);
-            self.entries.shrink_to(self.entries.len() * 2);
+        if self.seen.count() == self.entries.len() {
+            return;
         }
+        let (mut tracked, mut dropped) = (Bits::default(), Bits::default());
+        let mut kept = 0;
+        for at in 0..self.entries.len() {
+            if self.seen.get(at) {
+                self.entries[kept] = self.entries[at];
+                if self.tracked.get(at) {
+                    tracked.set(kept);
+                }
+                if self.dropped.get(at) {
+                    dropped.set(kept);
+                }
+                kept += 1;
+            }
+        }
+        self.entries.truncate(kept);
+        (self.tracked, self.dropped) = (tracked, dropped);
+        let places = (self.entries.len() * 2 + 1).next_power_of_two().max(64);
+        self.rebuild_index(places);
+        self.entries.shrink_to(self.entries.len() * 2);
     }
 
-    fn find(&self, hash: u128) -> Option<usize> {
+    fn find(&self, hash: [u64; 2]) -> Option<usize> {
         if self.index.is_empty() {
             return None;
         }
         let mask = self.index.len() - 1;
-        let mut place = hash as usize & mask;
+        let mut place = hash[0] as usize & mask;
         loop {
             match self.index[place] {
                 FREE => return None,
@@ -259,7 +309,7 @@ impl SeriesCache {
 
     fn place(&mut self, at: usize) {
         let mask = self.index.len() - 1;
-        let mut place = self.entries[at].hash as usize & mask;
+        let mut place = self.entries[at].hash[0] as usize & mask;
         while self.index[place] != FREE {
             place = (place + 1) & mask;
         }
@@ -325,7 +375,7 @@ mod tests {
         cache.insert(hash, None);
         assert_eq!(cache.lookup(b"b"), Lookup::Dropped);
         cache.end_round(true);
-        assert!(matches!(cache.lookup(b"a"), Lookup::Known { repeated: false, recent: true, .. }));
+        assert!(matches!(cache.lookup(b"a"), Lookup::Known { repeated: false, .. }));
         assert_eq!(cache.lookup(b"b"), Lookup::Dropped);
     }
 
@@ -394,6 +444,73 @@ mod tests {
                 let expected: BTreeSet<u64> = previous.difference(&now).copied().collect();
                 prop_assert_eq!(ended, expected);
                 previous = now;
+            }
+        }
+
+        /// Whatever happens to pages and samples, repeated texts, lost refs and ended series are those of plain sets.
+        #[test]
+        fn rounds_equal_those_of_plain_sets(
+            rounds in proptest::collection::vec(
+                (proptest::collection::vec((0u64..100, any::<u8>()), 0..80), any::<bool>()), 1..10),
+        ) {
+            let mut cache = SeriesCache::new(1);
+            let mut known: BTreeSet<u64> = BTreeSet::new();
+            let mut tracked_before: BTreeSet<u64> = BTreeSet::new();
+            for (texts, good) in rounds {
+                let (mut seen, mut tracked) = (BTreeSet::new(), BTreeSet::new());
+                for (text, choice) in texts {
+                    let entry = match cache.lookup(&text.to_le_bytes()) {
+                        Lookup::Known { entry, series, repeated } => {
+                            prop_assert!(known.contains(&text) && series.get() == text + 1);
+                            prop_assert_eq!(repeated, seen.contains(&text));
+                            entry
+                        }
+                        Lookup::Unknown(hash) => {
+                            prop_assert!(!known.contains(&text));
+                            known.insert(text);
+                            tracked_before.remove(&text);
+                            cache.insert(hash, SeriesRef::new(text + 1))
+                        }
+                        Lookup::Dropped => return Err(TestCaseError::fail("nothing is dropped here")),
+                    };
+                    seen.insert(text);
+                    match choice % 8 {
+                        0 => {}
+                        1 => {
+                            cache.refused(entry, true);
+                            known.remove(&text);
+                            tracked.remove(&text);
+                            tracked_before.remove(&text);
+                        }
+                        2 => {
+                            cache.refused(entry, false);
+                            tracked.remove(&text);
+                        }
+                        3 => {
+                            cache.forget([entry]);
+                            known.remove(&text);
+                            tracked.remove(&text);
+                            tracked_before.remove(&text);
+                            seen.remove(&text);
+                        }
+                        _ => {
+                            cache.track(entry);
+                            tracked.insert(text);
+                        }
+                    }
+                }
+                if !good {
+                    cache.abandon_round();
+                    tracked.clear();
+                }
+                let ended: BTreeSet<u64> = cache.ended_series().iter().map(|series| series.get() - 1).collect();
+                let expected: BTreeSet<u64> = tracked_before.difference(&tracked).copied().collect();
+                prop_assert_eq!(ended, expected);
+                if good {
+                    known.retain(|text| seen.contains(text));
+                }
+                cache.end_round(good);
+                tracked_before = tracked;
             }
         }
 
