@@ -8,6 +8,7 @@ use ferula_telemetry::{debug, error, info, warn};
 use ferula_tsdb::{AgentDb, Db, Doubt, Maintained};
 use tokio::sync::Notify;
 
+use crate::limits::FreeMemory;
 use crate::remote::RemoteStorage;
 use crate::storage::{LocalStore, log_damage};
 
@@ -24,7 +25,13 @@ pub struct Intervals {
     pub reload: Duration,
     /// How often to take a savepoint; zero disables it.
     pub savepoint: Duration,
+    /// At this growth of the log one is taken as well; see [`SAVEPOINT_LOG_BYTES`].
+    pub savepoint_log_bytes: u64,
 }
+
+/// About 3 million samples, which a start reads in a tenth of a second. If savepoints are larger, they are taken when the log has
+/// grown by their size, so that they never write more than the log does.
+pub const SAVEPOINT_LOG_BYTES: u64 = 16 << 20;
 
 /// Starts to sync the log, until the group ends. `unsynced` is notified by the log; what is returned is notified after each
 /// sync.
@@ -101,8 +108,8 @@ async fn maintain(
 ) {
     let tick = MAINTAIN_TICK.min(intervals.reload);
     let mut doubted = Vec::new();
-    // If this start had no savepoint, take one soon for the next.
-    let mut saved = (db.recovered().savepoint_series > 0).then(|| clock.elapsed());
+    let mut savepoints = Savepoints::after_start(&db, clock.elapsed());
+    let mut free_memory = FreeMemory::default();
     loop {
         let (store, now, begin) = (db.clone(), clock.now(), clock.elapsed());
         let failed = match tokio::task::spawn_blocking(move || store.maintain(now)).await {
@@ -112,7 +119,7 @@ async fn maintain(
                 doubted.clone_from(&done.doubts);
                 // A checkpoint removes the log segments that the savepoint builds on.
                 if done.checkpoint.is_some() {
-                    saved = None;
+                    savepoints.last = None;
                 }
                 !done.errors.is_empty()
             }
@@ -121,25 +128,73 @@ async fn maintain(
                 true
             }
         };
-        let due = saved.is_none_or(|saved| clock.elapsed().saturating_sub(saved) >= intervals.savepoint);
-        if due && !intervals.savepoint.is_zero() {
-            saved = Some(clock.elapsed());
-            save(&db).await;
+        savepoints.take_if_due(&db, &clock, &intervals).await;
+        if let Ok(released) = tokio::task::spawn_blocking(move || free_memory.release_if_grown()).await {
+            free_memory = released;
         }
         let next = begin + tick;
         loop {
             tokio::select! {
                 () = clock.sleep(next.saturating_sub(clock.elapsed())) => break,
-                // A failure is not retried every second.
-                () = written.notified() => if !failed && db.head_is_full() { break },
+                () = written.notified() => {
+                    // A failure is not retried every second.
+                    if !failed && db.head_is_full() {
+                        break;
+                    }
+                    savepoints.take_if_due(&db, &clock, &intervals).await;
+                }
                 () = shutdown.requested() => return,
             }
         }
     }
 }
 
-/// Takes a savepoint. If that fails, the next start is slower, but nothing is lost.
-async fn save(db: &Arc<Db>) {
+/// When savepoints are taken: at an interval, and when the log has grown much since the last one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Savepoints {
+    /// `None` if one should be taken soon.
+    last: Option<LastSavepoint>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct LastSavepoint {
+    at: Duration,
+    /// How much had been written to the log.
+    log_bytes: u64,
+    /// The size of the savepoint.
+    bytes: u64,
+}
+
+impl Savepoints {
+    /// If this start had no savepoint, or had to read the log behind it, one should be taken soon for the next start.
+    fn after_start(db: &Db, now: Duration) -> Self {
+        let recovered = db.recovered();
+        let is_fresh = recovered.savepoint_series > 0 && recovered.records == 0;
+        let last = LastSavepoint { at: now, log_bytes: db.log_bytes(), bytes: 0 };
+        Savepoints { last: is_fresh.then_some(last) }
+    }
+
+    fn is_due(&self, now: Duration, log_bytes: u64, intervals: &Intervals) -> bool {
+        let Some(last) = self.last else { return true };
+        let growth = log_bytes.saturating_sub(last.log_bytes);
+        now.saturating_sub(last.at) >= intervals.savepoint
+            || growth >= intervals.savepoint_log_bytes.max(last.bytes)
+    }
+
+    /// Takes a savepoint if it is time for one. If that fails, the next start is slower, but nothing is lost.
+    async fn take_if_due(&mut self, db: &Arc<Db>, clock: &SharedClock, intervals: &Intervals) {
+        let (now, log_bytes) = (clock.elapsed(), db.log_bytes());
+        if intervals.savepoint.is_zero() || !self.is_due(now, log_bytes, intervals) {
+            return;
+        }
+        let before = self.last.map_or(0, |last| last.bytes);
+        let bytes = save(db).await.unwrap_or(before);
+        self.last = Some(LastSavepoint { at: now, log_bytes, bytes });
+    }
+}
+
+/// Takes a savepoint, and returns its size if something had changed.
+async fn save(db: &Arc<Db>) -> Option<u64> {
     let store = db.clone();
     match tokio::task::spawn_blocking(move || store.savepoint()).await {
         // The first one of an empty store is not interesting, and would push the welcome off the screen.
@@ -156,11 +211,13 @@ async fn save(db: &Arc<Db>) {
                 segment = segment,
                 offset = offset
             );
+            return Some(saved.bytes);
         }
         Ok(Ok(None)) => {}
         Ok(Err(err)) => warn!("Writing the savepoint failed", component = "tsdb", err = err),
         Err(err) => error!("Taking a savepoint panicked", component = "tsdb", err = err),
     }
+    None
 }
 
 /// Logs what was done, in Prometheus' words where it has them.
@@ -298,6 +355,68 @@ mod tests {
             .head()
             .time_range()
             .map(|range| range.end.millis())
+    }
+
+    const HOURLY: Intervals = Intervals {
+        reload: Duration::from_secs(3600),
+        savepoint: Duration::from_secs(3600),
+        savepoint_log_bytes: 256 << 10,
+    };
+
+    #[tokio::test]
+    async fn a_savepoint_follows_the_growth_of_the_log_and_a_start_reads_only_what_is_behind_it() {
+        let (disk, clock) = (FaultDisk::default(), SimClock::at(Timestamp::from_millis(0)));
+        let (db, shutdown) = (open(&disk, &Arc::default()), Shutdown::new());
+        let (written, time) = (Arc::new(Notify::new()), Arc::new(clock.clone()));
+        let task = tokio::spawn(maintain(db.clone(), written.clone(), time, shutdown.clone(), HOURLY));
+        // The first savepoint is that of an empty head. After it, maintenance sleeps until its next round.
+        while clock.sleepers() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let start = || open(&disk.restart(Survives::Written), &Arc::default()).recovered().clone();
+        let mut at = 0;
+        while db.log_bytes() < HOURLY.savepoint_log_bytes {
+            assert_eq!(start().savepoint_series, 0, "after {} bytes", db.log_bytes());
+            let mut appender = db.appender();
+            let series = appender.resolve(&LabelSet::from_pairs([("__name__", "m")])).expect("a series");
+            let mut batch = SampleBatch::default();
+            for _ in 0..5000 {
+                at += 1;
+                // Values that do not compress.
+                let value = f64::from_bits((at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                batch.push_float(series, Timestamp::from_millis(at), value);
+            }
+            appender.append(&mut batch);
+            appender.commit(Durability::Written).expect("committed");
+            written.notify_one();
+        }
+        let recovered = loop {
+            let recovered = start();
+            if recovered.savepoint_series > 0 {
+                break recovered;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(recovered.records, 0, "nothing is behind the savepoint");
+        shutdown.request();
+        task.await.expect("it ends");
+    }
+
+    #[test]
+    fn savepoints_are_due_by_time_and_by_growth() {
+        let (hour, kib) = (HOURLY.savepoint, 1 << 10);
+        let at = |bytes| Savepoints { last: Some(LastSavepoint { at: hour, log_bytes: 5 * kib, bytes }) };
+        assert!(Savepoints::default().is_due(hour, 0, &HOURLY), "none was taken");
+        for (bytes, now, log_bytes, due) in [
+            (0, hour, 5 * kib, false),
+            (0, 2 * hour, 5 * kib, true),
+            (0, hour, 260 * kib, false),
+            (0, hour, 261 * kib, true),
+            (1000 * kib, hour, 1004 * kib, false),
+            (1000 * kib, hour, 1005 * kib, true),
+        ] {
+            assert_eq!(at(bytes).is_due(now, log_bytes, &HOURLY), due, "{bytes} {now:?} {log_bytes}");
+        }
     }
 
     #[tokio::test]

@@ -212,6 +212,7 @@ fn start_maintenance(
             let intervals = maintenance::Intervals {
                 reload: storage::reload_interval(&flags.storage),
                 savepoint: flags.storage.savepoint_interval,
+                savepoint_log_bytes: maintenance::SAVEPOINT_LOG_BYTES,
             };
             maintenance::start(tasks, db, synced, clock, intervals);
         }

@@ -72,6 +72,11 @@ impl Db {
         self.damages.list()
     }
 
+    /// How many bytes were written to the log since the start.
+    pub fn log_bytes(&self) -> u64 {
+        self.head.log().stats().record_part_bytes
+    }
+
     /// The data directory.
     pub fn dir(&self) -> &Path {
         &self.dir

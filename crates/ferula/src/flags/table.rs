@@ -226,7 +226,7 @@ flags! {
         server;
     SAVEPOINT_INTERVAL: Span = "storage.ferula.savepoint-interval", "5m",
         "How often the head is saved to the directory ferula_savepoint, so that a start after a crash reads only what was \
-         logged since. It is also saved at shutdown. 0s means never.",
+         logged since. It is also saved when the log has grown much, and at shutdown. 0s means never.",
         server;
     REMOTE_WRITE_BACKLOG: Bytes = "storage.ferula.remote-write-backlog", "8GiB",
         "How much of the log is kept for destinations of remote write that do not have it yet. Beyond that, the oldest part is \
