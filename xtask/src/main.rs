@@ -1,13 +1,15 @@
 //! Development tasks: `cargo xtask <chore>`. Nothing needs to be installed.
 //!
 //! Here: the list of chores. Elsewhere: the rules of `tidy` (`tidy.rs`), chores that run
-//! commands (`run.rs`), comparisons with the real programs (`compare.rs`, `compare_rules.rs`,
+//! commands (`run.rs`), comparisons with the real programs (`compare.rs`, `compare_rules.rs`, `compare_store.rs`,
 //! `peer.rs`), the demonstration (`demo.rs`), attacks on the real binary (`torture.rs`).
 
 mod compare;
 mod compare_alertmanager;
 mod compare_rules;
+mod compare_store;
 mod demo;
+mod generated;
 mod peer;
 mod run;
 mod tidy;
@@ -31,6 +33,11 @@ cargo xtask <chore>
   compare scrape PEERS [MINUTES]
                          ferula (release build) and Prometheus scrape one node_exporter: answers, CPU, memory;
                          PEERS is a directory with the programs prometheus and node_exporter
+  compare ingest|restart|disk --peers PEERS [--short]
+                         ferula, Prometheus and VictoriaMetrics get the same samples by remote write, one after the other:
+                         CPU, rate, memory, bytes on disk and written; times to ready after kill -9, samples lost; blocks
+  compare scrape --peers PEERS [SECONDS]
+                         each of them scrapes 100,000 series every second: the same figures
   compare rules --peers PEERS [MINUTES]
                          2,000 recording rules over 100,000 series every 15 s in both: CPU, memory, missed iterations
   compare alertmanager --peers PEERS [--short]
@@ -68,6 +75,16 @@ fn chore() -> Result<()> {
         ["conformance", files @ ..] => run::conformance(files),
         ["bench"] => run::bench(None),
         ["bench", name] => run::bench(Some(name)),
+        ["compare", "ingest", "--peers", peers] => compare_store::ingest(Path::new(peers), false),
+        ["compare", "ingest", "--peers", peers, "--short"] => compare_store::ingest(Path::new(peers), true),
+        ["compare", "restart", "--peers", peers] => compare_store::restart(Path::new(peers), false),
+        ["compare", "restart", "--peers", peers, "--short"] => compare_store::restart(Path::new(peers), true),
+        ["compare", "disk", "--peers", peers] => compare_store::disk(Path::new(peers), false),
+        ["compare", "disk", "--peers", peers, "--short"] => compare_store::disk(Path::new(peers), true),
+        ["compare", "scrape", "--peers", peers] => compare_store::scrape(Path::new(peers), 30),
+        ["compare", "scrape", "--peers", peers, seconds] => {
+            compare_store::scrape(Path::new(peers), seconds.parse()?)
+        }
         ["compare", "scrape", peers] => compare::scrape(Path::new(peers), 10),
         ["compare", "scrape", peers, minutes] => compare::scrape(Path::new(peers), minutes.parse()?),
         ["compare", "alertmanager", "--peers", peers] => {

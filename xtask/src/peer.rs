@@ -28,6 +28,8 @@ pub struct Usage {
     pub resident_bytes: u64,
     /// The highest resident memory so far.
     pub resident_peak_bytes: u64,
+    /// What it has caused to be written to the disk.
+    pub written_bytes: u64,
 }
 
 impl Process {
@@ -68,6 +70,16 @@ impl Process {
         Ok(())
     }
 
+    /// Waits until it has ended.
+    pub fn await_end(mut self, at_most: Duration) -> Result<()> {
+        let end = Instant::now() + at_most;
+        while self.child.try_wait()?.is_none() {
+            ensure!(Instant::now() < end, "{} has not ended within {at_most:?}", self.name);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     /// Time and memory used, from `/proc`.
     pub fn usage(&self) -> Result<Usage> {
         let directory = PathBuf::from(format!("/proc/{}", self.child.id()));
@@ -84,6 +96,7 @@ impl Process {
             cpu_seconds: ticks / 100.0,
             resident_bytes: kilobytes("VmRSS:") * 1024,
             resident_peak_bytes: kilobytes("VmHWM:") * 1024,
+            written_bytes: written_bytes(&directory),
         })
     }
 
@@ -101,6 +114,13 @@ impl Process {
         ensure!(answer["status"] == "success", "{}: {path}: {answer}", self.name);
         Ok(answer["data"].clone())
     }
+}
+
+/// Bytes that a process has caused to be written; 0 if the system does not say.
+fn written_bytes(directory: &Path) -> u64 {
+    let io = std::fs::read_to_string(directory.join("io")).unwrap_or_default();
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes:"));
+    line.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0)
 }
 
 impl Drop for Process {
