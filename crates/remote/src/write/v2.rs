@@ -15,7 +15,6 @@ use ferula_telemetry::debug;
 use super::label_check::{LabelProblem, check_labels};
 use super::message::{Item, RawLabel, Times, histogram, lossy, lossy_labels, sample};
 use super::{AHEAD_MILLIS_MAX, BATCH_SAMPLES, Features, Receiver, Trust, WriteError};
-use crate::metric_type::type_of_number;
 use crate::protobuf::{ProtobufError, Reader, put_bytes};
 
 /// How many refusals are reported individually; further ones are only counted.
