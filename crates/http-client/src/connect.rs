@@ -17,6 +17,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::answer_head::HeadReader;
 use crate::error::Cause;
 use crate::error_text::answer_cause;
 use crate::proxy::{Proxies, Proxy, ProxyProtocol};
@@ -88,32 +89,35 @@ pub(crate) async fn open(route: &Route<'_>, tls: &Tls, proxies: &Proxies) -> Res
     };
     let mut http2 = false;
     if route.url.scheme() == "https" {
-        let stream = tls.connect(dialled.stream, &route.url.hostname(), true).await?;
+        let stream = tls.connect(dialled.stream, &dialled.connection, &route.url.hostname(), true).await?;
         http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         dialled.stream = Box::new(stream);
     }
     let wire = Arc::new(Wire::named(dialled.connection));
-    let io = TokioIo::new(RecordedStream::new(dialled.stream, wire.clone()));
-    let sender = if http2 { http2_over(io).await } else { http1_over(io, route.header_room).await };
+    let watched = RecordedStream::new(dialled.stream, wire.clone());
+    let sender = match http2 {
+        true => http2_over(TokioIo::new(watched)).await,
+        false => http1_over(HeadReader::new(watched, wire.clone()), route.header_room).await,
+    };
     match sender {
         Ok(sender) => Ok(Connection { sender, wire }),
         Err(error) => Err(answer_cause(&error, &wire)),
     }
 }
 
-async fn http1_over(
-    io: TokioIo<RecordedStream<Box<dyn Stream>>>,
+async fn http1_over<S: Stream + 'static>(
+    stream: HeadReader<S>,
     header_room: HeaderRoom,
 ) -> Result<Sender, hyper::Error> {
     let mut builder = http1::Builder::new();
-    builder.title_case_headers(true).allow_obsolete_multiline_headers_in_responses(true);
+    builder.title_case_headers(true);
     if header_room == HeaderRoom::Full {
         builder
             .max_headers(HEADER_FIELDS_MAX)
             .max_buf_size(HEADER_BYTES_MAX)
             .max_header_size(HEADER_BYTES_MAX);
     }
-    let (sender, connection) = builder.handshake(io).await?;
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
     // The waiting request receives its error; without a request nobody needs it.
     tokio::spawn(async move { drop(connection.await) });
     Ok(Sender::Http1(sender))
@@ -148,7 +152,7 @@ async fn through_proxy(
         (Err(cause), _) => return Err(Cause::ProxyConnect(Box::new(cause))),
     };
     if proxy.kind == ProxyProtocol::Https {
-        let stream = tls.connect(dialled.stream, &host, false).await;
+        let stream = tls.connect(dialled.stream, &dialled.connection, &host, false).await;
         dialled.stream = Box::new(stream.map_err(|cause| Cause::ProxyConnect(Box::new(cause)))?);
     }
     match proxy.kind {

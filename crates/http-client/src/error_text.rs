@@ -3,14 +3,15 @@
 use std::error::Error;
 use std::io;
 
-use ferula_go::quote::go_quote;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::answer_head::HeadError;
 use crate::error::{BodyError, Cause, TlsError};
 use crate::tls::signer::UnknownAuthority;
+use crate::tls::verify::LegacyName;
 use crate::wire::{HEADER_BYTES_MAX, Wire};
 
 /// Finds a cause of type `T`. Also looks into I/O errors: their cause is the wrapped error, which `source`
@@ -73,6 +74,7 @@ fn tls_error(error: &rustls::Error, first_bytes: &[u8]) -> TlsError {
 pub(crate) fn certificate_text(error: &rustls::Error) -> String {
     use CertificateError::{
         ExpiredContext, InvalidPurpose, InvalidPurposeContext, NotValidForNameContext, NotValidYetContext,
+        UnsupportedSignatureAlgorithmContext, UnsupportedSignatureAlgorithmForPublicKeyContext,
     };
     let dates = |now: UnixTime, word: &str, limit: UnixTime| {
         let text = |time: UnixTime| {
@@ -91,7 +93,17 @@ pub(crate) fn certificate_text(error: &rustls::Error) -> String {
         InvalidPurpose | InvalidPurposeContext { .. } => {
             "x509: certificate specifies an incompatible key usage".to_owned()
         }
-        CertificateError::Other(cause) if cause.0.is::<UnknownAuthority>() => cause.0.to_string(),
+        CertificateError::Other(cause) if cause.0.is::<UnknownAuthority>() || cause.0.is::<LegacyName>() => {
+            cause.0.to_string()
+        }
+        CertificateError::BadSignature => {
+            "x509: invalid signature (RSA keys below 2048 bits are not supported)".to_owned()
+        }
+        UnsupportedSignatureAlgorithmContext { .. }
+        | UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "x509: unsupported key or signature (RSA below 2048 bits, P-521 and SHA-1 are not supported)"
+                .to_owned()
+        }
         CertificateError::BadEncoding => "x509: malformed certificate".to_owned(),
         other => format!("x509: {other}"),
     }
@@ -160,11 +172,12 @@ pub(crate) fn answer_cause(error: &hyper::Error, wire: &Wire) -> Cause {
     if let Some(tls) = find::<rustls::Error>(error) {
         return Cause::Tls(tls_error(tls, &[]));
     }
-    if error.is_parse_too_large() {
-        return Cause::HeadersTooLarge(HEADER_BYTES_MAX);
-    }
-    if error.is_parse() {
-        return Cause::Malformed(malformed_text(&wire.first(), &innermost(error)));
+    match wire.fault() {
+        Some(HeadError::TooLarge) => return Cause::HeadersTooLarge(HEADER_BYTES_MAX),
+        Some(fault) => return Cause::Malformed(fault.to_string()),
+        None if error.is_parse_too_large() => return Cause::HeadersTooLarge(HEADER_BYTES_MAX),
+        None if error.is_parse() => return Cause::Malformed(innermost(error)),
+        None => {}
     }
     let io = find::<io::Error>(error).filter(|io| io.kind() != io::ErrorKind::UnexpectedEof);
     match io {
@@ -178,26 +191,6 @@ pub(crate) fn answer_cause(error: &hyper::Error, wire: &Wire) -> Cause {
     }
 }
 
-/// What is wrong with the first line of an answer, or otherwise with its headers.
-fn malformed_text(first_bytes: &[u8], otherwise: &str) -> String {
-    let line = first_bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
-    let line = line.trim_end_matches('\r');
-    let Some((version, status)) = line.split_once(' ') else {
-        return format!("malformed HTTP response {}", go_quote(line));
-    };
-    let code = status.trim_start().split(' ').next().unwrap_or_default();
-    if code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
-        return format!("malformed HTTP status code {}", go_quote(code));
-    }
-    let known = version.strip_prefix("HTTP/").and_then(|version| version.split_once('.'));
-    let digits = |text: &str| text.len() == 1 && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !known.is_some_and(|(major, minor)| digits(major) && digits(minor)) {
-        return format!("malformed HTTP version {}", go_quote(version));
-    }
-    otherwise.to_owned()
-}
-
 /// Why a body ended early.
 pub(crate) fn body_error(error: &hyper::Error, wire: &Wire) -> BodyError {
     match find::<io::Error>(error) {
@@ -208,28 +201,27 @@ pub(crate) fn body_error(error: &hyper::Error, wire: &Wire) -> BodyError {
         _ if error.is_incomplete_message() || error.is_closed() => BodyError::Truncated,
         _ => match innermost(error) {
             text if text.contains("end of file") => BodyError::Truncated,
-            text => BodyError::Other(text),
+            text => BodyError::Other(chunk_text(&text).map_or(text, str::to_owned)),
         },
     }
+}
+
+/// Go's text for what hyper says about chunks.
+fn chunk_text(text: &str) -> Option<&'static str> {
+    if text.contains("overflow") {
+        return Some("http chunk length too large");
+    }
+    let known = [
+        ("Invalid chunk size", "invalid byte in chunk length"),
+        ("chunk extension", "header line too long"),
+        ("Invalid chunk body", "malformed chunked encoding"),
+    ];
+    known.into_iter().find(|(part, _)| text.contains(part)).map(|(_, text)| text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_invalid_answer_is_quoted_as_in_go() {
-        for (first, text) in [
-            ("SSH-2.0-OpenSSH_9.2\r\n", "malformed HTTP response \"SSH-2.0-OpenSSH_9.2\""),
-            ("HTTP/1.1 abc OK\r\n", "malformed HTTP status code \"abc\""),
-            ("HTTP/1.1 20 OK\r\n", "malformed HTTP status code \"20\""),
-            ("220 ftp.example ready\r\n", "malformed HTTP status code \"ftp.example\""),
-            ("ICY 200 OK\r\n", "malformed HTTP version \"ICY\""),
-            ("HTTP/1.1 200 OK\r\nbad\r\n", "a header"),
-        ] {
-            assert_eq!(malformed_text(first.as_bytes(), "a header"), text);
-        }
-    }
 
     #[test]
     fn errors_about_certificate_names_are_those_of_go() {

@@ -16,6 +16,7 @@
 //!
 //! hyper is used without reqwest; see `docs/decisions/http-client.md`.
 
+mod answer_head;
 pub mod aws;
 mod client;
 mod connect;

@@ -202,20 +202,8 @@ impl Response {
 
 /// The status as in the first line of the answer. HTTP/2 has no reason phrase, so the standard one is used.
 fn status_text(head: &http::response::Parts, wire: &Wire) -> String {
-    let code = head.status.as_str();
-    let usual = || format!("{code} {}", head.status.canonical_reason().unwrap_or_default());
     if head.status == StatusCode::OK || head.version == http::Version::HTTP_2 {
-        return usual();
+        return format!("{} {}", head.status.as_str(), head.status.canonical_reason().unwrap_or_default());
     }
-    let first = wire.first();
-    let line = first.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
-    match line.trim_end_matches('\r').split_once(' ') {
-        // Unless an interim answer (1xx) came first.
-        Some((_, status)) if status.trim_start().starts_with(code) => status.trim_start().to_owned(),
-        _ => match head.extensions.get::<hyper::ext::ReasonPhrase>() {
-            Some(reason) => format!("{code} {}", String::from_utf8_lossy(reason.as_bytes())),
-            None => usual(),
-        },
-    }
+    wire.status()
 }

@@ -5,7 +5,7 @@
 //! of microseconds on a blocking thread; sections without files skip it.
 
 pub(crate) mod signer;
-mod verify;
+pub(crate) mod verify;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -150,10 +150,11 @@ impl Tls {
         Ok(Current { texts, client: Arc::new(client) })
     }
 
-    /// Performs the handshake over a new connection to `host`.
+    /// Performs the handshake over a new connection to `host`, which errors call `connection`.
     pub async fn connect<S>(
         &self,
         stream: S,
+        connection: &str,
         host: &str,
         for_http: bool,
     ) -> Result<TlsStream<RecordedStream<S>>, Cause>
@@ -170,7 +171,7 @@ impl Tls {
             plain.alpn_protocols.clear();
             client = Arc::new(plain);
         }
-        let wire = Arc::new(Wire::default());
+        let wire = Arc::new(Wire::named(connection.to_owned()));
         let handshake = TlsConnector::from(client).connect(name, RecordedStream::new(stream, wire.clone()));
         match tokio::time::timeout(HANDSHAKE_TIME_MAX, handshake).await {
             Ok(Ok(stream)) => Ok(stream),
@@ -214,7 +215,7 @@ impl TlsClient {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        self.0.connect(stream, host, false).await
+        self.0.connect(stream, &format!("tcp ->{host}"), host, false).await
     }
 }
 

@@ -1,21 +1,23 @@
 //! Observes a connection: whether the server has begun to answer, and with which bytes.
 //!
-//! Errors need this (Go quotes the first line of a malformed answer), and so does the rule that a `GET` is
-//! retried when a reused connection closes before the first byte of the answer.
+//! Errors need this, and so does the rule that a `GET` is retried when a reused connection closes before the first byte of
+//! the answer.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use ferula_go::sync::MutexExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::answer_head::HeadError;
+
 /// Maximum size of an answer's headers, as in Go.
 pub(crate) const HEADER_BYTES_MAX: usize = 10 << 20;
-/// How much of an answer is kept: enough for its first line.
-const KEPT_BYTES: usize = 256;
+/// How much of an answer is kept: enough to recognize HTTP where TLS was expected.
+const KEPT_BYTES: usize = 16;
 
 /// What has been read since the last request began.
 #[derive(Debug, Default)]
@@ -24,6 +26,12 @@ pub(crate) struct Wire {
     pub connection: String,
     answer_bytes: AtomicUsize,
     first: Mutex<Vec<u8>>,
+    /// A request has begun whose answer's head has not been looked for yet.
+    awaits_head: AtomicBool,
+    /// Code and reason of the last answer, in the server's own words.
+    status: Mutex<String>,
+    /// Why the head of an answer was refused. The connection is of no use then.
+    fault: Mutex<Option<HeadError>>,
 }
 
 impl Wire {
@@ -35,6 +43,29 @@ impl Wire {
     pub fn begin(&self) {
         self.answer_bytes.store(0, Ordering::Release);
         self.first.locked().clear();
+        self.awaits_head.store(true, Ordering::Release);
+    }
+
+    /// Whether a request has begun since the last call.
+    pub fn take_awaits_head(&self) -> bool {
+        self.awaits_head.load(Ordering::Acquire) && self.awaits_head.swap(false, Ordering::AcqRel)
+    }
+
+    /// `503 Backend fetch failed`: the last answer's code and reason.
+    pub fn status(&self) -> String {
+        self.status.locked().clone()
+    }
+
+    pub fn set_status(&self, status: String) {
+        *self.status.locked() = status;
+    }
+
+    pub fn fault(&self) -> Option<HeadError> {
+        self.fault.locked().clone()
+    }
+
+    pub fn set_fault(&self, fault: HeadError) {
+        *self.fault.locked() = Some(fault);
     }
 
     /// Whether any byte has arrived since then.

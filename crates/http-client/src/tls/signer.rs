@@ -43,6 +43,20 @@ impl UnknownAuthority {
 
 impl std::error::Error for UnknownAuthority {}
 
+/// The last common name (CN) of the certificate's owner.
+pub(super) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
+    let mut subject = names(certificate)?.subject;
+    let mut found = None;
+    while let Some((set, rest)) = element(subject, SET) {
+        subject = rest;
+        let Some((pair, _)) = element(set, SEQUENCE) else { continue };
+        if let Some((COMMON_NAME, value)) = element(pair, OBJECT_IDENTIFIER) {
+            found = text(value);
+        }
+    }
+    found
+}
+
 impl fmt::Display for UnknownAuthority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("x509: certificate signed by unknown authority")?;
@@ -65,6 +79,8 @@ const SET: u8 = 0x31;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const INTEGER: u8 = 0x02;
 const VERSION: u8 = 0xa0;
+/// The object identifier 2.5.4.3.
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 /// The first element of `input`, if it has this tag, and what follows it.
 fn element(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
@@ -101,7 +117,7 @@ fn distinguished_name(mut encoded: &[u8]) -> Option<String> {
         let Some((pair, _)) = element(set, SEQUENCE) else { continue };
         let Some((kind, value)) = element(pair, OBJECT_IDENTIFIER) else { continue };
         let kind = match kind {
-            [0x55, 0x04, 0x03] => "CN",
+            COMMON_NAME => "CN",
             [0x55, 0x04, 0x05] => "SERIALNUMBER",
             [0x55, 0x04, 0x06] => "C",
             [0x55, 0x04, 0x07] => "L",

@@ -1,9 +1,10 @@
 //! Verifies the server's certificate.
 //!
-//! Two things differ from rustls' own verification. A server may present the very certificate that `ca_file`
-//! contains, even if it claims to be an authority: `openssl req -x509` creates such certificates, and
-//! Prometheus accepts them. Its name and dates are checked all the same. And a wrong name is reported even if
-//! the authority is also unknown, because Go checks in that order.
+//! Some things differ from rustls' own verification. A server may present the very certificate that `ca_file`
+//! contains, whoever signed it and even if it claims to be an authority: `openssl req -x509` creates such certificates, and
+//! Prometheus accepts them. Its name and dates are checked all the same. A wildcard may stand for the host of a domain with
+//! one label (`*.internal`). And a wrong name is reported even if the authority is also unknown, because Go checks in that
+//! order.
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,7 +18,7 @@ use rustls::{
     SignatureScheme, SupportedProtocolVersion,
 };
 
-use super::signer::UnknownAuthority;
+use super::signer::{self, UnknownAuthority};
 
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
@@ -95,6 +96,50 @@ fn is_about_the_signer(error: &Error) -> bool {
     matches!(reason, CertificateError::UnknownIssuer | CertificateError::BadSignature)
 }
 
+/// Whether only the name was wrong, by rustls' rules.
+fn is_about_the_name(error: &Error) -> bool {
+    use CertificateError::{NotValidForName, NotValidForNameContext};
+    let Error::InvalidCertificate(reason) = error else { return false };
+    matches!(reason, NotValidForName | NotValidForNameContext { .. })
+}
+
+/// A certificate has the server's name only where nobody looks for it any more.
+#[derive(Debug, thiserror::Error)]
+#[error("x509: certificate relies on legacy Common Name field, use SANs instead")]
+pub(crate) struct LegacyName;
+
+/// Whether a certificate is for this server, by Go's rules.
+fn check_name(certificate: &CertificateDer<'_>, server_name: &ServerName<'_>) -> Result<(), Error> {
+    let error = match verify_server_name(&ParsedCertificate::try_from(certificate)?, server_name) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    let Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) = &error else {
+        return Err(error);
+    };
+    let host = server_name.to_str();
+    let names = presented.iter().filter_map(|name| name.strip_prefix("DnsName(\"")?.strip_suffix("\")"));
+    if matches!(server_name, ServerName::DnsName(_))
+        && names.into_iter().any(|name| is_wildcard_for(name, &host))
+    {
+        return Ok(());
+    }
+    let is_common_name = |name: String| name.eq_ignore_ascii_case(&host) || is_wildcard_for(&name, &host);
+    if presented.is_empty() && signer::common_name(certificate).is_some_and(is_common_name) {
+        return Err(Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(LegacyName)))));
+    }
+    Err(error)
+}
+
+/// Whether a name with a wildcard as its first label stands for this host. rustls asks for two labels behind the wildcard,
+/// Go does not.
+fn is_wildcard_for(name: &str, host: &str) -> bool {
+    let (Some(domain), Some((label, rest))) = (name.strip_prefix("*."), host.split_once('.')) else {
+        return false;
+    };
+    !label.is_empty() && !rest.is_empty() && domain.eq_ignore_ascii_case(rest)
+}
+
 /// Whether the dates are the reason, which Go reports before a wrong name.
 fn is_about_dates(error: &Error) -> bool {
     use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
@@ -121,9 +166,12 @@ impl ServerCertVerifier for Verifier {
             Ok(verified) => Ok(verified),
             Err(error) if is_about_dates(&error) => Err(error),
             Err(error) => {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                check_name(end_entity, server_name)?;
+                // By then, its dates have been checked.
                 let is_authority_itself = is_authority_itself(&error);
-                if is_authority_itself && self.authorities.iter().any(|authority| authority == end_entity) {
+                let is_trusted = (is_authority_itself || is_about_the_signer(&error))
+                    && self.authorities.iter().any(|authority| authority == end_entity);
+                if is_trusted || is_about_the_name(&error) {
                     return Ok(ServerCertVerified::assertion());
                 }
                 if is_authority_itself || is_about_the_signer(&error) {
