@@ -16,6 +16,7 @@ pub mod float;
 pub mod hex;
 pub mod html;
 pub mod json;
+pub mod json_reader;
 pub mod math;
 pub mod mime;
 pub mod number;

@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ferula_config::http_client::{HttpClientConfig, OAuth2};
+use ferula_go::json_reader;
 use ferula_go::mime::parse_media_type;
 use ferula_go::quote::go_quote;
 use ferula_go::url::{encode_query, parse_query, query_escape};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -206,58 +208,80 @@ impl TokenServer {
         let content_type = response.header_text(&CONTENT_TYPE);
         let body = response.bytes(ANSWER_BYTES_MAX).await;
         let body = body.map_err(|error| Cause::Token(TokenError::Body(error)))?;
-        let fields = fields_of(&content_type, &body);
-        if let Some(refusal) = fields.as_ref().ok().and_then(refusal) {
+        let answer = read_answer(&content_type, &body);
+        if let Some(refusal) = answer.as_ref().ok().and_then(refusal) {
             return Err(Cause::Token(TokenError::Refused(refusal)));
         }
         if !good {
             let body = String::from_utf8_lossy(&body).into_owned();
             return Err(Cause::Token(TokenError::Status { status, body }));
         }
-        token_of(&fields.map_err(Cause::Token)?)
+        token_of(&answer.map_err(Cause::Token)?)
     }
 }
 
-/// A server's answer, as a form or as JSON.
-fn fields_of(content_type: &str, body: &[u8]) -> Result<serde_json::Map<String, Value>, TokenError> {
+/// A server's answer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct TokenAnswer {
+    access_token: String,
+    token_type: String,
+    /// A number, or a number in quotes, as some servers send it.
+    expires_in: Value,
+    error: String,
+    error_description: String,
+    error_uri: String,
+}
+
+/// Reads an answer, a form or JSON.
+fn read_answer(content_type: &str, body: &[u8]) -> Result<TokenAnswer, TokenError> {
     let media_type = parse_media_type(content_type).unwrap_or_default();
-    if media_type == FORM || media_type == "text/plain" {
-        let (pairs, error) = parse_query(body);
-        // The first value of a name counts, so it is inserted last.
-        let pairs = pairs.into_iter().rev().map(|(name, value)| (name, Value::String(value)));
-        return error.map_or_else(|| Ok(pairs.collect()), |error| Err(TokenError::Form(error)));
+    if media_type != FORM && media_type != "text/plain" {
+        return json_reader::from_slice(body).map_err(|error| TokenError::Json(error.to_string()));
     }
-    serde_json::from_slice(body).map_err(|error| TokenError::Json(error.to_string()))
+    let (pairs, error) = parse_query(body);
+    if let Some(error) = error {
+        return Err(TokenError::Form(error));
+    }
+    let text = |name: &str| {
+        let found = pairs.iter().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    Ok(TokenAnswer {
+        access_token: text("access_token"),
+        token_type: text("token_type"),
+        expires_in: Value::String(text("expires_in")),
+        error: text("error"),
+        error_description: text("error_description"),
+        error_uri: text("error_uri"),
+    })
 }
 
 /// The server's reason for a refusal, as Go prints it.
-fn refusal(fields: &serde_json::Map<String, Value>) -> Option<String> {
-    let text = |name: &str| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let mut shown = go_quote(text("error")?);
-    for more in ["error_description", "error_uri"].into_iter().filter_map(text) {
+fn refusal(answer: &TokenAnswer) -> Option<String> {
+    let stated = |text: &&String| !text.is_empty();
+    let mut shown = Some(&answer.error).filter(stated).map(|error| go_quote(error))?;
+    for more in [&answer.error_description, &answer.error_uri].into_iter().filter(stated) {
         shown = format!("{shown} {}", go_quote(more));
     }
     Some(shown)
 }
 
-fn token_of(fields: &serde_json::Map<String, Value>) -> Result<Token, Cause> {
-    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
-    let token = text("access_token");
+fn token_of(answer: &TokenAnswer) -> Result<Token, Cause> {
+    let token = &answer.access_token;
     if token.is_empty() {
         return Err(Cause::Token(TokenError::NoToken));
     }
-    let kind = match text("token_type") {
+    let kind = match answer.token_type.as_str() {
         "" => "Bearer",
         kind if kind.eq_ignore_ascii_case("bearer") => "Bearer",
         kind if kind.eq_ignore_ascii_case("basic") => "Basic",
         kind if kind.eq_ignore_ascii_case("mac") => "MAC",
         kind => kind,
     };
-    // A number, or a number in quotes, as some servers send it.
-    let seconds = match fields.get("expires_in") {
-        Some(Value::String(text)) => text.parse().ok(),
-        Some(number) => number.as_u64().or_else(|| number.as_f64().map(|seconds| seconds as u64)),
-        None => None,
+    let seconds = match &answer.expires_in {
+        Value::String(text) => text.parse().ok(),
+        number => number.as_u64().or_else(|| number.as_f64().map(|seconds| seconds as u64)),
     };
     // A year exceeds the life of any process, and the cap keeps the sum within the range of the clock.
     let seconds = seconds.filter(|seconds| (1..365 * 86_400).contains(seconds));

@@ -1,5 +1,6 @@
-//! Request bodies: parses JSON with the error texts of Go's decoder.
+//! Request bodies: parses JSON as Go's decoder does, with its error texts.
 
+use ferula_go::json_reader::{JsonError, first_of_stream};
 use serde_json::{Map, Value};
 
 use super::answer::{Answer, Status};
@@ -7,15 +8,9 @@ use crate::alert::Time;
 
 /// Parses a body. `what` is the name of the parameter, `alerts` or `silence`.
 pub(super) fn read(body: &[u8], what: &str) -> Result<Value, Answer> {
-    if body.is_empty() {
-        return Err(Answer::invalid(602, &format!("{what} in body is required")));
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        let text = match error.is_eof() {
-            true => "unexpected EOF".to_owned(),
-            false => syntax_error(body, error.line(), error.column()),
-        };
-        failed(what, &text)
+    first_of_stream(body).map_err(|error| match error {
+        JsonError::Empty => Answer::invalid(602, &format!("{what} in body is required")),
+        error => failed(what, &error.to_string()),
     })
 }
 
@@ -27,13 +22,6 @@ pub(super) fn failed(what: &str, why: &str) -> Answer {
 /// The answer to a body with missing or invalid fields.
 pub(super) fn invalid(code: u16, text: &str) -> Answer {
     Answer::invalid(code, text)
-}
-
-fn syntax_error(body: &[u8], line: usize, column: usize) -> String {
-    let line = body.split(|byte| *byte == b'\n').nth(line.saturating_sub(1)).unwrap_or_default();
-    let text = String::from_utf8_lossy(line.get(column.saturating_sub(1)..).unwrap_or_default()).into_owned();
-    let quoted = text.chars().next().map_or_else(String::new, |c| format!("{c}"));
-    format!("invalid character '{quoted}' looking for beginning of value")
 }
 
 /// The name that Go's decoder uses for a value's type.
@@ -136,6 +124,39 @@ pub(super) fn parse_time(text: &str) -> Option<Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As Alertmanager 0.33 answered.
+    #[test]
+    fn bodies_are_read_as_alertmanager_reads_them() {
+        for (body, value) in [
+            (&br#"{"a":"\ud800"}"#[..], "{\"a\":\"\u{fffd}\"}"),
+            (br#"{"a":"\ud83d\ude00"}"#, "{\"a\":\"\u{1f600}\"}"),
+            (b"{\"a\":\"x\xff\"}", "{\"a\":\"x\u{fffd}\"}"),
+            (b"{\"\xe2\x82\":1}", "{\"\u{fffd}\u{fffd}\":1}"),
+            (b"[] and more", "[]"),
+            (b"[][", "[]"),
+            (b" null ", "null"),
+        ] {
+            let read = read(body, "alerts").map(|value| value.to_string());
+            assert_eq!(read.as_deref().ok(), Some(value), "{}", body.escape_ascii());
+        }
+        let refused = |code: u16, text: &str| {
+            let message = serde_json::Value::from(text);
+            format!("{{\"code\":{code},\"message\":{message}}}")
+        };
+        let failed =
+            |why: &str| refused(400, &format!("parsing alerts body from \"\" failed, because {why}"));
+        for (body, answer) in [
+            (&b""[..], refused(602, "alerts in body is required")),
+            (b" \n", refused(602, "alerts in body is required")),
+            (b"[{}", failed("unexpected EOF")),
+            (b"[{},]", failed("invalid character ']' looking for beginning of value")),
+            (b"{\"a\":1,}", failed("invalid character '}' looking for beginning of object key string")),
+        ] {
+            let refusal = read(body, "alerts").expect_err("refused");
+            assert_eq!(String::from_utf8_lossy(&refusal.body), answer, "{}", body.escape_ascii());
+        }
+    }
 
     #[test]
     fn times_are_read_as_alertmanager_reads_them() {

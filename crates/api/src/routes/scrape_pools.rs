@@ -42,8 +42,7 @@ pub(super) fn asked_pool(request: &Request) -> Result<&str, ApiError> {
 pub(super) fn asked_labels(request: &Request) -> Result<BTreeMap<String, String>, ApiError> {
     match request.params.first("labels") {
         "" => Err(ApiError::bad_data("no labels parameter provided")),
-        text => serde_json::from_str::<Option<BTreeMap<String, String>>>(text)
-            .map(Option::unwrap_or_default)
+        text => ferula_go::json_reader::from_slice(text.as_bytes())
             .map_err(|error| ApiError::bad_data(format!("error parsing labels: {error}"))),
     }
 }

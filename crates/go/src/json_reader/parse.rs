@@ -21,12 +21,26 @@ pub(super) enum Node {
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Node, JsonError> {
-    let mut parser = Parser { bytes, at: 0, depth: 0, values: 0 };
+    let mut parser = Parser::new(bytes);
     let node = parser.value()?;
     match parser.skip_space() {
         None => Ok(node),
         Some(byte) => Err(unexpected(byte, "after top-level value")),
     }
+}
+
+/// The first value of a stream.
+pub(super) fn parse_first(bytes: &[u8]) -> Result<Node, JsonError> {
+    let mut parser = Parser::new(bytes);
+    if parser.skip_space().is_none() {
+        return Err(JsonError::Empty);
+    }
+    parser.value().map_err(|error| match error {
+        JsonError::UnexpectedEnd { .. } => JsonError::UnexpectedEnd { stream: true },
+        // The end was inside a literal or number.
+        _ if parser.at > bytes.len() => JsonError::UnexpectedEnd { stream: true },
+        other => other,
+    })
 }
 
 struct Parser<'b> {
@@ -41,7 +55,7 @@ fn syntax(text: impl Into<String>) -> JsonError {
 }
 
 fn end() -> JsonError {
-    syntax("unexpected end of JSON input")
+    JsonError::UnexpectedEnd { stream: false }
 }
 
 fn unexpected(byte: u8, context: &str) -> JsonError {
@@ -49,14 +63,18 @@ fn unexpected(byte: u8, context: &str) -> JsonError {
         b'\'' => r"'\''".to_owned(),
         b'"' => "'\"'".to_owned(),
         byte => {
-            let quoted = ferula_go::quote::go_quote(&char::from(byte).to_string());
+            let quoted = crate::quote::go_quote(&char::from(byte).to_string());
             format!("'{}'", &quoted[1..quoted.len() - 1])
         }
     };
     syntax(format!("invalid character {shown} {context}"))
 }
 
-impl Parser<'_> {
+impl<'b> Parser<'b> {
+    fn new(bytes: &'b [u8]) -> Self {
+        Parser { bytes, at: 0, depth: 0, values: 0 }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
@@ -247,7 +265,7 @@ impl Parser<'_> {
     /// The character of a surrogate pair whose first half has been read. A lone half is not a character, and
     /// what follows it is parsed separately.
     fn pair(&mut self, high: u32) -> char {
-        let rest = Parser { bytes: self.bytes, at: self.at, depth: 0, values: 0 };
+        let rest = Parser { at: self.at, ..Parser::new(self.bytes) };
         let Some(low) = rest.low_half().filter(|_| (0xd800..0xdc00).contains(&high)) else {
             return char::REPLACEMENT_CHARACTER;
         };

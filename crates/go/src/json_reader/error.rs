@@ -7,11 +7,17 @@ use serde::de::{Expected, Unexpected};
 /// Why a text is not the expected JSON; in Go's words where Go has a text for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
+    /// The text ends inside a value.
+    #[error("{}", if *.stream { "unexpected EOF" } else { "unexpected end of JSON input" })]
+    UnexpectedEnd { stream: bool },
+    /// A stream without a value.
+    #[error("EOF")]
+    Empty,
     /// Not JSON, or too deep or too large.
     #[error("{0}")]
     Syntax(String),
     /// A key that a strict struct does not have.
-    #[error("json: unknown field {}", ferula_go::quote::go_quote(.0))]
+    #[error("json: unknown field {}", crate::quote::go_quote(.0))]
     UnknownField(String),
     /// A value whose type differs from that of its field.
     #[error("json: cannot unmarshal {found} into {wanted}")]
