@@ -220,6 +220,7 @@ impl Receiver {
                 match &sent.state {
                     SeriesState::Known(series) => commit.add(*series, sent)?,
                     SeriesState::Invalid(problem) => {
+                        commit.check(&sent.series)?;
                         if commit.written.series_invalid == 0 {
                             let shown = message::short_labels(&sent.series.labels()?);
                             first_invalid = Some((shown, *problem));
@@ -228,6 +229,7 @@ impl Receiver {
                     }
                     SeriesState::Unresolved => commit.check(&sent.series)?,
                     SeriesState::Refused(limit) => {
+                        commit.check(&sent.series)?;
                         left_out.get_or_insert_with(|| (0, limit.clone())).0 += 1;
                     }
                 }

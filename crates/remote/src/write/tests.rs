@@ -128,6 +128,27 @@ fn metadata_and_groups_are_parsed_but_not_kept() {
 }
 
 #[test]
+fn malformed_bytes_are_noticed_in_series_that_are_left_out() {
+    let good = series(&[("__name__", "good")], &[(1, 1.0)]);
+    for labels in [&[("job", "nameless")][..], &[("__name__", "x"), ("a", "1"), ("a", "2")]] {
+        for broken in [
+            &b"\x12\x05\x09"[..],
+            b"\x12\x02\x08\x01",
+            b"\x1a\x02\x10\x01",
+            b"\x22\x02\x7f\x01",
+            b"\x07",
+            b"\x00\x00",
+        ] {
+            let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+            let bad = [series(labels, &[]), broken.to_vec()].concat();
+            let error = receiver.write(&store, &request(&[good.clone(), bad]), NOW).expect_err("refused");
+            assert!(matches!(error, WriteError::Protobuf(_)), "{labels:?} {broken:?} {error}");
+            assert_eq!(store.series().len(), 0, "nothing of the request is stored");
+        }
+    }
+}
+
+#[test]
 fn exemplars_alone_create_no_series() {
     let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
     let labels = [("__name__", "x")];

@@ -69,7 +69,8 @@ impl<'a> Symbols<'a> {
             };
             labels.push((name, value));
         }
-        labels.sort_unstable();
+        // Only by name: of equal names, errors show the values in the order sent.
+        labels.sort_by_key(|(name, _)| *name);
         Ok(labels)
     }
 }
@@ -94,7 +95,7 @@ impl<'a> StatedMetadata<'a> {
         labels.retain(|(name, _)| *name != type_label && *name != unit_label);
         let stated = [(type_label, kind), (unit_label, self.unit)];
         labels.extend(stated.into_iter().filter(|(_, value)| !value.is_empty()));
-        labels.sort_unstable();
+        labels.sort_by_key(|(name, _)| *name);
     }
 
     /// The metadata, if the series states any.
@@ -171,6 +172,21 @@ impl<'a> TimeSeries<'a> {
         Ok(Ok(stated))
     }
 
+    /// Parses everything, and returns the number of samples.
+    fn check(&self) -> Result<u64, ProtobufError> {
+        let mut samples = 0;
+        // Whether references lead anywhere does not matter here.
+        let _ = self.stated(&Symbols(Vec::new()))?;
+        self.items(|item| {
+            match item {
+                Item::Sample(..) | Item::Histogram(..) => samples += 1,
+                Item::Exemplar(bytes) => check_exemplar(bytes)?,
+            }
+            Ok::<(), ProtobufError>(())
+        })?;
+        Ok(samples)
+    }
+
     fn items<E: From<ProtobufError>>(
         &self,
         mut take: impl FnMut(Item<'a>) -> Result<(), E>,
@@ -192,6 +208,11 @@ impl<'a> TimeSeries<'a> {
         }
         Ok(())
     }
+}
+
+/// Parses what is needed of an exemplar without looking its labels up.
+fn check_exemplar(message: &[u8]) -> Result<(), ProtobufError> {
+    exemplar(message, &Symbols(Vec::new())).map(drop)
 }
 
 fn exemplar(message: &[u8], symbols: &Symbols<'_>) -> Result<Result<Exemplar, String>, ProtobufError> {
@@ -264,8 +285,12 @@ impl Receiver {
             series.label_references(&mut references)?;
             match self.resolve_v2(&symbols, &series, &references, &mut look_up, &mut *commit.appender)? {
                 Ok((series_ref, stated)) => commit.add(series_ref, series, &stated)?,
-                Err((why, samples_of)) => {
-                    self.invalid_labels.add(u64::from(samples_of));
+                Err((why, has_invalid_labels)) => {
+                    // Also of what is not stored, so that malformed bytes are noticed anywhere.
+                    let samples = series.check()?;
+                    if has_invalid_labels {
+                        self.invalid_labels.add(samples);
+                    }
                     commit.refuse(why);
                 }
             }

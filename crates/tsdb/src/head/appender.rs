@@ -252,6 +252,7 @@ impl<'a> HeadAppender<'a> {
             exemplars.clear();
             return;
         }
+        self.fresh.sort_unstable();
         for (index, (series, exemplar)) in exemplars.drain(..).enumerate() {
             match self.append_exemplar(series, exemplar) {
                 // As in Prometheus, a duplicate exemplar is silently ignored.
@@ -266,8 +267,9 @@ impl<'a> HeadAppender<'a> {
         }
     }
 
+    /// `fresh` is sorted.
     fn append_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar) -> Result<(), AppendError> {
-        let (slot, log_ref) = self.pin(series)?;
+        let (slot, log_ref) = self.pin_with_samples(series)?;
         let labels = self.head.index().label_set(slot);
         self.head.exemplars.lock().check(&labels, &exemplar)?;
         self.exemplars.push((slot, LoggedExemplar { series: log_ref, exemplar }));
@@ -275,9 +277,10 @@ impl<'a> HeadAppender<'a> {
     }
 
     fn append_metadata(&mut self, metadata: &mut Vec<(SeriesRef, MetricMetadata)>) {
+        self.fresh.sort_unstable();
         for (series, metadata) in metadata.drain(..) {
-            // Metadata of a series that no longer exists is not needed.
-            if let Ok((slot, log_ref)) = self.pin(series)
+            // Metadata of a series that does not exist is not needed.
+            if let Ok((slot, log_ref)) = self.pin_with_samples(series)
                 && !self.head.has_metadata(slot, &metadata)
             {
                 self.metadata.push((slot, log_ref, metadata));
@@ -295,8 +298,17 @@ impl<'a> HeadAppender<'a> {
         handle(slot, generation)
     }
 
-    fn pin(&mut self, series: SeriesRef) -> Result<(SlotId, LogRef), AppendError> {
+    /// Holds a series for an exemplar or metadata. A series whose samples were all refused counts as unknown, as in
+    /// Prometheus: what describes samples keeps no series without them. `fresh` is sorted.
+    fn pin_with_samples(&mut self, series: SeriesRef) -> Result<(SlotId, LogRef), AppendError> {
         let (slot, mut found) = self.head.slots.resolve(series).ok_or(AppendError::UnknownSeries)?;
+        if found.unused && found.is_empty() {
+            let from = self.fresh.partition_point(|fresh| *fresh < slot);
+            let resolved = self.fresh[from..].iter().take_while(|fresh| **fresh == slot).count();
+            if found.pending as usize <= resolved {
+                return Err(AppendError::UnknownSeries);
+            }
+        }
         found.pending += 1;
         self.pinned.push(slot);
         Ok((slot, found.log_ref))

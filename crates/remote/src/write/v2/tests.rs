@@ -167,6 +167,42 @@ fn a_symbol_with_invalid_utf8_skips_the_series_that_use_it() {
 }
 
 #[test]
+fn malformed_bytes_are_noticed_in_series_that_are_left_out() {
+    let good = series(&[1, 2], &[(1, 1.0)]);
+    for references in [&[3, 4][..], &[1, 2, 3, 4, 3, 5], &[1, 9], &[1]] {
+        for broken in [
+            &b"\x12\x05\x09"[..],
+            b"\x12\x02\x08\x01",
+            b"\x1a\x02\x7f\x01",
+            b"\x22\x02\x10\x01",
+            b"\x2a\x02\x0a\x01",
+            b"\x07",
+        ] {
+            let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+            let bad = [series(references, &[]), broken.to_vec()].concat();
+            let error =
+                receiver.write_v2(&store, &request(SYMBOLS, &[good.clone(), bad]), NOW).expect_err("refused");
+            assert!(matches!(error, WriteError::Protobuf(_)), "{references:?} {broken:?} {error}");
+            assert_eq!(store.series().len(), 0, "nothing of the request is stored");
+        }
+    }
+}
+
+#[test]
+fn equal_names_are_shown_in_the_order_sent_and_every_sample_counts() {
+    let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
+    let body = request(SYMBOLS, &[series(&[3, 5, 1, 2, 3, 4], &[(1, 1.0), (2, 1.0), (3, 1.0)])]);
+    let written = receiver.write_v2(&store, &body, NOW).expect("accepted in part");
+    assert_eq!(
+        written.refused,
+        [
+            "invalid labels for series, labels {__name__=\"up\", job=\"down\", job=\"a\"}, duplicated label job"
+        ]
+    );
+    assert_eq!(receiver.invalid_labels.get(), 3.0);
+}
+
+#[test]
 fn an_exemplar_far_in_the_future_is_skipped_and_not_counted() {
     let (store, receiver) = (MemStorage::new(), Receiver::new(&Registry::new(), Features::default()));
     let exemplar = |at: i64| {

@@ -104,6 +104,42 @@ fn a_refused_series_is_removed_however_often_and_by_whichever_appender_it_was_re
 }
 
 #[test]
+fn exemplars_and_metadata_keep_no_series_whose_samples_were_refused() {
+    let options = Options { exemplars_max: 10, ..Options::default() };
+    let db = Db::in_memory(options).expect("opened");
+    let exemplar = |at: i64| Exemplar {
+        labels: LabelSet::from_pairs([("trace_id", "x")]),
+        value: 1.0,
+        timestamp: Timestamp::from_millis(at),
+        has_timestamp: true,
+    };
+    // Whether sample and exemplar come in one batch or in two.
+    let commit = |n: usize, at: i64, exemplar_at: i64, apart: bool| {
+        let mut appender = db.appender();
+        let series = appender.resolve(&labels(n)).expect("resolved");
+        let mut batch = SampleBatch::default();
+        batch.push_float(series, Timestamp::from_millis(at), 1.0);
+        if apart {
+            appender.append(&mut batch);
+        }
+        batch.exemplars.push((series, exemplar(exemplar_at)));
+        batch.metadata.push((series, MetricMetadata { help: "help".into(), ..MetricMetadata::default() }));
+        let refused = appender.append(&mut batch).refused;
+        appender.commit(Durability::Written).expect("written");
+        refused.iter().filter(|refusal| refusal.kind == SampleKind::Exemplar).count()
+    };
+    assert_eq!(commit(0, NOW, NOW, false), 0);
+    for apart in [false, true] {
+        assert_eq!(commit(1, NOW - 5 * HOUR, NOW, apart), 1);
+        assert_eq!(db.head().series_count(), 1, "{apart}");
+    }
+    // Of a series that is known, or gets a sample in this commit, they are kept.
+    assert_eq!(commit(0, NOW - 5 * HOUR, NOW + 1, false), 0);
+    assert_eq!(commit(2, NOW, NOW, true), 0);
+    assert_eq!(db.head().series_count(), 2);
+}
+
+#[test]
 fn a_commit_that_could_not_be_logged_leaves_no_series() {
     let disk = FaultDisk::default();
     let db = Db::open(
