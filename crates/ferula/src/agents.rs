@@ -65,6 +65,13 @@ impl Agents {
         }
     }
 
+    /// Applies a configuration to the notifier only.
+    pub fn apply_notifier(&self, config: &Config, failed: &mut Vec<PartError>) {
+        if let Some(alerting) = &self.alerting {
+            alerting.apply_notifier(config, failed);
+        }
+    }
+
     /// Starts them.
     pub fn start(&self, tasks: &mut TaskGroup) {
         let scraper = self.scraper.clone();

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 
 use crate::flags::AlertingFlags;
 use crate::foundation::Foundation;
-use crate::part_error::PartError;
+use crate::part_error::{NOTIFY, PartError};
 
 /// A rule file that prevents the server from starting.
 #[derive(Debug, thiserror::Error)]
@@ -108,9 +108,7 @@ impl Alerting {
     /// Applies a configuration to each part. A part that fails does not stop the others. Must be
     /// called within the runtime, on a thread that may block.
     pub fn apply(&self, config: &Config, failed: &mut Vec<PartError>) {
-        if let Err(error) = self.notifier.apply_config(config) {
-            failed.push(PartError::new("notify", error));
-        }
+        self.apply_notifier(config, failed);
         let jobs = Notifier::discovery_jobs(config);
         self.discovery.apply_config(jobs.iter().map(|(name, section)| (name.as_str(), *section)));
         let set = RuleSet {
@@ -127,6 +125,12 @@ impl Alerting {
         if let Err(error) = updated {
             failed.push(PartError::new("rules", error));
         }
+    }
+
+    /// Applies a configuration to the notifier only.
+    pub fn apply_notifier(&self, config: &Config, failed: &mut Vec<PartError>) {
+        let errors = self.notifier.apply_config(config);
+        failed.extend(errors.into_iter().map(|error| PartError::new(NOTIFY, error)));
     }
 
     /// Starts everything.

@@ -4,14 +4,16 @@
 //! part fails, that is logged, the others keep the new configuration, and the reload counts as failed, as in
 //! Prometheus.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
 use ferula_api::{Lifecycle, LoadedConfig, Site};
 use ferula_config::Config;
+use ferula_go::sync::MutexExt;
 use ferula_promql::Engine;
 use ferula_query::QueryService;
 use ferula_runtime::{SharedClock, Shutdown};
@@ -23,7 +25,7 @@ use crate::agents::Agents;
 use crate::alertmanager::embedded::AlertmanagerReload;
 use crate::config_source::{ConfigSource, LoadError};
 use crate::own_metrics::ReloadMetrics;
-use crate::part_error::PartError;
+use crate::part_error::{DB_STORAGE, NOTIFY, PartError, QUERY_ENGINE, REMOTE_STORAGE};
 use crate::remote::RemoteStorage;
 use crate::storage::{LocalStore, StoreSettings, retention_text};
 
@@ -38,6 +40,9 @@ pub enum ReloadError {
         joined(failed)
     )]
     Parts { file: String, failed: Vec<PartError> },
+    /// In addition, the Alertmanager inside could not load its file.
+    #[error("{0}; {1}")]
+    AlsoAlertmanager(Box<ReloadError>, PartError),
     #[error("{0}")]
     Panicked(String),
 }
@@ -62,35 +67,64 @@ pub struct ConfiguredParts {
 impl ConfiguredParts {
     fn apply(&self, config: &Config, file: &str) -> Result<(), ReloadError> {
         let mut failed = Vec::new();
-        if let Err(error) = self.store.apply(&self.local, config) {
-            failed.push(PartError::new("db_storage", error));
-        }
-        if let Err(error) = self.remote.apply(config) {
-            failed.push(PartError::new("remote_storage", error));
-        }
-        if let Err(error) = self.apply_queries(config) {
-            failed.push(PartError::new("query_engine", error));
-        }
+        self.apply_part(DB_STORAGE, config, &mut failed);
+        self.apply_part(REMOTE_STORAGE, config, &mut failed);
+        self.apply_part(QUERY_ENGINE, config, &mut failed);
         self.agents.apply(config, &mut failed);
+        Self::reported(failed, file)
+    }
+
+    /// Applies a configuration once more to the parts that failed: what they lacked, such as a certificate, may be there
+    /// by now. Rules and scrape jobs are not among them: rule files are read by reloads only, and scrape pools try again
+    /// themselves.
+    fn retry(&self, parts: &[&'static str], config: &Config, file: &str) -> Result<(), ReloadError> {
+        let mut failed = Vec::new();
+        for &part in parts {
+            self.apply_part(part, config, &mut failed);
+        }
+        Self::reported(failed, file)
+    }
+
+    fn apply_part(&self, part: &'static str, config: &Config, failed: &mut Vec<PartError>) {
+        let error = match part {
+            DB_STORAGE => self.store.apply(&self.local, config).map_err(Into::into).err(),
+            QUERY_ENGINE => self.apply_queries(config).err(),
+            REMOTE_STORAGE => {
+                let errors = self.remote.apply(config);
+                failed.extend(errors.into_iter().map(|error| PartError::new(part, error)));
+                None
+            }
+            NOTIFY => {
+                self.agents.apply_notifier(config, failed);
+                None
+            }
+            _ => None,
+        };
+        failed.extend(error.map(|error: anyhow::Error| PartError::new(part, error)));
+    }
+
+    fn reported(failed: Vec<PartError>, file: &str) -> Result<(), ReloadError> {
         for err in &failed {
             error!("Failed to apply configuration", err = err);
         }
         if failed.is_empty() { Ok(()) } else { Err(ReloadError::Parts { file: file.to_owned(), failed }) }
     }
 
-    /// The Alertmanager reloads its file even if other parts fail. At the start, it has already read it.
+    /// The Alertmanager reloads its file even if other parts fail, or the server's own file is invalid. At the start, it
+    /// has already read it.
     fn reload_alertmanager(&self, applied: Result<(), ReloadError>, file: &str) -> Result<(), ReloadError> {
         let Some(alertmanager) = &self.alertmanager else { return applied };
         let Err(error) = alertmanager.reload() else { return applied };
-        let mut failed = match applied {
-            Ok(()) => Vec::new(),
-            Err(ReloadError::Parts { failed, .. }) => failed,
-            Err(other) => return Err(other),
-        };
         let error = PartError::new("alertmanager", error);
         error!("Failed to apply configuration", err = error);
-        failed.push(error);
-        Err(ReloadError::Parts { file: file.to_owned(), failed })
+        match applied {
+            Ok(()) => Err(ReloadError::Parts { file: file.to_owned(), failed: vec![error] }),
+            Err(ReloadError::Parts { mut failed, file }) => {
+                failed.push(error);
+                Err(ReloadError::Parts { file, failed })
+            }
+            Err(other) => Err(ReloadError::AlsoAlertmanager(Box::new(other), error)),
+        }
     }
 
     fn apply_queries(&self, config: &Config) -> anyhow::Result<()> {
@@ -103,6 +137,9 @@ impl ConfiguredParts {
     }
 }
 
+/// Parts that failed are tried again after this time.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
 /// Loads the configuration repeatedly.
 pub struct Reloader {
     source: ConfigSource,
@@ -111,14 +148,16 @@ pub struct Reloader {
     parts: ConfiguredParts,
     metrics: ReloadMetrics,
     loaded: watch::Sender<Arc<LoadedConfig>>,
+    /// The parts that do not have the configuration in force.
+    failed: Mutex<BTreeSet<&'static str>>,
 }
 
 impl Reloader {
     /// Loads the first configuration and applies it to every part. Also returns a receiver for the configuration in
-    /// force.
+    /// force. Parts that fail do not prevent the start: they are tried again later.
     ///
     /// # Errors
-    /// See [`Reloader::reload`]; either error prevents the start.
+    /// The configuration is invalid.
     pub fn start(
         source: ConfigSource,
         own_address: String,
@@ -129,10 +168,13 @@ impl Reloader {
         let file = source.name();
         let first = load(&source, &own_address, &parts)?;
         let (loaded, receiver) = watch::channel(first.clone());
-        let reloader = Reloader { source, own_address, parts, metrics, loaded };
+        let failed = Mutex::default();
+        let reloader = Reloader { source, own_address, parts, metrics, loaded, failed };
         let applied = reloader.parts.apply(&first.config, &file);
-        reloader.note(&file, begin, applied)?;
-        Ok((reloader, receiver))
+        match reloader.note(&file, begin, applied) {
+            Err(ReloadError::Parts { .. }) | Ok(()) => Ok((reloader, receiver)),
+            Err(other) => Err(other),
+        }
     }
 
     /// Loads the configuration and applies it to every part.
@@ -143,16 +185,39 @@ impl Reloader {
     pub fn reload(&self) -> Result<(), ReloadError> {
         let begin = self.parts.site.clock.elapsed();
         let file = self.source.name();
-        let result = load(&self.source, &self.own_address, &self.parts).and_then(|loaded| {
+        let applied = load(&self.source, &self.own_address, &self.parts).and_then(|loaded| {
             let applied = self.parts.apply(&loaded.config, &file);
             self.loaded.send_replace(loaded);
-            self.parts.reload_alertmanager(applied, &file)
+            applied
         });
-        self.note(&file, begin, result)
+        self.note(&file, begin, self.parts.reload_alertmanager(applied, &file))
+    }
+
+    /// Whether a part lacks the configuration in force and may get it without a reload.
+    fn may_retry(&self) -> bool {
+        let again = [DB_STORAGE, REMOTE_STORAGE, QUERY_ENGINE, NOTIFY];
+        self.failed.locked().iter().any(|part| again.contains(part))
+    }
+
+    fn retry(&self) -> Result<(), ReloadError> {
+        let begin = self.parts.site.clock.elapsed();
+        let file = self.source.name();
+        let loaded = self.loaded.borrow().clone();
+        let parts: Vec<&'static str> = self.failed.locked().iter().copied().collect();
+        let applied = self.parts.retry(&parts, &loaded.config, &file);
+        self.note(&file, begin, applied)
     }
 
     fn note(&self, file: &str, begin: Duration, result: Result<(), ReloadError>) -> Result<(), ReloadError> {
         let clock = &self.parts.site.clock;
+        match &result {
+            Ok(()) => self.failed.locked().clear(),
+            Err(ReloadError::Parts { failed, .. }) => {
+                *self.failed.locked() = failed.iter().map(PartError::part).collect();
+            }
+            // What was in force stays in force, where it was.
+            Err(_) => {}
+        }
         self.metrics.note(result.is_ok(), clock.now().seconds());
         if result.is_ok() {
             let took = clock.elapsed().saturating_sub(begin);
@@ -254,6 +319,18 @@ impl Requests {
                     }
                     None => return,
                 },
+                () = tick(&reloader.parts.site.clock, reloader.may_retry().then_some(RETRY_AFTER)) => {
+                    let worker = reloader.clone();
+                    if let Err(panic) = tokio::task::spawn_blocking(move || worker.retry()).await {
+                        error!("Error reloading config", err = panic);
+                    }
+                    // The other timer begins anew, and must not be put off again and again.
+                    if self.auto_reload.is_none() || !files.has_changed() {
+                        continue;
+                    }
+                    info!("Configuration file change detected, reloading the configuration.");
+                    None
+                }
                 () = tick(&reloader.parts.site.clock, self.auto_reload) => {
                     if !files.has_changed() {
                         continue;

@@ -57,13 +57,13 @@ pub struct RemoteStorage {
     fanout: Arc<Fanout>,
 }
 
-/// Why a configuration was not applied.
+/// Why a destination or source is not in use.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
     #[error(transparent)]
-    Writes(#[from] ApplyError),
+    Writes(ApplyError),
     #[error(transparent)]
-    Reads(#[from] SourcesError),
+    Reads(SourcesError),
 }
 
 impl RemoteStorage {
@@ -89,15 +89,15 @@ impl RemoteStorage {
         RemoteStorage { writes, sources, fanout: fanout.clone() }
     }
 
-    /// Applies the destinations and sources of a configuration. Must be called within the runtime, on a thread that may
-    /// block.
-    ///
-    /// # Errors
-    /// A destination or a source is invalid. As in Prometheus, sources are not changed if a destination fails.
-    pub fn apply(&self, config: &Config) -> Result<(), RemoteError> {
-        tokio::task::block_in_place(|| Handle::current().block_on(self.writes.apply_config(config)))?;
-        self.fanout.set_sources(self.sources.of(config)?);
-        Ok(())
+    /// Applies the destinations and sources of a configuration. Returns why some of them could not be used; the others are
+    /// in use then. Must be called within the runtime, on a thread that may block.
+    pub fn apply(&self, config: &Config) -> Vec<RemoteError> {
+        let apply = self.writes.apply_config(config);
+        let writes = tokio::task::block_in_place(|| Handle::current().block_on(apply));
+        let (sources, reads) = self.sources.of(config);
+        self.fanout.set_sources(sources);
+        let writes = writes.into_iter().map(RemoteError::Writes);
+        writes.chain(reads.into_iter().map(RemoteError::Reads)).collect()
     }
 
     /// The time of the newest sample that every destination has received; the epoch if one has none.

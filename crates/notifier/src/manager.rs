@@ -48,10 +48,10 @@ impl Default for Options {
     }
 }
 
-/// Why a configuration was not applied in full.
+/// Why a section is not in use.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The first section whose client could not be created. All other sections are applied.
+    /// The client of a section could not be created.
     #[error("alertmanagers[{index}]: {error}")]
     Client { index: usize, error: SetupError },
 }
@@ -148,9 +148,9 @@ impl Manager {
     /// Applies the sections of a configuration. An unchanged section keeps its Alertmanagers and
     /// their queues, even if its position changed.
     ///
-    /// # Errors
-    /// A section whose client could not be created. The other sections are applied anyway.
-    pub fn apply_config(&self, config: &Config) -> Result<(), ApplyError> {
+    /// Returns why some sections cannot be used. The others are applied, and these are tried again.
+    #[must_use = "sections that cannot be used"]
+    pub fn apply_config(&self, config: &Config) -> Vec<ApplyError> {
         let names = &config.global.metric_name_validation_scheme;
         let compiled = |rules| ferula_config::relabel::compiled(rules, names);
         let mut sets = Vec::new();
@@ -175,10 +175,10 @@ impl Manager {
                 (set.addresses, set.senders, set.client) = (before.addresses, before.senders, before.client);
             }
         }
-        let mut failed = None;
+        let mut failed = Vec::new();
         for (index, set) in sets.iter_mut().enumerate() {
             if let Err(error) = set.make_client(self.0.options.user_agent) {
-                failed = failed.or(Some(ApplyError::Client { index, error }));
+                failed.push(ApplyError::Client { index, error });
             }
         }
         state.sets = sets;
@@ -186,7 +186,7 @@ impl Manager {
             self.0.end(gone);
         }
         self.0.count(&state);
-        failed.map_or(Ok(()), Err)
+        failed
     }
 
     /// Follows discovery until shutdown, then drains the queues and returns.

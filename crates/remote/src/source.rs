@@ -32,7 +32,7 @@ use self::pending::Pending;
 /// Returns the first moment, in milliseconds, from which on the store surely has everything itself.
 pub type LocalStart = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Why sources cannot be taken over.
+/// Why a source cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SourcesError {
     /// Two sections are equal.
@@ -57,21 +57,26 @@ impl ReadSources {
         ReadSources { metrics: Metrics::new(registry), clock, runtime: Handle::current(), local_start }
     }
 
-    /// The sources of a configuration.
-    ///
-    /// # Errors
-    /// A section that cannot be read from, or that is there twice.
-    pub fn of(&self, config: &Config) -> Result<Vec<Arc<dyn Source>>, SourcesError> {
+    /// The sources of a configuration, and why some sections are not among them: they cannot be read from, or are there
+    /// twice.
+    pub fn of(&self, config: &Config) -> (Vec<Arc<dyn Source>>, Vec<SourcesError>) {
+        let mut failed = Vec::new();
         let mut hashes = BTreeSet::new();
         let mut sources: Vec<Arc<dyn Source>> = Vec::with_capacity(config.remote_read.len());
         for (index, section) in config.remote_read.iter().enumerate() {
             let hash = section.hash();
             let name =
                 if section.name.is_empty() { hash.chars().take(6).collect() } else { section.name.clone() };
-            let client = ReadClient::new(section, &name, &self.metrics, self.clock.clone())
-                .map_err(|problem| SourcesError::Client { index, problem })?;
+            let client = match ReadClient::new(section, &name, &self.metrics, self.clock.clone()) {
+                Ok(client) => client,
+                Err(problem) => {
+                    failed.push(SourcesError::Client { index, problem });
+                    continue;
+                }
+            };
             if !hashes.insert(hash) {
-                return Err(SourcesError::Duplicate(client.shown_url().to_owned()));
+                failed.push(SourcesError::Duplicate(client.shown_url().to_owned()));
+                continue;
             }
             let external = match section.filter_external_labels {
                 true => config.global.external_labels.0.clone().into_iter().collect(),
@@ -87,7 +92,7 @@ impl ReadSources {
                 local_start: self.local_start.clone(),
             }));
         }
-        Ok(sources)
+        (sources, failed)
     }
 }
 

@@ -134,7 +134,7 @@ fn whatever_a_destination_does_nothing_is_lost_duplicated_or_out_of_order() {
             recorder.set_faults(move |request| if request % 3 == 2 { Fault::None } else { fault });
             let manager = source.manager(&registry);
             let sections = config(&[&recorder.url()], ", min_shards: 3");
-            manager.apply_config(&sections).await.expect("taken over");
+            assert!(manager.apply_config(&sections).await.is_empty());
             source.store(40);
             recorder.wait_for(40 * SERIES).await;
             source.store(10);
@@ -152,7 +152,7 @@ fn refused_samples_are_counted_and_not_sent_again() {
         let recorder = Recorder::start().await;
         recorder.set_faults(|request| if request == 2 { Fault::Status(400, "") } else { Fault::None });
         let manager = source.manager(&registry);
-        manager.apply_config(&config(&[&recorder.url()], "")).await.expect("taken over");
+        assert!(manager.apply_config(&config(&[&recorder.url()], "")).await.is_empty());
         source.store(20);
         recorder.wait_for(20 * SERIES - 50).await;
         let metric = |kind: &str| gauge(&registry, &format!("prometheus_remote_storage_samples_{kind}"));
@@ -175,7 +175,7 @@ fn an_outage_costs_no_memory_and_no_sample() {
         let recorder = Recorder::start().await;
         recorder.set_faults(|_| Fault::Status(500, ""));
         let manager = source.manager(&registry);
-        manager.apply_config(&config(&[&recorder.url()], "")).await.expect("taken over");
+        assert!(manager.apply_config(&config(&[&recorder.url()], "")).await.is_empty());
         source.store(2000);
         recorder.wait_for_requests(20).await;
         let pending = gauge(&registry, "prometheus_remote_storage_samples_pending");
@@ -210,7 +210,7 @@ fn a_restart_continues_at_its_position_with_what_was_stored_meanwhile() {
         let sender = runtime();
         sender.block_on(async {
             let manager = source.manager(&Registry::new());
-            manager.apply_config(&sections).await.expect("taken over");
+            assert!(manager.apply_config(&sections).await.is_empty());
             source.store(15);
             manager.stop().await;
         });
@@ -227,7 +227,7 @@ fn a_restart_continues_at_its_position_with_what_was_stored_meanwhile() {
     let sender = runtime();
     sender.block_on(async {
         let manager = source.manager(&Registry::new());
-        manager.apply_config(&sections).await.expect("taken over");
+        assert!(manager.apply_config(&sections).await.is_empty());
         manager.stop().await;
     });
     assert_whole(&recorder, source.stored());
@@ -249,7 +249,7 @@ fn a_killed_sender_loses_nothing_and_repeats_only_the_requests_that_were_in_flig
         let sender = runtime();
         sender.block_on(async {
             let manager = source.manager(&Registry::new());
-            manager.apply_config(&sections).await.expect("taken over");
+            assert!(manager.apply_config(&sections).await.is_empty());
             source.store(12);
             recorder.wait_for_requests(recorder.seen().requests + kill % 9).await;
         });
@@ -258,7 +258,7 @@ fn a_killed_sender_loses_nothing_and_repeats_only_the_requests_that_were_in_flig
     }
     runtime().block_on(async {
         let manager = source.manager(&Registry::new());
-        manager.apply_config(&sections).await.expect("taken over");
+        assert!(manager.apply_config(&sections).await.is_empty());
         manager.stop().await;
     });
     let (seen, stored) = (recorder.seen(), source.stored());
@@ -279,7 +279,7 @@ fn a_request_that_was_in_flight_when_the_sender_was_killed_goes_out_again_withou
         let sender = runtime();
         sender.block_on(async {
             let manager = source.manager(&Registry::new());
-            manager.apply_config(&sections).await.expect("taken over");
+            assert!(manager.apply_config(&sections).await.is_empty());
             // Less than a full request: it is sent because it is due.
             source.store(1);
             recorder.wait_for(source.stored() * SERIES).await;
@@ -300,7 +300,7 @@ fn a_reload_while_sending_changes_nothing_for_the_samples() {
         for round in 0..12 {
             // Every other time, the section changes, and with it the number of lanes.
             let queue = format!(", min_shards: {}", 1 + round / 2 % 3);
-            manager.apply_config(&config(&[&recorder.url()], &queue)).await.expect("taken over");
+            assert!(manager.apply_config(&config(&[&recorder.url()], &queue)).await.is_empty());
             source.store(9);
         }
         manager.stop().await;
@@ -318,7 +318,7 @@ fn a_reload_repeats_nothing_that_was_acknowledged() {
         for round in 0..10 {
             // The section changes each time.
             let queue = format!(", max_shards: {}", 10 + round);
-            manager.apply_config(&config(&[&recorder.url()], &queue)).await.expect("taken over");
+            assert!(manager.apply_config(&config(&[&recorder.url()], &queue)).await.is_empty());
             source.store(1);
             recorder.wait_for(source.stored() * SERIES).await;
             while gauge(&registry, "prometheus_remote_storage_samples_pending") > 0.0 {
@@ -338,7 +338,7 @@ fn a_dead_destination_does_not_delay_another_and_catches_up_when_it_is_back() {
         dead.set_faults(|_| Fault::CutBeforeAnswer);
         let manager = source.manager(&registry);
         let sections = config(&[&alive.url(), &dead.url()], "");
-        manager.apply_config(&sections).await.expect("taken over");
+        assert!(manager.apply_config(&sections).await.is_empty());
         source.store(300);
         alive.wait_for(300 * SERIES).await;
         assert_whole(&alive, 300);
@@ -357,14 +357,14 @@ fn a_new_destination_begins_now_and_a_removed_one_leaves_no_position() {
     runtime().block_on(async {
         let recorder = Recorder::start().await;
         let manager = source.manager(&registry);
-        manager.apply_config(&config(&[&recorder.url()], "")).await.expect("taken over");
+        assert!(manager.apply_config(&config(&[&recorder.url()], "")).await.is_empty());
         source.store(5);
         recorder.wait_for(5 * SERIES).await;
         let seen = recorder.seen();
         assert_eq!((seen.samples, seen.first), (5 * SERIES, Some(5)));
         let positions = || std::fs::read_dir(source.dir.path().join(POSITIONS_DIR)).expect("there").count();
         assert_eq!(positions(), 1);
-        manager.apply_config(&config(&[], "")).await.expect("taken over");
+        assert!(manager.apply_config(&config(&[], "")).await.is_empty());
         assert_eq!(positions(), 0);
         manager.stop().await;
     });
@@ -430,7 +430,7 @@ fn a_reader_that_panics_is_replaced_and_nothing_is_lost_or_repeated() {
         let feed = Panicking { db: source.db.clone(), records: records.clone() };
         let manager = source.manager_reading(Arc::new(feed), &registry);
         let sections = config(&[&recorder.url()], ", min_shards: 3");
-        manager.apply_config(&sections).await.expect("taken over");
+        assert!(manager.apply_config(&sections).await.is_empty());
         source.store(15);
         recorder.wait_for(15 * SERIES).await;
         source.store(5);

@@ -26,7 +26,7 @@ const CHORES_INTERVAL: Duration = Duration::from_secs(1);
 /// A destination that has not received what was logged this many intervals ago is behind.
 const BEHIND_INTERVALS: usize = 60;
 
-/// Why a configuration was not applied.
+/// Why a section is not in use.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// Two sections are equal.
@@ -82,6 +82,16 @@ struct PlannedDestination {
     path: PathBuf,
 }
 
+/// The sections of a configuration, before anything is changed.
+#[derive(Default)]
+struct SelectedSections {
+    wanted: Vec<PlannedDestination>,
+    /// Why the others are not among them.
+    failed: Vec<ApplyError>,
+    /// Position files of the others.
+    unusable: HashSet<PathBuf>,
+}
+
 impl WriteManager {
     /// Creates a manager without destinations. Must be called within the runtime.
     pub fn new(foundation: Foundation) -> Self {
@@ -106,14 +116,17 @@ impl WriteManager {
     /// unchanged is left alone, and a changed one continues at its position. A new one begins with what is
     /// stored from now on.
     ///
-    /// # Errors
-    /// Nothing can be sent to a section's destination. Then nothing changes.
-    pub async fn apply_config(&self, config: &Config) -> Result<(), ApplyError> {
-        let mut wanted = self.wanted(config)?;
+    /// Returns why some sections cannot be used; the others are in use then. A destination whose section cannot be used any
+    /// more continues with the old one.
+    #[must_use = "sections that cannot be used"]
+    pub async fn apply_config(&self, config: &Config) -> Vec<ApplyError> {
+        let SelectedSections { mut wanted, mut failed, unusable } = self.select(config);
         let dir = self.0.foundation.dir.join(POSITIONS_DIR);
-        if !wanted.is_empty() {
-            std::fs::create_dir_all(&dir)
-                .map_err(|error| ApplyError::Position { path: dir.clone(), error })?;
+        if !wanted.is_empty()
+            && let Err(error) = std::fs::create_dir_all(&dir)
+        {
+            failed.push(ApplyError::Position { path: dir, error });
+            return failed;
         }
         let (kept, gone) = {
             let mut destinations = self.0.destinations.locked();
@@ -124,52 +137,62 @@ impl WriteManager {
                     && running.rules.relabel == wanted.rules.relabel
             };
             let all = destinations.take().unwrap_or_default();
-            let (kept, gone): (Vec<_>, Vec<_>) =
-                all.into_iter().partition(|running| wanted.iter().any(|wanted| is_same(running, wanted)));
+            // Where a section cannot be used, the destination continues as it was.
+            let (kept, gone): (Vec<_>, Vec<_>) = all.into_iter().partition(|running| {
+                unusable.contains(&running.path) || wanted.iter().any(|wanted| is_same(running, wanted))
+            });
             wanted.retain(|wanted| !kept.iter().any(|running| is_same(running, wanted)));
             (kept, gone)
         };
         let mut paths: HashSet<PathBuf> = kept.iter().map(|running| running.path.clone()).collect();
         paths.extend(wanted.iter().map(|wanted| wanted.path.clone()));
+        paths.extend(unusable);
         // Stop these before the new ones start, which take over positions and metrics.
         for running in gone {
             running.destination.stop().await;
         }
         let mut running = kept;
-        let mut failed = None;
         for wanted in wanted {
             match self.start(wanted) {
                 Ok(started) => running.push(started),
-                Err(error) => failed = failed.or(Some(error)),
+                Err(error) => failed.push(error),
             }
         }
         *self.0.destinations.locked() = Some(running);
         remove_others(&dir, &paths);
         self.hold(&mut VecDeque::new());
-        failed.map_or(Ok(()), Err)
+        failed
     }
 
-    fn wanted(&self, config: &Config) -> Result<Vec<PlannedDestination>, ApplyError> {
+    fn select(&self, config: &Config) -> SelectedSections {
         let external: Vec<(String, String)> = config.global.external_labels.0.clone().into_iter().collect();
-        let mut all: Vec<PlannedDestination> = Vec::new();
+        let SelectedSections { wanted: mut all, mut failed, mut unusable } = SelectedSections::default();
         for (index, section) in config.remote_write.iter().enumerate() {
             let url = section.url.as_ref().map(|url| url.redacted()).unwrap_or_default();
-            if all.iter().any(|other| other.section == *section) {
-                return Err(ApplyError::Duplicate(url));
+            if config.remote_write[..index].contains(section) {
+                failed.push(ApplyError::Duplicate(url));
+                continue;
             }
-            let client = WriteClient::new(section, self.0.foundation.clock.clone())
-                .map_err(|error| ApplyError::Client { index, error })?;
+            let same_url =
+                config.remote_write[..index].iter().filter(|other| other.url == section.url).count();
+            let path = self.0.foundation.dir.join(POSITIONS_DIR).join(file_name(section, same_url));
+            let client = match WriteClient::new(section, self.0.foundation.clock.clone()) {
+                Ok(client) => client,
+                Err(error) => {
+                    failed.push(ApplyError::Client { index, error });
+                    unusable.insert(path);
+                    continue;
+                }
+            };
             let relabel = ferula_config::relabel::compiled(
                 &section.write_relabel_configs,
                 &config.global.metric_name_validation_scheme,
             );
-            let same_url = all.iter().filter(|other| other.section.url == section.url).count();
             let hash = section.hash();
             let name = match section.name.as_str() {
                 "" => hash.get(..6).unwrap_or(&hash).to_owned(),
                 name => name.to_owned(),
             };
-            let path = self.0.foundation.dir.join(POSITIONS_DIR).join(file_name(section, same_url));
             all.push(PlannedDestination {
                 section: section.clone(),
                 rules: LabelRules { external: external.clone(), relabel },
@@ -179,7 +202,7 @@ impl WriteManager {
                 path,
             });
         }
-        Ok(all)
+        SelectedSections { wanted: all, failed, unusable }
     }
 
     fn start(&self, wanted: PlannedDestination) -> Result<Running, ApplyError> {
@@ -371,7 +394,7 @@ mod tests {
             let text = format!("remote_write: [{{url: 'http://localhost:1/', remote_timeout: {timeout}}}]");
             Config::parse(&text).expect("a good configuration")
         };
-        manager.apply_config(&config("1s")).await.expect("taken over");
+        assert!(manager.apply_config(&config("1s")).await.is_empty());
         let held = || feed.held.lock().expect("not poisoned").map(|held| held.from.segment);
         assert_eq!(held(), Some(7));
         let (changing, next) = (manager.clone(), config("2s"));
@@ -384,7 +407,7 @@ mod tests {
         manager.hold(&mut VecDeque::new());
         assert_eq!(held(), Some(7));
         drop(gate);
-        change.await.expect("no panic").expect("taken over");
+        assert!(change.await.expect("no panic").is_empty());
         assert_eq!(held(), Some(7));
         manager.stop().await;
     }
