@@ -13,7 +13,7 @@ use ferula_runtime::SharedClock;
 
 use super::discord::Discord;
 use super::email::Email;
-use super::environment::{BuildError, Environment, read};
+use super::environment::{BuildError, Environment, must_be_readable};
 use super::exchange::Service;
 use super::incidentio::Incidentio;
 use super::jira::Jira;
@@ -126,19 +126,13 @@ pub fn integrations(receiver: &Receiver, environment: &Environment) -> Result<Ve
         all.push(Integration { name: "incidentio", index, send_resolved, notifier, catalog });
     }
     add!("rocketchat", rocketchat_configs, USER_AGENT, |config, service| {
-        let token = token(config.token.as_ref(), &config.token_file)?;
-        let token_id = self::token(config.token_id.as_ref(), &config.token_id_file)?;
-        Rocketchat { config, service, token, token_id }
+        for file in [&config.token_file, &config.token_id_file].into_iter().filter(|file| !file.is_empty()) {
+            must_be_readable(file, &format!("could not read {file}"))?;
+        }
+        Rocketchat { config, service }
     });
     add!("mattermost", mattermost_configs, USER_AGENT, |config, service| Mattermost { config, service });
     Ok(all)
-}
-
-fn token(inline: Option<&Secret>, file: &str) -> Result<String, BuildError> {
-    match file {
-        "" => Ok(inline.map(|secret| secret.reveal().to_owned()).unwrap_or_default()),
-        file => read(file, &format!("could not read {file}")),
-    }
 }
 
 /// The signature authenticates the request. The section's own credentials apply only where its client is used
@@ -159,14 +153,15 @@ fn sns(config: &SnsConfig, environment: &Environment) -> Result<Sns, BuildError>
 fn incidentio(config: &IncidentioConfig, environment: &Environment) -> Result<Incidentio, BuildError> {
     let section = config.http_config.as_ref();
     let mut section = section.map_or_else(HttpClientConfig::default, |http| http.0.clone());
-    let token = match config.alert_source_token_file.as_str() {
-        "" => config.alert_source_token.reveal().to_owned(),
-        file => read(file, "failed to read alert_source_token_file")?,
-    };
-    if !token.is_empty() {
+    let (token, file) = (&config.alert_source_token, &config.alert_source_token_file);
+    if !file.is_empty() {
+        must_be_readable(file, "failed to read alert_source_token_file")?;
+    }
+    if !file.is_empty() || !token.reveal().is_empty() {
         section.authorization = Some(Authorization {
             kind: "Bearer".to_owned(),
-            credentials: Secret::new(token),
+            credentials: if file.is_empty() { token.clone() } else { Secret::default() },
+            credentials_file: file.clone(),
             ..Authorization::default()
         });
     }

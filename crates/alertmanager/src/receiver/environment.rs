@@ -41,10 +41,11 @@ impl Environment {
     }
 }
 
-/// Reads a file once, at the start; surrounding white space is removed.
-pub(super) fn read(file: &str, what: &str) -> Result<String, BuildError> {
-    let text = read_bounded(Path::new(file));
-    let text =
-        text.map_err(|error| BuildError::File { what: what.to_owned(), file: file.to_owned(), error })?;
-    Ok(text.trim().to_owned())
+/// Refuses a configuration whose file is not there. Its content is read again before each use.
+pub(super) fn must_be_readable(file: &str, what: &str) -> Result<(), BuildError> {
+    read_bounded(Path::new(file)).map(drop).map_err(|error| BuildError::File {
+        what: what.to_owned(),
+        file: file.to_owned(),
+        error,
+    })
 }

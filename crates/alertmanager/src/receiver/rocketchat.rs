@@ -1,11 +1,12 @@
 //! Rocket.Chat.
 
+use ferula_config::Secret;
 use ferula_config::alertmanager::receiver::rocketchat::RocketchatConfig;
 use ferula_go::quote::go_quote;
 use ferula_http_client::HeaderName;
 
 use super::address::join_path;
-use super::exchange::{Call, Service};
+use super::exchange::{Call, Service, inline_or_file};
 use super::fields::Fields;
 use super::json::{Object, array};
 use super::truncate::to_runes;
@@ -17,9 +18,6 @@ const TITLE_RUNES_MAX: usize = 1024;
 pub(super) struct Rocketchat {
     pub config: RocketchatConfig,
     pub service: Service,
-    /// Read once, at the start.
-    pub token: String,
-    pub token_id: String,
 }
 
 impl Rocketchat {
@@ -36,12 +34,14 @@ impl Rocketchat {
             .raw("attachments", array(&[attachment]))
             .message();
         fields.check("")?;
+        let token = secret(notification, config.token.as_ref(), &config.token_file).await?;
+        let token_id = secret(notification, config.token_id.as_ref(), &config.token_id_file).await?;
         let base = config.api_url.as_ref().map_or("", |url| url.as_str());
         let call = Call::post(join_path(base, "api/v1/chat.postMessage"), message)
-            .header(HeaderName::from_static("x-auth-token"), &self.token)
-            .header(HeaderName::from_static("x-user-id"), &self.token_id)
-            .secret(&self.token)
-            .secret(&self.token_id)
+            .header(HeaderName::from_static("x-auth-token"), &token)
+            .header(HeaderName::from_static("x-user-id"), &token_id)
+            .secret(&token)
+            .secret(&token_id)
             .hide_url()
             .dry_answer("{\"success\":true}");
         let answer = self.service.send(notification.record, call).await?;
@@ -103,6 +103,19 @@ impl Rocketchat {
             .collect();
         object.list("fields", &shown).list("actions", &actions).finish()
     }
+}
+
+async fn secret(
+    notification: &Notification<'_>,
+    inline: Option<&Secret>,
+    file: &str,
+) -> Result<String, NotifyError> {
+    let inline = inline.map_or("", Secret::reveal);
+    if inline.is_empty() && file.is_empty() {
+        return Ok(String::new());
+    }
+    let read = inline_or_file(notification.record, inline, file).await;
+    read.map_err(|error| NotifyError::fatal(format!("could not read {file}: {error}")))
 }
 
 impl Notifier for Rocketchat {

@@ -161,6 +161,8 @@ fn unchunked(mut rest: &str) -> String {
 pub struct ReceivedNotification {
     pub at: Instant,
     pub path: String,
+    /// The header fields.
+    pub head: String,
     pub body: Value,
 }
 
@@ -204,7 +206,7 @@ impl Webhook {
     fn take(&self, stream: &TcpStream) {
         let mut reader = BufReader::new(stream);
         loop {
-            let (mut path, mut length) = (String::new(), 0);
+            let (mut path, mut head, mut length) = (String::new(), String::new(), 0);
             loop {
                 let mut line = String::new();
                 if reader.read_line(&mut line).unwrap_or(0) == 0 {
@@ -218,13 +220,14 @@ impl Webhook {
                     None if line.trim().is_empty() => break,
                     None => {}
                 }
+                head += &line;
             }
             let mut body = vec![0; length];
             if reader.read_exact(&mut body).is_err() {
                 return;
             }
             let body = serde_json::from_slice(&body).expect("JSON");
-            let told = ReceivedNotification { at: Instant::now(), path, body };
+            let told = ReceivedNotification { at: Instant::now(), path, head, body };
             self.told.lock().expect("no panic while held").push(told);
             let mut writer = stream;
             if writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {

@@ -6,6 +6,7 @@
 mod bad_input;
 mod common;
 mod disk;
+mod files;
 mod inside;
 mod kills;
 mod metrics;
