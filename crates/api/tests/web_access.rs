@@ -140,6 +140,88 @@ async fn a_replaced_certificate_takes_effect_with_the_next_connection() {
     assert!(lab.ask(&lab.authority(), None, "").await.is_ok());
 }
 
+/// A way of replacing a file.
+#[derive(Clone, Copy, Debug)]
+enum Replacement {
+    InPlace,
+    Rename,
+    Symlink,
+}
+
+impl Replacement {
+    /// Replaces a file so that neither its size nor its time reveals it.
+    fn put(self, dir: &Path, name: &str, text: &str) {
+        static VERSIONS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let version = VERSIONS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (path, beside) = (dir.join(name), dir.join(format!("{version}.{name}")));
+        let text = format!("{text:\n<8000}");
+        match self {
+            Replacement::InPlace => std::fs::write(&path, text).expect("written"),
+            Replacement::Rename => {
+                std::fs::write(&beside, text).expect("written");
+                std::fs::rename(&beside, &path).expect("renamed");
+            }
+            Replacement::Symlink => {
+                std::fs::write(&beside, text).expect("written");
+                std::os::unix::fs::symlink(&beside, dir.join("link")).expect("linked");
+                std::fs::rename(dir.join("link"), &path).expect("renamed");
+            }
+        }
+        let file = std::fs::File::options().write(true).open(&path).expect("it is there");
+        file.set_modified(std::time::UNIX_EPOCH).expect("its time is set");
+    }
+}
+
+#[tokio::test]
+async fn every_replaced_file_takes_effect_with_the_next_connection() {
+    for replacement in [Replacement::InPlace, Replacement::Rename, Replacement::Symlink] {
+        let lab = Lab::start(&format!("{TLS}}}\n")).await;
+        let put = |name: &str, text: &str| replacement.put(lab.dir.path(), name, text);
+        let (servers, clients) = ([certificate(), certificate()], [certificate(), certificate()]);
+        let file = |password: &str| {
+            let hash = bcrypt::hash(password, 4).expect("hashed");
+            format!(
+                "{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem}}\nbasic_auth_users: {{ada: '{hash}'}}\n"
+            )
+        };
+        // Which server and client certificate and which password are in force.
+        let mut current = [0; 3];
+        put("cert.pem", &servers[0].0);
+        put("key.pem", &servers[0].1);
+        put("ca.pem", &clients[0].0);
+        put("web.yml", &file("secret-0"));
+        let passwords =
+            ["Authorization: Basic YWRhOnNlY3JldC0w\r\n", "Authorization: Basic YWRhOnNlY3JldC0x\r\n"];
+        for change in [0, 1, 2, 0, 1, 2] {
+            let [server, client, password] = current;
+            for (trusted, shown, sent) in [
+                (server, client, password),
+                (1 - server, client, password),
+                (server, 1 - client, password),
+                (server, client, 1 - password),
+            ] {
+                let answer =
+                    lab.ask(&servers[trusted].0, Some(clients[shown].clone()), passwords[sent]).await;
+                let is_let_in = answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"));
+                assert_eq!(
+                    is_let_in,
+                    (trusted, shown, sent) == (server, client, password),
+                    "{replacement:?} {current:?}"
+                );
+            }
+            current[change] = 1 - current[change];
+            match change {
+                0 => {
+                    put("cert.pem", &servers[current[0]].0);
+                    put("key.pem", &servers[current[0]].1);
+                }
+                1 => put("ca.pem", &clients[current[1]].0),
+                _ => put("web.yml", &file(&format!("secret-{}", current[2]))),
+            }
+        }
+    }
+}
+
 /// As in Prometheus, whether a port uses TLS does not change until a restart.
 #[tokio::test]
 async fn a_file_without_tls_does_not_open_a_port_that_began_with_it() {
@@ -215,7 +297,15 @@ fn invalid_files_are_refused_at_start() {
     write_pair(dir.path(), &certificate());
     std::fs::write(dir.path().join("other.pem"), certificate().1).expect("written");
     for (lines, want) in [
-        ("tls_server_config: {cert_file: missing, key_file: key.pem}", "failed to read cert_file ("),
+        ("tls_server_config: {cert_file: missing, key_file: key.pem}", "/missing: no such file or directory"),
+        (
+            "tls_server_config: {cert_file: cert.pem, key_file: key.pem, min_version: ''}",
+            "unknown TLS version: ",
+        ),
+        (
+            "tls_server_config: {cert_file: cert.pem, key_file: key.pem, cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]}",
+            "unknown cipher: TLS_RSA_WITH_AES_128_CBC_SHA",
+        ),
         ("tls_server_config: {cert_file: cert.pem, key_file: other.pem}", "failed to load X509KeyPair: "),
         ("tls_server_config: {cert_file: key.pem, key_file: cert.pem}", "failed to load X509KeyPair: "),
         (
@@ -231,6 +321,13 @@ fn invalid_files_are_refused_at_start() {
         std::fs::write(dir.path().join("web.yml"), lines).expect("written");
         let error = WebAccess::load(&dir.path().join("web.yml")).err().expect(lines).to_string();
         assert!(error.contains(want) && !error.contains("plain"), "{lines}: {error}");
+    }
+    for lines in [
+        "tls_server_config: {cert_file: cert.pem, key_file: key.pem, min_version: null, max_version: }",
+        "tls_server_config: {cert_file: cert.pem, key_file: key.pem, cipher_suites: [null], curve_preferences: [null]}",
+    ] {
+        std::fs::write(dir.path().join("web.yml"), lines).expect("written");
+        assert!(WebAccess::load(&dir.path().join("web.yml")).is_ok(), "{lines}");
     }
 }
 

@@ -5,11 +5,14 @@ use std::path::Path;
 
 use ferula_go::quote::go_quote;
 
+use crate::alertmanager::GoDuration;
 use crate::config::{directory_of, read_file};
 use crate::error::{ConfigError, Problem};
 use crate::scalars::Secret;
 use crate::section::section;
-use crate::yaml::decode::{Value, decode_document};
+use crate::yaml::decode::{Decoder, Value, decode_document};
+use crate::yaml::emit::PrintedValue;
+use crate::yaml::tree::NodeId;
 
 section! {
     /// The whole file.
@@ -31,10 +34,10 @@ section! {
         path key_file: String;
         omit client_auth_type: String;
         path client_ca_file: String;
-        omit cipher_suites: Vec<String>;
-        omit curve_preferences: Vec<String>;
-        omit min_version: String = "TLS12".into();
-        omit max_version: String = "TLS13".into();
+        omit cipher_suites: Vec<NamedChoice>;
+        omit curve_preferences: Vec<NamedChoice>;
+        omit min_version: NamedChoice = NamedChoice(Some("TLS12".into()));
+        omit max_version: NamedChoice = NamedChoice(Some("TLS13".into()));
         keep prefer_server_cipher_suites: bool = true;
         omit client_allowed_sans: Vec<String>;
     }
@@ -52,7 +55,34 @@ section! {
     /// How many requests a client may make.
     pub struct RateLimitConfig as "web.RateLimiterConfig" {
         keep burst: i64;
-        keep interval: std::time::Duration;
+        keep interval: GoDuration;
+    }
+}
+
+/// The name of a version, cipher or curve. `null` leaves the choice to the server; an empty text is a name that does not
+/// exist.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NamedChoice(pub Option<String>);
+
+impl Value for NamedChoice {
+    fn zero() -> Self {
+        NamedChoice(None)
+    }
+
+    fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        self.0.get_or_insert_default().decode(id, d)
+    }
+
+    fn go_type() -> String {
+        "string".into()
+    }
+
+    fn is_zero(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn print(&self) -> PrintedValue {
+        self.0.as_ref().map_or(PrintedValue::Null, Value::print)
     }
 }
 
@@ -181,6 +211,26 @@ mod tests {
         let tls = &config.tls_server_config;
         assert!(tls.is_enabled() && tls.cert_file.ends_with("/c.pem") && tls.key_file == "/k.pem");
         assert!(config.http_server_config.http2 && !load("").expect("good").tls_server_config.is_enabled());
+        // As promtool 3.5 answers.
+        for (text, nanos) in [
+            ("1h1m", 3_660_000_000_000),
+            ("1.5s", 1_500_000_000),
+            ("-1s", 0),
+            ("1", 1),
+            ("1.5", 1),
+            ("1e3", 1_000),
+            ("null", 0),
+        ] {
+            let config = load(&format!("rate_limit: {{interval: {text}}}")).expect(text);
+            assert_eq!(config.rate_limit.interval.0.as_nanos(), nanos, "{text}");
+        }
+        for (text, named) in [("null", None), ("''", Some("")), ("TLS13", Some("TLS13"))] {
+            let config =
+                load(&format!("tls_server_config: {{min_version: {text}, cipher_suites: [{text}]}}"));
+            let tls = config.expect(text).tls_server_config;
+            assert_eq!(tls.min_version.0.as_deref(), named, "{text}");
+            assert_eq!(tls.cipher_suites[0].0.as_deref(), named, "{text}");
+        }
         for (text, want) in [
             ("tls_server_config: {cert_file: c}", "missing one of key or key_file"),
             ("tls_server_config: {key_file: c}", "missing one of cert or cert_file"),
@@ -195,6 +245,10 @@ mod tests {
                 "invalid value for X-Frame-Options. Expected one of: [\"deny\" \"sameorigin\"], but got: \"a\"",
             ),
             ("tls: 1", "field tls not found in type web.Config"),
+            ("rate_limit: {interval: ''}", "cannot unmarshal !!str `` into time.Duration"),
+            ("rate_limit: {interval: '5'}", "cannot unmarshal !!str `5` into time.Duration"),
+            ("rate_limit: {interval: true}", "cannot unmarshal !!bool `true` into time.Duration"),
+            ("rate_limit: {interval: []}", "cannot unmarshal !!seq into time.Duration"),
         ] {
             let error = load(text).expect_err(text);
             assert!(error.contains(want), "{text}: {error}");

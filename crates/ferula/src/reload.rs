@@ -33,7 +33,7 @@ use crate::storage::{LocalStore, StoreSettings, retention_text};
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     #[error("couldn't load configuration (--config.file=\"{file}\"): {error}")]
-    Load { file: String, error: LoadError },
+    Load { file: String, error: Box<LoadError> },
     /// Some parts failed; the others have applied it.
     #[error(
         "one or more errors occurred while applying the new configuration (--config.file=\"{file}\"): {}",
@@ -87,7 +87,7 @@ impl ConfiguredParts {
 
     fn apply_part(&self, part: &'static str, config: &Config, failed: &mut Vec<PartError>) {
         let error = match part {
-            DB_STORAGE => self.store.apply(&self.local, config).map_err(Into::into).err(),
+            DB_STORAGE => self.store.apply(&self.local, config).err(),
             QUERY_ENGINE => self.apply_queries(config).err(),
             REMOTE_STORAGE => {
                 let errors = self.remote.apply(config);
@@ -266,7 +266,7 @@ fn load(
     let settings = &parts.site.settings;
     let mut config = source
         .load(own_address, &settings.route_prefix, settings.agent, settings.machine_metrics.is_some())
-        .map_err(|error| ReloadError::Load { file, error })?;
+        .map_err(|error| ReloadError::Load { file, error: Box::new(error) })?;
     parts.store.fill(&mut config);
     let retention = retention_text(&config, &parts.store);
     Ok(Arc::new(LoadedConfig::new(config, retention)))

@@ -20,6 +20,7 @@ pub mod json_reader;
 pub mod math;
 pub mod mime;
 pub mod number;
+pub mod os;
 pub mod path;
 pub mod protobuf;
 pub mod quote;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 
 use ferula_config::UrlError;
+pub use ferula_go::os::io_text;
 use ferula_go::quote::go_quote;
 use ferula_go::url::QueryError;
 
@@ -210,12 +211,4 @@ pub enum BodyError {
     TooLarge(usize),
     #[error("{0}")]
     Other(String),
-}
-
-/// The operating system's text as Go prints it: without capital letter and number.
-pub fn io_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }

@@ -24,7 +24,8 @@ impl RateLimit {
     pub fn of(section: &RateLimitConfig) -> Option<Self> {
         let burst = section.burst.max(0) as f64;
         let state = Mutex::new(Bucket { tokens: burst, filled_at: None });
-        (!section.interval.is_zero()).then_some(RateLimit { burst, interval: section.interval, state })
+        let interval = section.interval.0;
+        (!interval.is_zero()).then_some(RateLimit { burst, interval, state })
     }
 
     /// Takes a request from the bucket, if there is one.
@@ -44,18 +45,24 @@ impl RateLimit {
 
 #[cfg(test)]
 mod tests {
+    use ferula_config::alertmanager::GoDuration;
+
     use super::*;
+
+    fn seconds(seconds: u64) -> GoDuration {
+        GoDuration(Duration::from_secs(seconds))
+    }
 
     #[test]
     fn a_burst_is_let_through_and_then_one_each_interval() {
-        let section = RateLimitConfig { burst: 2, interval: Duration::from_secs(10) };
+        let section = RateLimitConfig { burst: 2, interval: seconds(10) };
         let limit = RateLimit::of(&section).expect("a limit");
         let begin = Instant::now();
         let at = |seconds| limit.allows(begin + Duration::from_secs(seconds));
         assert_eq!([at(0), at(0), at(0), at(9), at(11), at(12)], [true, true, false, false, true, false]);
         assert_eq!([at(1000), at(1000), at(1000)], [true, true, false], "no more than the burst is saved up");
         assert!(RateLimit::of(&RateLimitConfig::default()).is_none());
-        let none = RateLimitConfig { burst: 0, interval: Duration::from_secs(1) };
+        let none = RateLimitConfig { burst: 0, interval: seconds(1) };
         assert!(!RateLimit::of(&none).expect("a limit").allows(begin));
     }
 }

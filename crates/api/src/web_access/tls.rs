@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ferula_config::ConfigError;
-use ferula_config::web::{ClientAuth, TlsServerConfig};
+use ferula_config::web::{ClientAuth, NamedChoice, TlsServerConfig};
+use ferula_go::os::io_text;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
@@ -21,7 +22,7 @@ use super::sans::AllowedNames;
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsSetupError {
-    #[error("failed to read {key} ({path}): {error}")]
+    #[error("failed to read {key} ({path}): open {path}: {}", io_text(.error))]
     File { key: &'static str, path: String, error: std::io::Error },
     #[error("failed to load X509KeyPair: {0}")]
     Pair(String),
@@ -79,13 +80,15 @@ pub(super) fn acceptor(config: &TlsServerConfig, http2: bool) -> Result<TlsAccep
 fn versions(config: &TlsServerConfig) -> Result<&'static [&'static SupportedProtocolVersion], TlsSetupError> {
     static TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
     static TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
-    for version in [&config.min_version, &config.max_version] {
+    let (min, max) = (&config.min_version.0, &config.max_version.0);
+    for version in [min, max].into_iter().flatten() {
         if !["TLS10", "TLS11", "TLS12", "TLS13"].contains(&version.as_str()) {
             return Err(TlsSetupError::Version(version.clone()));
         }
     }
-    match (config.min_version.as_str(), config.max_version.as_str()) {
-        (_, "TLS10" | "TLS11") => Err(TlsSetupError::TooOld(config.max_version.clone())),
+    let max = max.as_deref().unwrap_or("TLS13");
+    match (min.as_deref().unwrap_or("TLS12"), max) {
+        (_, "TLS10" | "TLS11") => Err(TlsSetupError::TooOld(max.to_owned())),
         ("TLS13", "TLS12") => Err(TlsSetupError::Nothing),
         ("TLS13", _) => Ok(TLS13),
         (_, "TLS12") => Ok(TLS12),
@@ -93,40 +96,33 @@ fn versions(config: &TlsServerConfig) -> Result<&'static [&'static SupportedProt
     }
 }
 
-/// Suites that Go knows and this program does not support because they are weak.
-const OLD_CIPHERS: [&str; 13] = [
-    "TLS_RSA_WITH_RC4_128_SHA",
-    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA",
-    "TLS_RSA_WITH_AES_256_CBC_SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA256",
-    "TLS_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_RSA_WITH_AES_256_GCM_SHA384",
+/// Suites that Go does not count as insecure, and this program does not support because they are weak.
+const OLD_CIPHERS: [&str; 4] = [
     "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
     "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
     "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
 ];
 
 /// Suites and curves. The list only concerns TLS 1.2; TLS 1.3 always uses its own suites, as in Go.
 fn provider(config: &TlsServerConfig) -> Result<CryptoProvider, TlsSetupError> {
     let mut provider = ring::default_provider();
-    if !config.cipher_suites.is_empty() {
-        for name in &config.cipher_suites {
+    let named = |choices: &[NamedChoice]| -> Vec<String> {
+        choices.iter().filter_map(|choice| choice.0.clone()).collect()
+    };
+    let (suites, curves) = (named(&config.cipher_suites), named(&config.curve_preferences));
+    if !suites.is_empty() {
+        for name in &suites {
             let known = provider.cipher_suites.iter().any(|suite| go_name(suite) == *name);
             if !known && !OLD_CIPHERS.contains(&name.as_str()) {
                 return Err(TlsSetupError::Cipher(name.clone()));
             }
         }
-        provider
-            .cipher_suites
-            .retain(|suite| suite.tls13().is_some() || config.cipher_suites.contains(&go_name(suite)));
+        provider.cipher_suites.retain(|suite| suite.tls13().is_some() || suites.contains(&go_name(suite)));
     }
-    if !config.curve_preferences.is_empty() {
+    if !curves.is_empty() {
         let mut groups = Vec::new();
-        for name in &config.curve_preferences {
+        for name in &curves {
             match name.as_str() {
                 "CurveP256" => groups.push(ring::kx_group::SECP256R1),
                 "CurveP384" => groups.push(ring::kx_group::SECP384R1),

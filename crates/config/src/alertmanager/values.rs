@@ -286,7 +286,8 @@ impl Value for HostPort {
     }
 }
 
-/// A duration as Go's library writes it: `1m30s`. Whole numbers are nanoseconds where the field is one of go-yaml's own.
+/// A duration as Go's library writes it: `1m30s`. Numbers are nanoseconds where the field is one of go-yaml's own. A negative
+/// duration counts as none, as it does where Go uses these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GoDuration(pub Duration);
 
@@ -298,8 +299,12 @@ impl Value for GoDuration {
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
         if let NodeKind::Scalar(scalar) = &d.node(id).kind {
             match d.resolve(scalar)? {
-                Resolved::Int(nanos) if u64::try_from(nanos).is_ok() => {
-                    self.0 = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
+                Resolved::Int(nanos) if i64::try_from(nanos).is_ok() => {
+                    self.0 = not_negative(i64::try_from(nanos).unwrap_or(0));
+                    return Ok(());
+                }
+                Resolved::Float(nanos) if nanos.abs() <= i64::MAX as f64 => {
+                    self.0 = not_negative(nanos as i64);
                     return Ok(());
                 }
                 Resolved::Str => {
@@ -356,10 +361,13 @@ impl Value for TextDuration {
     }
 }
 
-/// Go's `time.ParseDuration` for durations that are not negative.
+/// Go's `time.ParseDuration`.
 fn parse_go_duration(text: &str) -> Option<Duration> {
-    let nanos = duration::parse(text).ok()?;
-    u64::try_from(nanos).ok().map(Duration::from_nanos)
+    duration::parse(text).ok().map(not_negative)
+}
+
+fn not_negative(nanos: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
 /// Any YAML value, for parts that are passed on unchanged.

@@ -151,7 +151,7 @@ fn kind_text(kind: &str, linked: &BTreeMap<String, String>) -> String {
     }
     let words = match kind {
         "bool" => "boolean",
-        "String" | "AnyText" | "Positioned" | "ActionName" => "text",
+        "String" | "NamedChoice" | "AnyText" | "Positioned" | "ActionName" => "text",
         "Secret" | "SecretUrl" => "secret",
         "Duration" | "std::time::Duration" | "TextDuration" | "GoDuration" => "duration",
         "i64" | "u64" | "u16" | "i32" | "f64" => "number",
