@@ -45,6 +45,8 @@ pub struct ConfigError {
     naming: Naming,
     text: String,
     place: Option<ConfigLocation>,
+    /// The key that an unknown one was probably meant to be.
+    suggestion: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +70,24 @@ pub struct ConfigLocation {
 
 impl ConfigError {
     pub(crate) fn bare(text: impl Into<String>) -> Self {
-        ConfigError { file: None, naming: Naming::None, text: text.into(), place: None }
+        ConfigError { file: None, naming: Naming::None, text: text.into(), place: None, suggestion: None }
     }
 
     pub(crate) fn of_problem(problem: &Problem, tree: &Tree) -> Self {
         let place = (!problem.path.is_empty())
             .then(|| ConfigLocation { line: tree.line_of(&problem.path), path: show_path(&problem.path) });
         ConfigError { place, ..Self::bare(problem.text.clone()) }
+    }
+
+    pub(crate) fn with_suggestion(mut self, key: Option<String>) -> Self {
+        self.suggestion = key;
+        self
+    }
+
+    /// The key that an unknown one was probably meant to be. It is not part of the text, which programs compare with
+    /// Prometheus'.
+    pub fn suggestion(&self) -> Option<&str> {
+        self.suggestion.as_deref()
     }
 
     pub(crate) fn in_file(mut self, file: &Path, naming: Naming) -> Self {

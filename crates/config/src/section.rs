@@ -37,6 +37,8 @@ pub(crate) trait Section: Default + Debug {
     fn all_zero() -> Self;
     /// Reads one key; `false` when the section has no such key.
     fn set(&mut self, key: &str, value: NodeId, d: &mut Decoder<'_>) -> Result<bool, Problem>;
+    /// Adds the keys of the section.
+    fn add_keys(keys: &mut Vec<&'static str>);
     /// Whether every field is zero.
     fn fields_are_zero(&self) -> bool;
     /// Adds the printed fields.
@@ -93,6 +95,11 @@ macro_rules! section {
             ) -> Result<bool, $crate::error::Problem> {
                 $($crate::section::set!($kind, self.$field, $crate::section::key!($field $($key)?), key, value, d);)*
                 Ok(false)
+            }
+
+            #[allow(unused_variables, reason = "a section may have no keys of its own")]
+            fn add_keys(keys: &mut Vec<&'static str>) {
+                $($crate::section::add_key!($kind, $ty, $crate::section::key!($field $($key)?), keys);)*
             }
 
             fn fields_are_zero(&self) -> bool {
@@ -155,7 +162,15 @@ pub(crate) fn decode_section<S: Section>(
 ) -> Result<(), Problem> {
     *section = S::default();
     let before = d.errors();
-    d.fields(id, S::GO_READ_TYPE, &mut |key, value, d| section.set(key, value, d))?;
+    d.fields(id, S::GO_READ_TYPE, &mut |key, value, d| {
+        let is_known = section.set(key, value, d)?;
+        if !is_known {
+            let mut keys = Vec::new();
+            S::add_keys(&mut keys);
+            d.suggest(key, &keys);
+        }
+        Ok(is_known)
+    })?;
     if d.errors() > before {
         return Ok(());
     }
@@ -202,6 +217,15 @@ macro_rules! set {
     };
 }
 
+macro_rules! add_key {
+    (inline, $ty:ty, $name:expr, $keys:ident) => {
+        <$ty as $crate::section::Section>::add_keys($keys)
+    };
+    ($kind:ident, $ty:ty, $name:expr, $keys:ident) => {
+        $keys.push($name)
+    };
+}
+
 macro_rules! print {
     (inline, $self:ident . $field:ident, $name:expr, $out:ident) => {
         $crate::section::Section::print_fields(&$self.$field, $out)
@@ -240,4 +264,4 @@ macro_rules! check {
     };
 }
 
-pub(crate) use {check, default, join, key, print, read_type, section, set};
+pub(crate) use {add_key, check, default, join, key, print, read_type, section, set};

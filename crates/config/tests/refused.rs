@@ -97,3 +97,22 @@ fn promtool_refuses_the_same_with_the_same_words() {
     }
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+#[test]
+fn an_unknown_key_has_the_known_one_that_was_probably_meant() {
+    for (yaml, meant) in [
+        ("global: {scrape_intervall: 1s}", Some("scrape_interval")),
+        ("scrape_config: []", Some("scrape_configs")),
+        ("scrape_configs: [{job_nam: x}]", Some("job_name")),
+        // Keys of the HTTP client stand among the job's own.
+        ("scrape_configs: [{job_name: x, basic_aut: {}}]", Some("basic_auth")),
+        ("remote_write: [{url: 'http://h/', queue_config: {max_shard: 1}}]", Some("max_shards")),
+        ("alerting: {alertmanager: []}", Some("alertmanagers")),
+        ("something_else_entirely: 1", None),
+        ("global: {scrape_interval: x}", None),
+    ] {
+        let error = Config::parse(yaml).expect_err(yaml);
+        assert_eq!(error.suggestion(), meant, "{yaml}: {error}");
+        assert!(!error.to_string().contains("did you mean"), "the text stays Prometheus'");
+    }
+}

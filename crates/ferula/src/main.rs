@@ -106,6 +106,9 @@ fn run(flags: Flags) -> ExitCode {
                 file = file.display(),
                 err = err
             );
+            if let config_source::LoadError::Config(err) = &err {
+                welcome::show_suggestion(err);
+            }
             return ExitCode::from(EXIT_USAGE);
         }
     };

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::Path;
 
+use ferula_config::ConfigError;
+
 /// The server's address and files.
 pub struct Address<'a> {
     /// `http://localhost:9090`, without a final slash.
@@ -27,6 +29,14 @@ pub fn print(address: &Address<'_>) {
     if stderr.is_terminal() {
         // A closed terminal is not an error.
         let _ = stderr.write_all(text(address).as_bytes());
+    }
+}
+
+/// Names the key that an unknown one was probably meant to be, if standard error is a terminal: the last line on the screen.
+pub fn show_suggestion(error: &ConfigError) {
+    let mut stderr = std::io::stderr().lock();
+    if let Some(key) = error.suggestion().filter(|_| stderr.is_terminal()) {
+        let _ = writeln!(stderr, "  Did you mean `{key}`?");
     }
 }
 

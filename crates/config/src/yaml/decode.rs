@@ -13,6 +13,7 @@ use super::events::Mark;
 use super::resolve::{Resolved, resolve};
 use super::tree::{Node, NodeId, NodeKind, Scalar, Step, Tree};
 use crate::alertmanager::syntax::MatcherSyntax;
+use crate::closest::closest;
 use crate::error::{ConfigError, Problem};
 
 /// A value that a YAML node can fill.
@@ -35,6 +36,8 @@ pub(crate) trait Value: Sized {
 pub(crate) struct Decoder<'t> {
     tree: &'t Tree,
     type_errors: Vec<String>,
+    /// The key that an unknown one was probably meant to be.
+    suggestion: Option<String>,
     path: Vec<Step>,
     /// Aliases that are being followed, to notice one that leads back to itself.
     following: Vec<NodeId>,
@@ -77,6 +80,7 @@ impl<'t> Decoder<'t> {
         Decoder {
             tree,
             type_errors: Vec::new(),
+            suggestion: None,
             path: Vec::new(),
             following: Vec::new(),
             asked_by_alias: None,
@@ -96,7 +100,16 @@ impl<'t> Decoder<'t> {
         if self.type_errors.is_empty() {
             return Ok(self.warnings);
         }
-        Err(ConfigError::bare(format!("yaml: unmarshal errors:\n  {}", self.type_errors.join("\n  "))))
+        let error =
+            ConfigError::bare(format!("yaml: unmarshal errors:\n  {}", self.type_errors.join("\n  ")));
+        Err(error.with_suggestion(self.suggestion))
+    }
+
+    /// Notes which known key an unknown one was probably meant to be; the first counts.
+    pub fn suggest(&mut self, key: &str, known: &[&'static str]) {
+        if self.suggestion.is_none() {
+            self.suggestion = closest(key, known.iter().copied()).map(str::to_owned);
+        }
     }
 
     /// Notes something about the place that is being read that its author should know.

@@ -153,8 +153,15 @@ fn push(args: &Args, server: &Server, page: &[u8]) -> Result<()> {
             Ok(answer) => {
                 let text = String::from_utf8_lossy(&answer.body);
                 let again = answer.code / 100 == 5 || answer.code == 429;
-                let error = anyhow!("server returned HTTP status {}: {text}", answer.status);
-                (if is_promtool { error } else { error.context(format!("POST {}", address(args))) }, again)
+                let error = format!("server returned HTTP status {}: {}", answer.status, text.trim_end());
+                let error = match (is_promtool, meant(args)) {
+                    (true, _) => anyhow!("server returned HTTP status {}: {text}", answer.status),
+                    (false, None) => anyhow!(error).context(format!("POST {}", address(args))),
+                    (false, Some(url)) => {
+                        anyhow!("{error}; did you mean {url}?").context(format!("POST {}", address(args)))
+                    }
+                };
+                (error, again)
             }
             Err(error) => (error, true),
         };
@@ -170,12 +177,23 @@ fn push(args: &Args, server: &Server, page: &[u8]) -> Result<()> {
     }
 }
 
-/// The request URL: the server's URL and the path, without user and password.
-fn address(args: &Args) -> String {
+/// The server's URL without user and password.
+fn server_url(args: &Args) -> String {
     let url = args.required(URL).trim_end_matches('/');
     let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    format!("{scheme}//{host}{}", args.text(PATH))
+    format!("{scheme}//{host}")
+}
+
+/// The request URL: the server's URL and the path.
+fn address(args: &Args) -> String {
+    format!("{}{}", server_url(args), args.text(PATH))
+}
+
+/// The URL that was probably meant, if the path of remote write is part of the one that was given.
+fn meant(args: &Args) -> Option<String> {
+    let path = args.text(PATH).trim_end_matches('/');
+    server_url(args).strip_suffix(path).filter(|_| !path.is_empty()).map(str::to_owned)
 }
 
 /// A series with its single sample.

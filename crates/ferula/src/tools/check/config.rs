@@ -14,6 +14,7 @@ use ferula_scraper::target_maker::TargetMaker;
 
 use super::rules::{Lints, Verdict, check_files, rule_options};
 use crate::tools::args::Args;
+use crate::welcome::show_suggestion;
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
@@ -27,6 +28,9 @@ pub fn run(args: &Args) -> ExitCode {
             Err(error) => {
                 eprintln!("  FAILED: {error}");
                 println!();
+                if let Err(error) = Config::load(Path::new(file)) {
+                    show_suggestion(&error);
+                }
                 worst = Verdict::Bad;
                 continue;
             }
