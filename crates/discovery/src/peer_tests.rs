@@ -151,7 +151,7 @@ async fn the_real_prometheus_discovers_the_same() {
         let ours: BTreeSet<String> = found.filter(|target| is_comparable(target)).collect();
         let start = Instant::now();
         let mut theirs = BTreeSet::new();
-        while theirs != ours && start.elapsed() < Duration::from_secs(15) {
+        while theirs != ours && start.elapsed() < Duration::from_secs(120) {
             tokio::time::sleep(Duration::from_millis(200)).await;
             theirs = prometheus.targets(&client, name).await;
             theirs.retain(|target| is_comparable(target));
