@@ -132,6 +132,26 @@ impl ScopeStats {
         }
     }
 
+    /// [`ScopeStats::add`] for all steps, from the first on.
+    pub(crate) fn add_steps(&self, counts: impl Iterator<Item = (u64, u64)>) {
+        let mut per_step = self.per_step.as_ref().map(RefCell::borrow_mut);
+        let (mut all_total, mut all_read) = (0, 0);
+        for (step, (total, read)) in counts.enumerate() {
+            all_total += total;
+            all_read += read;
+            if let Some(per_step) = &mut per_step {
+                if let Some(count) = per_step.total.get_mut(step) {
+                    *count += total;
+                }
+                if let Some(count) = per_step.read.get_mut(step) {
+                    *count += read;
+                }
+            }
+        }
+        self.total.set(self.total.get() + all_total);
+        self.read.set(self.read.get() + all_read);
+    }
+
     /// Whether [`ScopeStats::add`] must be told the steps one by one.
     pub(crate) fn by_step(&self) -> bool {
         self.per_step.is_some()

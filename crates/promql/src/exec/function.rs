@@ -19,5 +19,9 @@ pub(crate) mod scalar;
 pub(crate) mod sort;
 pub(crate) mod sorted_window;
 pub(crate) mod start_time;
+pub(crate) mod stretch;
 pub(crate) mod table;
 pub(crate) mod time;
+
+#[cfg(test)]
+mod tests;

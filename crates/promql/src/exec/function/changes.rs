@@ -91,15 +91,14 @@ impl RangeFunction for Steps {
             self.counts.push(count);
             before = Some(point);
         }
-        let mut walk = windows.floats(samples.float_times);
-        for step in 0..windows.grid.steps() {
-            let window = walk.next();
+        let axis = windows.axis(samples.float_times, call.query)?;
+        for (step, &(from, to)) in axis.bounds.iter().enumerate() {
             call.query.work(1)?;
-            if window.to > window.from {
-                out.set_float(step, f64::from(self.counts[window.to - 1] - self.counts[window.from]));
+            if to > from {
+                out.set_float(step, f64::from(self.counts[to as usize - 1] - self.counts[from as usize]));
             }
         }
-        windows.count_floats(&walk, call.query)
+        windows.count_axis(&axis, call.query)
     }
 
     fn uses_start_timestamps(&self) -> bool {

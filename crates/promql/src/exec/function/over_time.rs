@@ -179,18 +179,18 @@ impl RangeFunction for QuantileOverTime {
         if !is_plain(&samples) || windows.grid.steps() == 1 {
             return windows_one_by_one(self, samples, windows, call, out);
         }
-        let mut walk = windows.floats(samples.float_times);
+        let axis = windows.axis(samples.float_times, call.query)?;
         self.window.clear();
         for step in 0..windows.grid.steps() {
-            let window = walk.next();
+            let window = axis.window(step);
             call.query.work(1)?;
-            if window.to > window.from {
+            if !window.is_empty() {
                 let q = Self::share(step, call);
-                self.window.move_to(samples.floats, (window.from, window.to), call.query)?;
+                self.window.move_to(samples.floats, (window.start, window.end), call.query)?;
                 out.set_float(step, quantile_of_sorted(q, self.window.sorted()));
             }
         }
-        windows.count_floats(&walk, call.query)
+        windows.count_axis(&axis, call.query)
     }
 }
 
@@ -273,14 +273,14 @@ impl<F: Fn(f64, f64) -> bool> RangeFunction for Extreme<F> {
             return windows_one_by_one(self, samples, windows, call, out);
         }
         let values = samples.floats;
-        let mut walk = windows.floats(samples.float_times);
+        let axis = windows.axis(samples.float_times, call.query)?;
         let mut entered = 0;
         self.queue.clear();
         for step in 0..windows.grid.steps() {
-            let window = walk.next();
+            let window = axis.window(step);
             call.query.work(1)?;
-            entered = entered.max(window.from);
-            for at in entered..window.to {
+            entered = entered.max(window.start);
+            for at in entered..window.end {
                 if at % PIECE == 0 {
                     call.query.work(PIECE)?;
                 }
@@ -292,17 +292,17 @@ impl<F: Fn(f64, f64) -> bool> RangeFunction for Extreme<F> {
                 }
                 self.queue.push_back(at);
             }
-            entered = entered.max(window.to);
-            while self.queue.front().is_some_and(|&first| first < window.from) {
+            entered = entered.max(window.end);
+            while self.queue.front().is_some_and(|&first| first < window.start) {
                 self.queue.pop_front();
             }
-            if window.to > window.from {
+            if !window.is_empty() {
                 // All values of the window are NaN when none is in the queue.
-                let best = self.queue.front().copied().unwrap_or(window.to - 1);
+                let best = self.queue.front().copied().unwrap_or(window.end - 1);
                 out.set_float(step, values[best]);
             }
         }
-        windows.count_floats(&walk, call.query)
+        windows.count_axis(&axis, call.query)
     }
 }
 
@@ -320,16 +320,16 @@ fn sum_windows(
     finish: impl Fn(Kahan, &[f64]) -> Result<f64, QueryError>,
 ) -> Result<(), QueryError> {
     let values = samples.floats;
-    let mut walk = windows.floats(samples.float_times);
+    let axis = windows.axis(samples.float_times, call.query)?;
     let steps = windows.grid.steps();
     let mut step = 0;
     while step < steps {
         let lanes = LANES.min(steps - step);
         let mut bounds = [(0, 0); LANES];
-        bounds[..lanes].fill_with(|| {
-            let window = walk.next();
-            (window.from, window.to)
-        });
+        for (lane, bounds) in bounds[..lanes].iter_mut().enumerate() {
+            let window = axis.window(step + lane);
+            *bounds = (window.start, window.end);
+        }
         let length = bounds[0].1 - bounds[0].0;
         if lanes == LANES && length > 0 && bounds.iter().all(|(from, to)| to - from == length) {
             let starts: [&[f64]; LANES] = bounds.map(|(from, to)| &values[from..to]);
@@ -360,7 +360,7 @@ fn sum_windows(
         call.query.work(lanes)?;
         step += lanes;
     }
-    windows.count_floats(&walk, call.query)
+    windows.count_axis(&axis, call.query)
 }
 
 fn finished_sum(sum: Kahan) -> f64 {

@@ -10,12 +10,12 @@ use ferula_model::{CounterResetHint, FloatHistogram};
 use ferula_promql_syntax::ast::RangeExtension;
 
 use super::change::Rate;
+use super::stretch::{Stretch, Stretches, below_zero};
 use super::{extended_rate, interpolate, start_time};
 use crate::exec::batch::{RowMut, Value};
+use crate::exec::bitmap;
 use crate::exec::context::{PIECE, QueryContext};
-use crate::exec::select::window::{
-    FloatWindow, RangeCall, RangeFunction, Samples, Window, Windows, windows_one_by_one,
-};
+use crate::exec::select::window::{RangeCall, RangeFunction, Samples, Window, Windows, windows_one_by_one};
 use crate::{Annotation, QueryError};
 
 /// `rate`.
@@ -38,11 +38,16 @@ struct RateFunction {
     rate: Rate,
     /// Restarts of the series at hand: the index of the first sample after each, and the value before it.
     restarts: Vec<(usize, f64)>,
+    /// By the number of their axis.
+    stretches: Vec<Stretches>,
+    /// Those of a series whose axis has no number.
+    passing: Stretches,
 }
 
 impl RateFunction {
     fn new(rate: Rate) -> Self {
-        RateFunction { rate, restarts: Vec::new() }
+        let (restarts, stretches) = (Vec::new(), Vec::new());
+        RateFunction { rate, restarts, stretches, passing: Stretches::default() }
     }
 }
 
@@ -72,14 +77,31 @@ impl RangeFunction for RateFunction {
     ) -> Result<(), QueryError> {
         let plain =
             samples.histograms.is_empty() && samples.float_starts.is_empty() && call.extension.is_none();
-        if plain {
-            self.restarts.clear();
-            if self.rate.counter {
-                find_restarts(samples.floats, &mut self.restarts, call.query)?;
-            }
-            return self.rate.plain_row(samples, windows, &self.restarts, call, out);
+        if !plain || samples.floats.is_empty() {
+            return windows_one_by_one(self, samples, windows, call, out);
         }
-        windows_one_by_one(self, samples, windows, call, out)
+        self.restarts.clear();
+        if self.rate.counter {
+            find_restarts(samples.floats, &mut self.restarts, call.query)?;
+        }
+        let axis = windows.axis(samples.float_times, call.query)?;
+        let stretches = match axis.number {
+            None => {
+                self.passing.work_out(self.rate, &axis, samples.float_times, windows, call)?;
+                &self.passing
+            }
+            Some(number) => {
+                // Axes are numbered as they come up.
+                if number == self.stretches.len() {
+                    let mut new = Stretches::default();
+                    new.work_out(self.rate, &axis, samples.float_times, windows, call)?;
+                    self.stretches.push(new);
+                }
+                &self.stretches[number]
+            }
+        };
+        self.rate.plain_row(samples, windows, &self.restarts, stretches, call, out)?;
+        windows.count_axis(&axis, call.query)
     }
 
     fn uses_start_timestamps(&self) -> bool {
@@ -111,43 +133,17 @@ struct Sampled {
 impl Rate {
     /// What the change is multiplied with. `None` when one sample does not say enough.
     #[inline]
-    fn factor(self, window: &Sampled, range_start: i64, range_end: i64, range_seconds: f64) -> Option<f64> {
-        let mut to_start = window.first_ms.wrapping_sub(range_start) as f64 / 1000.0;
-        let mut to_end = range_end.wrapping_sub(window.last_ms) as f64 / 1000.0;
-        let mut sampled = window.last_ms.wrapping_sub(window.first_ms) as f64 / 1000.0;
-        let distance = if window.distances > 0 { sampled / window.distances as f64 } else { 0.0 };
-        let threshold = distance * 1.1;
+    fn factor(self, window: &Sampled, range: (i64, i64), range_seconds: f64) -> Option<f64> {
+        let mut stretch = Stretch::between((window.first_ms, window.last_ms), window.distances, range);
         if let Some(zero_at_ms) = window.zero_at_ms {
-            to_start = 0.0;
-            sampled = window.last_ms.wrapping_sub(zero_at_ms) as f64 / 1000.0;
+            stretch.to_start = 0.0;
+            stretch.sampled = window.last_ms.wrapping_sub(zero_at_ms) as f64 / 1000.0;
         } else if window.distances == 0 {
             return None;
-        } else {
-            if to_start >= threshold {
-                to_start = distance / 2.0;
-            }
-            if self.counter {
-                let to_zero = if window.change > 0.0 && window.first_value >= 0.0 {
-                    sampled * (window.first_value / window.change)
-                } else {
-                    to_start
-                };
-                if to_zero < to_start {
-                    to_start = to_zero;
-                }
-            }
+        } else if self.counter {
+            stretch = stretch.not_below_zero(window.first_value, window.change);
         }
-        if to_end >= threshold {
-            to_end = distance / 2.0;
-        }
-        let mut factor = 1.0;
-        if sampled != 0.0 {
-            factor = (sampled + to_start + to_end) / sampled;
-        }
-        if self.per_second {
-            factor /= range_seconds;
-        }
-        Some(factor)
+        Some(stretch.factor(self, range_seconds))
     }
 
     fn floats(self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<f64>, QueryError> {
@@ -175,67 +171,76 @@ impl Rate {
             change,
             zero_at_ms,
         };
-        let factor = self.factor(&sampled, window.range_start, window.range_end, call.range_seconds());
+        let range = (window.range_start, window.range_end);
+        let factor = self.factor(&sampled, range, call.range_seconds());
         if zero_at_ms.is_some() {
             change += samples.floats[0];
         }
         Ok(factor.map(|factor| change * factor))
     }
 
-    /// All windows of a series of floats without start timestamps, a word of steps at a time: first what each window is
-    /// made of is gathered, then the arithmetic runs over all of them. The restarts of a window are found by two indices
-    /// into the list of all restarts, which move forward with the windows: the same values are added in the same order
-    /// as by a look at every sample.
+    /// All windows of a series of floats without start timestamps, a word of steps at a time. The restarts of a window
+    /// are found by two indices into the list of all restarts, which move forward with the windows: the same values are
+    /// added in the same order as by a look at every sample.
     fn plain_row(
         self,
         samples: Samples<'_>,
         windows: &Windows,
         restarts: &[(usize, f64)],
+        stretches: &Stretches,
         call: &RangeCall<'_>,
         out: &mut RowMut<'_>,
     ) -> Result<(), QueryError> {
         let (times, values) = (samples.float_times, samples.floats);
         let (mut passed, mut reached) = (0, 0);
-        let mut walk = windows.floats(times);
-        let mut lanes = Lanes::new();
-        let steps = windows.grid.steps();
-        for word in 0..out.present.len() {
+        let (mut firsts, mut changes) = ([0.0; 64], [0.0; 64]);
+        for (word, results) in out.values.chunks_mut(64).enumerate() {
             call.query.work(64)?;
-            let count = (steps - word * 64).min(64);
-            let mut present = 0u64;
-            for lane in 0..count {
-                let window = walk.next();
-                if window.to - window.from < 2 {
-                    continue;
-                }
-                present |= 1 << lane;
-                lanes.set(lane, times, &window);
-                let first = values[window.from];
-                let mut change = values[window.to - 1] - first;
+            let (from, count) = (word * 64, results.len());
+            let ends = &stretches.ends[from..from + count];
+            let present = stretches.present[word];
+            for (lane, &(first, last)) in ends.iter().enumerate() {
+                firsts[lane] = values[first as usize];
+                changes[lane] = values[last as usize] - firsts[lane];
+            }
+            for lane in bitmap::ones(&[if restarts.is_empty() { 0 } else { present }]) {
+                let (first, last) = ends[lane];
                 // A restart at the first sample of the window happened before it.
-                while restarts.get(passed).is_some_and(|(at, _)| *at <= window.from) {
+                while restarts.get(passed).is_some_and(|(at, _)| *at <= first as usize) {
                     passed += 1;
                 }
                 reached = reached.max(passed);
-                while restarts.get(reached).is_some_and(|(at, _)| *at < window.to) {
+                while restarts.get(reached).is_some_and(|(at, _)| *at <= last as usize) {
                     reached += 1;
                 }
                 for piece in restarts[passed..reached].chunks(PIECE) {
                     call.query.work(piece.len())?;
-                    change = piece.iter().fold(change, |change, (_, before)| change + before);
+                    changes[lane] = piece.iter().fold(changes[lane], |change, (_, before)| change + before);
                 }
-                lanes.first[lane] = first;
-                lanes.change[lane] = change;
             }
             out.present[word] = present;
-            let results = &mut out.values[word * 64..word * 64 + count];
-            match (self.counter, self.per_second) {
-                (true, true) => lanes.extrapolate::<true>(call.range_seconds(), results),
-                (true, false) => lanes.extrapolate::<true>(1.0, results),
-                (false, _) => lanes.extrapolate::<false>(1.0, results),
+            let factors = &stretches.factors[from..from + count];
+            for ((result, change), factor) in results.iter_mut().zip(&changes).zip(factors) {
+                *result = change * factor;
+            }
+            if !self.counter {
+                continue;
+            }
+            let near_zero = &stretches.near_zero[from..from + count];
+            let lanes =
+                || firsts.iter().zip(&changes).zip(near_zero).map(|((a, b), c)| below_zero(*a, *b, *c));
+            if !lanes().fold(false, |any, lane| any | lane) {
+                continue;
+            }
+            for (lane, _) in lanes().enumerate().filter(|(lane, below)| *below && present >> lane & 1 == 1) {
+                let (first, last) = (ends[lane].0 as usize, ends[lane].1 as usize);
+                let range = windows.range(from + lane);
+                let stretch = Stretch::between((times[first], times[last]), last - first, range);
+                let stretch = stretch.not_below_zero(firsts[lane], changes[lane]);
+                results[lane] = changes[lane] * stretch.factor(self, call.range_seconds());
             }
         }
-        windows.count_floats(&walk, call.query)
+        Ok(())
     }
 
     fn histograms(self, window: &Window<'_>, call: &RangeCall<'_>) -> Option<FloatHistogram> {
@@ -257,7 +262,8 @@ impl Rate {
             change: change.as_ref().map_or(0.0, |change| change.count),
             zero_at_ms,
         };
-        let factor = self.factor(&sampled, window.range_start, window.range_end, call.range_seconds())?;
+        let range = (window.range_start, window.range_end);
+        let factor = self.factor(&sampled, range, call.range_seconds())?;
         if zero_at_ms.is_some() {
             match &mut change {
                 Some(change) => {
@@ -330,57 +336,6 @@ impl Rate {
         change.counter_reset_hint = CounterResetHint::Gauge;
         change.compact(0);
         Some(change)
-    }
-}
-
-/// What up to 64 windows are made of, times in milliseconds.
-struct Lanes {
-    to_start: [f64; 64],
-    to_end: [f64; 64],
-    sampled: [f64; 64],
-    distances: [f64; 64],
-    first: [f64; 64],
-    change: [f64; 64],
-}
-
-impl Lanes {
-    fn new() -> Self {
-        let ones = [1.0; 64];
-        Lanes { to_start: ones, to_end: ones, sampled: ones, distances: ones, first: ones, change: ones }
-    }
-
-    #[inline]
-    fn set(&mut self, lane: usize, times: &[i64], window: &FloatWindow) {
-        let (first, last) = (times[window.from], times[window.to - 1]);
-        self.to_start[lane] = first.wrapping_sub(window.range_start) as f64;
-        self.to_end[lane] = window.range_end.wrapping_sub(last) as f64;
-        self.sampled[lane] = last.wrapping_sub(first) as f64;
-        self.distances[lane] = (window.to - 1 - window.from) as f64;
-    }
-
-    /// [`Rate::factor`] times the change for every lane, with selects in place of branches. Dividing by 1 changes
-    /// nothing, so `seconds` of 1 is the change over the range.
-    fn extrapolate<const COUNTER: bool>(&self, seconds: f64, out: &mut [f64]) {
-        for (lane, out) in out.iter_mut().enumerate() {
-            let mut to_start = self.to_start[lane] / 1000.0;
-            let mut to_end = self.to_end[lane] / 1000.0;
-            let sampled = self.sampled[lane] / 1000.0;
-            let change = self.change[lane];
-            let distance = sampled / self.distances[lane];
-            let threshold = distance * 1.1;
-            let half = distance / 2.0;
-            to_start = if to_start >= threshold { half } else { to_start };
-            to_end = if to_end >= threshold { half } else { to_end };
-            if COUNTER {
-                let first = self.first[lane];
-                let to_zero = sampled * (first / change);
-                let nearer = (change > 0.0) & (first >= 0.0) & (to_zero < to_start);
-                to_start = if nearer { to_zero } else { to_start };
-            }
-            let factor = (sampled + to_start + to_end) / sampled;
-            let factor = if sampled != 0.0 { factor } else { 1.0 };
-            *out = change * (factor / seconds);
-        }
     }
 }
 

@@ -55,6 +55,9 @@ pub(crate) fn windows_one_by_one<F: RangeFunction + ?Sized>(
     call: &RangeCall<'_>,
     out: &mut RowMut<'_>,
 ) -> Result<(), QueryError> {
+    if samples.histogram_times.is_empty() {
+        return windows_of_floats(function, samples, windows, call, out);
+    }
     let mut indices = Indices::default();
     for step in 0..windows.grid.steps() {
         let before = indices;
@@ -69,6 +72,31 @@ pub(crate) fn windows_one_by_one<F: RangeFunction + ?Sized>(
         }
     }
     Ok(())
+}
+
+/// The same for a series of floats.
+fn windows_of_floats<F: RangeFunction + ?Sized>(
+    function: &mut F,
+    samples: Samples<'_>,
+    windows: &Windows,
+    call: &RangeCall<'_>,
+    out: &mut RowMut<'_>,
+) -> Result<(), QueryError> {
+    let axis = windows.axis(samples.float_times, call.query)?;
+    for (step, &(from, to)) in axis.bounds.iter().enumerate() {
+        call.query.work(1)?;
+        if from == to {
+            continue;
+        }
+        let (range_start, range_end) = windows.range(step);
+        let samples = samples.slice((from as usize, to as usize), (0, 0));
+        let at = windows.grid.time(step);
+        let window = Window { samples, range_start, range_end, at, step, new: (0, 0) };
+        if let Some(value) = function.window(&window, call)? {
+            out.set(step, value);
+        }
+    }
+    windows.count_axis(&axis, call.query)
 }
 
 /// What stays the same over all windows of one series.

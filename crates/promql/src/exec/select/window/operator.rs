@@ -111,14 +111,12 @@ impl<'q> WindowOperator<'q> {
         query: &QueryContext<'q>,
     ) -> Self {
         let RangeSource { origin, lookup, range_ms, extension } = source;
-        let (before_ms, after_ms) = reach(extension, range_ms, query.lookback_ms);
+        let reach = reach(extension, range_ms, query.lookback_ms);
         let read_elsewhere = matches!(origin, Origin::Subquery(_));
-        let scope = scope.clone();
-        let grid = scope.grid;
         WindowOperator {
             function,
             origin,
-            windows: Windows { grid, lookup, range_ms, before_ms, after_ms, scope, read_elsewhere },
+            windows: Windows::new(scope.clone(), lookup, range_ms, reach, read_elsewhere),
             scalars: Parameters::new(scalars),
             span,
             extension,

@@ -1,9 +1,11 @@
 //! The place of windows, and how they move over the samples with the steps.
 
+use std::cell::{Ref, RefCell};
 use std::sync::Arc;
 
 use ferula_model::{FloatHistogram, TimeRange};
 
+use super::axis::{Axes, Axis};
 use super::samples::Samples;
 use crate::exec::context::QueryContext;
 use crate::exec::scope::Scope;
@@ -75,13 +77,12 @@ fn first_after(times: &[i64], from: usize, bound: i64) -> usize {
 
 /// Walks through the windows of a series of floats.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct FloatWindows<'a> {
+pub(super) struct FloatWindows<'a> {
     times: &'a [i64],
     moment: i64,
     step_ms: i64,
     before_ms: i64,
     after_ms: i64,
-    range_ms: i64,
     from: Index,
     to: Index,
     /// Samples of all windows so far, and how many of them were new.
@@ -89,19 +90,17 @@ pub(crate) struct FloatWindows<'a> {
     pub read: u64,
 }
 
-/// One window of floats.
+/// One window of floats: its first sample and the one after its last.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct FloatWindow {
+pub(super) struct FloatWindow {
     pub from: usize,
     pub to: usize,
-    pub range_start: i64,
-    pub range_end: i64,
 }
 
 impl FloatWindows<'_> {
     /// The window of the next step.
     #[inline(always)]
-    pub(crate) fn next(&mut self) -> FloatWindow {
+    pub(super) fn next(&mut self) -> FloatWindow {
         let moment = self.moment;
         self.moment = moment.saturating_add(self.step_ms);
         let before = self.to.at;
@@ -110,7 +109,7 @@ impl FloatWindows<'_> {
         let (from, to) = (self.from.at, self.to.at);
         self.total += (to - from) as u64;
         self.read += (to - before.max(from)) as u64;
-        FloatWindow { from, to, range_start: moment.saturating_sub(self.range_ms), range_end: moment }
+        FloatWindow { from, to }
     }
 }
 
@@ -126,6 +125,8 @@ pub(crate) struct Windows {
     pub(super) scope: Scope,
     /// The samples are not read from storage but from a subquery that counted them already.
     pub(super) read_elsewhere: bool,
+    /// For series of floats.
+    axes: RefCell<Axes>,
 }
 
 /// Begin and end of the current window in each column.
@@ -153,6 +154,24 @@ fn advance(times: &[i64], window: &mut (usize, usize), open: i64, closed: i64) {
 }
 
 impl Windows {
+    /// Windows at the steps of `scope`. See the fields for the other arguments.
+    pub(crate) fn new(
+        scope: Scope,
+        lookup: Lookup,
+        range_ms: i64,
+        (before_ms, after_ms): (i64, i64),
+        read_elsewhere: bool,
+    ) -> Self {
+        let (grid, axes) = (scope.grid, RefCell::default());
+        Windows { grid, lookup, range_ms, before_ms, after_ms, scope, read_elsewhere, axes }
+    }
+
+    /// Begin and end of the range of a step, the begin not included.
+    pub(crate) fn range(&self, step: usize) -> (i64, i64) {
+        let moment = self.lookup.time(self.grid.time(step));
+        (moment.saturating_sub(self.range_ms), moment)
+    }
+
     /// The window of a step, which must not be earlier than that of the call before with the same indices.
     #[inline]
     pub(crate) fn cut<'a>(&self, samples: Samples<'a>, step: usize, indices: &mut Indices) -> Window<'a> {
@@ -176,21 +195,21 @@ impl Windows {
         }
     }
 
-    /// The windows of a series that has floats only, one after the other.
-    pub(crate) fn floats<'a>(&self, times: &'a [i64]) -> FloatWindows<'a> {
-        let first = self.lookup.time(self.grid.start_ms);
-        FloatWindows {
+    /// The windows of a series that has floats only, at these times.
+    pub(crate) fn axis(&self, times: &[i64], query: &QueryContext<'_>) -> Result<Ref<'_, Axis>, QueryError> {
+        let walk = FloatWindows {
             times,
-            moment: first,
+            moment: self.lookup.time(self.grid.start_ms),
             step_ms: if self.lookup.at_ms.is_some() { 0 } else { self.grid.step_ms },
             before_ms: self.before_ms,
             after_ms: self.after_ms,
-            range_ms: self.range_ms,
             from: Index::default(),
             to: Index::default(),
             total: 0,
             read: 0,
-        }
+        };
+        let which = self.axes.borrow_mut().find(times, walk, self.grid.steps(), query)?;
+        Ok(Ref::map(self.axes.borrow(), |axes| axes.get(which)))
     }
 
     /// Counts the samples of a window.
@@ -210,24 +229,15 @@ impl Windows {
         Ok(())
     }
 
-    /// Counts the samples of all float windows of a series, which were walked through: at once, or step by step where
-    /// somebody needs that (a subquery does, for the query around it).
-    pub(crate) fn count_floats(
-        &self,
-        walked: &FloatWindows<'_>,
-        query: &QueryContext<'_>,
-    ) -> Result<(), QueryError> {
+    /// Counts the samples of all windows of a series of floats: at once, or step by step where somebody needs that (a
+    /// subquery does, for the query around it).
+    pub(crate) fn count_axis(&self, axis: &Axis, query: &QueryContext<'_>) -> Result<(), QueryError> {
         let read = |read: u64| if self.read_elsewhere { 0 } else { read };
-        if !self.scope.stats.by_step() {
-            self.scope.stats.add(0, walked.total, read(walked.read));
-            return Ok(());
-        }
-        let mut walk = self.floats(walked.times);
-        for step in 0..self.grid.steps() {
-            query.work(1)?;
-            let before = (walk.total, walk.read);
-            walk.next();
-            self.scope.stats.add(step, walk.total - before.0, read(walk.read - before.1));
+        if self.scope.stats.by_step() {
+            query.work(axis.bounds.len())?;
+            self.scope.stats.add_steps(axis.counts().map(|(total, new)| (total, read(new))));
+        } else {
+            self.scope.stats.add(0, axis.total, read(axis.read));
         }
         Ok(())
     }
