@@ -3,6 +3,7 @@
 pub mod number;
 pub mod result;
 pub mod time;
+mod time_texts;
 pub mod writer;
 
 pub use writer::JsonWriter;

@@ -8,6 +8,9 @@ const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 /// Magnitudes that are printed without an exponent.
 const PLAIN: std::ops::Range<f64> = 1e-6..1e21;
 
+/// Magnitudes that `zmij` prints without an exponent too: unless it is a whole number, its text is ours.
+const PRINTED_AS_IS: std::ops::Range<f64> = 1e-5..1e15;
+
 /// Appends an unsigned number.
 #[inline]
 pub fn push_u64(out: &mut Vec<u8>, mut number: u64) {
@@ -67,6 +70,10 @@ pub fn push_sample_value(out: &mut Vec<u8>, value: f64) {
             out.push(b'-');
         }
         return push_u64(out, magnitude as u64);
+    }
+    if PRINTED_AS_IS.contains(&magnitude) {
+        let mut buffer = zmij::Buffer::new();
+        return out.extend_from_slice(buffer.format_finite(value).as_bytes());
     }
     if !value.is_finite() {
         out.extend_from_slice(match value {
@@ -265,6 +272,10 @@ mod tests {
             1e-6,
             9.99e-7,
             0.1,
+            1e-5 / 3.0,
+            1.5e-5,
+            999_999_999_999_999.9,
+            1e15 / 3.0,
             0.001,
             123.456,
             1e-5,

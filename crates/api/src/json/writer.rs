@@ -7,6 +7,7 @@ use ferula_go::json::{push_iterator_html_string, push_iterator_string};
 use ferula_model::LabelSet;
 
 use super::number::{push_i64, push_json_number, push_sample_value, push_timestamp, push_u64};
+use super::time_texts::TimeTexts;
 
 /// The buffer is passed on once it holds this much.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -22,12 +23,19 @@ pub struct JsonWriter<'a> {
     comma: bool,
     /// The client has gone; further output is discarded.
     gone: bool,
+    times: TimeTexts,
 }
 
 impl<'a> JsonWriter<'a> {
     /// A writer whose full buffers go to `sink`.
     pub fn new(sink: Sink<'a>) -> Self {
-        JsonWriter { out: Vec::with_capacity(1024), sink, comma: false, gone: false }
+        JsonWriter {
+            out: Vec::with_capacity(1024),
+            sink,
+            comma: false,
+            gone: false,
+            times: TimeTexts::default(),
+        }
     }
 
     /// Passes on the rest.
@@ -183,11 +191,10 @@ impl<'a> JsonWriter<'a> {
 
     /// `[time,"value"],[time,"value"]…` inside an array that is open.
     pub fn float_points(&mut self, points: &[(i64, f64)]) {
+        let mut next_time = 0;
         for (millis, value) in points {
             self.before_value();
-            self.out.push(b'[');
-            push_timestamp(&mut self.out, *millis);
-            self.out.extend_from_slice(b",\"");
+            self.times.push(&mut self.out, *millis, &mut next_time);
             push_sample_value(&mut self.out, *value);
             self.out.extend_from_slice(b"\"]");
             self.breathe();
