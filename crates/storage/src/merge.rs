@@ -51,6 +51,19 @@ pub fn merge_all(mut sources: Vec<SeriesSamples>) -> SeriesSamples {
     sources.pop().unwrap_or_default()
 }
 
+/// The time of the newest sample.
+pub fn newest(samples: &SeriesSamples) -> Option<i64> {
+    samples.floats.timestamps.last().max(samples.histograms.timestamps.last()).copied()
+}
+
+/// For samples of a later source that were put directly behind those of an earlier one: what [`append`] changes of them.
+/// `histograms` is how many histograms there were before.
+pub fn join_at(samples: &mut SeriesSamples, histograms: usize) {
+    if let Some(value) = samples.histograms.values.get_mut(histograms) {
+        forget_reset(value);
+    }
+}
+
 /// Adds the samples of a later source, which wins where both have a sample. Most often all of them are newer.
 pub fn append(into: &mut SeriesSamples, mut later: SeriesSamples) {
     if into.is_empty() {
@@ -58,9 +71,6 @@ pub fn append(into: &mut SeriesSamples, mut later: SeriesSamples) {
         return;
     }
     let first = Cursor::new(&later).at();
-    let newest = |samples: &SeriesSamples| {
-        samples.floats.timestamps.last().max(samples.histograms.timestamps.last()).copied()
-    };
     if first.is_some_and(|first| newest(into) >= Some(first)) {
         merge(&mut later, into);
         *into = later;

@@ -175,6 +175,11 @@ impl Head {
         }
     }
 
+    /// Whether the row has only in-order samples, none of them deleted.
+    pub(crate) fn is_plain(&self, row: &FrozenRow) -> bool {
+        row.out_of_order.is_none() && self.deleted_ranges(row.slot).is_none()
+    }
+
     /// Adds the samples in the span that the series had at the moment of the cut; in-order samples only from
     /// `head_min` on.
     pub(crate) fn read_row(

@@ -7,8 +7,8 @@ use ferula_storage::{DiskError, SeriesSamples, StorageError};
 
 use super::columns::append_chunk;
 use super::identity::{Identities, IdentityCache, identity};
-use super::merge::{append, remove_ranges};
-use crate::block::index::SeriesEntry;
+use super::merge::{append, join_at, newest, remove_ranges};
+use crate::block::index::{ChunkMeta, SeriesEntry};
 use crate::block::{Block, BlockChunk, BlockError, Tombstones};
 use crate::ids::TimeSpan;
 use crate::postings::Compare;
@@ -94,38 +94,60 @@ impl BlockPart {
         out: &mut SeriesSamples,
     ) -> Result<(), StorageError> {
         self.block.series(number, entry).map_err(storage_error)?;
+        let deleted = Block::deleted(&self.tombstones, number);
+        let chunks = || entry.chunks.iter().filter(|meta| meta.span().overlaps(span));
+        let first = chunks().next().map(|meta| meta.min_time.max(span.start()));
+        let in_order = chunks().zip(chunks().skip(1)).all(|(meta, next)| meta.max_time < next.min_time);
+        if deleted.is_none() && in_order && newest(out) < first {
+            // Nothing is there yet that these samples could meet.
+            let joins = !out.is_empty();
+            let histograms = out.histograms.values.len();
+            for meta in chunks() {
+                self.decode(number, *meta, span, out)?;
+            }
+            if joins {
+                join_at(out, histograms);
+            }
+            return Ok(());
+        }
         let mut samples = SeriesSamples::default();
         let mut last = i64::MIN;
         let mut overlapping = false;
-        for meta in &entry.chunks {
-            if !meta.span().overlaps(span) {
-                continue;
-            }
-            let chunk = self.block.chunk(*meta).map_err(storage_error)?;
+        for meta in chunks() {
             overlapping |= meta.min_time <= last;
             last = last.max(meta.max_time);
-            let decoded = if overlapping {
+            if overlapping {
                 let mut one = SeriesSamples::default();
-                let decoded = append_chunk(chunk.encoding, &chunk.data, u16::MAX, span, &mut one);
+                self.decode(number, *meta, span, &mut one)?;
                 append(&mut samples, one);
-                decoded
             } else {
-                append_chunk(chunk.encoding, &chunk.data, u16::MAX, span, &mut samples)
-            };
-            decoded.map_err(|error| {
-                StorageError::Corrupt(format!(
-                    "{}: chunk {:#x} of series {number}: {error}",
-                    self.block.dir().display(),
-                    meta.reference
-                ))
-            })?;
+                self.decode(number, *meta, span, &mut samples)?;
+            }
         }
-        if let Some(deleted) = Block::deleted(&self.tombstones, number) {
+        if let Some(deleted) = deleted {
             let ranges: Vec<TimeSpan> =
                 deleted.iter().map(|interval| TimeSpan::closed(interval.min, interval.max)).collect();
             remove_ranges(&mut samples, &ranges);
         }
         append(out, samples);
         Ok(())
+    }
+
+    /// Appends the samples of one chunk that are in the span.
+    fn decode(
+        &self,
+        number: u32,
+        meta: ChunkMeta,
+        span: TimeSpan,
+        out: &mut SeriesSamples,
+    ) -> Result<(), StorageError> {
+        let chunk = self.block.chunk(meta).map_err(storage_error)?;
+        append_chunk(chunk.encoding, &chunk.data, u16::MAX, span, out).map_err(|error| {
+            StorageError::Corrupt(format!(
+                "{}: chunk {:#x} of series {number}: {error}",
+                self.block.dir().display(),
+                meta.reference
+            ))
+        })
     }
 }

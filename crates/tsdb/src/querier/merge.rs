@@ -1,7 +1,7 @@
 //! Samples of one series from several sources of the database.
 
 use ferula_storage::SeriesSamples;
-pub use ferula_storage::merge::{append, merge_all};
+pub use ferula_storage::merge::{append, join_at, merge_all, newest};
 
 use crate::ids::TimeSpan;
 

@@ -21,12 +21,20 @@ use ferula_storage::{
 use super::blocks::BlockPart;
 use super::chunks::ChunkSources;
 use super::identity::identity;
-use super::merge::append;
+use super::merge::{append, join_at, newest};
 use crate::block::index::SeriesEntry;
 use crate::head::{FrozenRow, Head, HeadSelection, HeldNumber, Pin};
 use crate::ids::TimeSpan;
 use crate::postings::Compare;
 use crate::view::View;
+
+thread_local! {
+    /// Columns for the samples of a row, which keep their size from one read to the next.
+    static COLUMNS: Cell<SeriesSamples> = Cell::default();
+}
+
+/// Larger columns are given back: 1 MiB of times and values.
+const COLUMNS_KEPT_MAX: usize = 1 << 16;
 
 /// A view of the samples in a range of time.
 pub struct DbSnapshot<'a> {
@@ -155,11 +163,18 @@ impl<'a> DbSnapshot<'a> {
         for (part, number) in &row.blocks {
             self.blocks[*part].read(*number, span, entry, out)?;
         }
-        if let Some(head_row) = &row.head {
-            let mut newest = SeriesSamples::default();
-            self.head.read_row(head_row, span, self.head_min, &mut newest)?;
-            append(out, newest);
+        let Some(head_row) = &row.head else { return Ok(()) };
+        if newest(out) < Some(span.since(self.head_min).start()) && self.head.is_plain(head_row) {
+            let (joins, histograms) = (!out.is_empty(), out.histograms.values.len());
+            self.head.read_row(head_row, span, self.head_min, out)?;
+            if joins {
+                join_at(out, histograms);
+            }
+            return Ok(());
         }
+        let mut of_head = SeriesSamples::default();
+        self.head.read_row(head_row, span, self.head_min, &mut of_head)?;
+        append(out, of_head);
         Ok(())
     }
 
@@ -321,7 +336,7 @@ impl Snapshot for DbSnapshot<'_> {
         sink: &mut dyn RowSink,
     ) -> Result<(), StorageError> {
         let span = TimeSpan::from(range);
-        let mut samples = SeriesSamples::default();
+        let mut samples = COLUMNS.take();
         let mut entry = SeriesEntry::default();
         for row in rows {
             samples.clear();
@@ -338,6 +353,12 @@ impl Snapshot for DbSnapshot<'_> {
             if let ControlFlow::Break(()) = sink.row(row, &samples) {
                 break;
             }
+        }
+        samples.clear();
+        if samples.floats.values.capacity() <= COLUMNS_KEPT_MAX
+            && samples.histograms.values.capacity() <= COLUMNS_KEPT_MAX
+        {
+            COLUMNS.set(samples);
         }
         Ok(())
     }
