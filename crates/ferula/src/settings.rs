@@ -7,7 +7,7 @@ use std::time::Duration;
 use ferula_api::{ExternalUrl, Settings, Site};
 use ferula_model::duration;
 use ferula_promql::{Engine, EngineOptions, MemoryContract};
-use ferula_query::{ActiveFile, QueryService, ServiceOptions};
+use ferula_query::{ActiveFile, Cores, QueryService, ServiceOptions};
 use ferula_storage::Queryable;
 use ferula_telemetry::{Registry, register_machine_metrics};
 use time::OffsetDateTime;
@@ -100,6 +100,7 @@ pub fn query_service(
         lookback_delta_ms: millis(flags.lookback_delta),
         features: flags.features.promql,
         memory: MemoryContract::new(limits::memory_bytes() / 100 * QUERY_MEMORY_PERCENT),
+        spread: Some(Arc::new(Cores::of_machine())),
         ..EngineOptions::default()
     });
     let options = ServiceOptions { concurrency_max: flags.query_concurrency, timeout: flags.query_timeout };

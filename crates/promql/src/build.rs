@@ -151,13 +151,12 @@ fn call_vector<'q>(
     let mut arguments = arguments(span, call, scope, query);
     match implementation(call.function.id) {
         Implementation::Range(make) => {
-            let function = make();
             let (index, source) = arguments.range()?;
-            source.check_extension(&*function, call.function.name)?;
+            source.check_extension(&*make(), call.function.name)?;
             // A subquery has no place of its own in annotations; Prometheus shows the start of the query.
             let no_place = source.is_subquery() && index == 0;
             let span = if no_place { Span::default() } else { arguments.span(0) };
-            Ok(WindowOperator::operator(function, source, arguments.scalars(), span, scope, query))
+            Ok(WindowOperator::operator(make, source, arguments.scalars(), span, scope, query))
         }
         Implementation::Float(function) => {
             Ok(function::math::map_floats(arguments.vector(0)?, function, query))

@@ -14,7 +14,7 @@
 //! Always true: a missing sample is a cleared bit and never a NaN; the staleness marker does not leave the
 //! scan; windows are open on the left; floats are added in Prometheus' order, and no multiplication is fused with an
 //! addition. The engine reads no clock and starts no task: the caller stops
-//! a query through [`QueryControl`].
+//! a query through [`QueryControl`], and lends it threads by a [`Spread`].
 
 mod annotations;
 mod build;
@@ -28,6 +28,7 @@ mod numeric;
 mod options;
 mod plan;
 mod result;
+mod spread;
 mod stats;
 
 pub use annotations::{Annotation, Annotations, Level};
@@ -39,4 +40,5 @@ pub use grid::Grid;
 pub use memory::HeldMemory;
 pub use options::{EngineOptions, Features, QueryOptions};
 pub use result::{InstantSample, QueryOutcome, QueryValue, RangeSeries, SampleValue};
+pub use spread::Spread;
 pub use stats::{QueryStats, QueryTimings, StepCount};

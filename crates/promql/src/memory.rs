@@ -26,16 +26,25 @@ struct AccountBytes {
     taken: Cell<u64>,
     /// Bytes of them that buffers really use.
     used: Cell<u64>,
+    /// Most bytes that other threads of the query took at one time. They count in the contract, not here.
+    beside: Cell<u64>,
 }
 
 impl QueryAccount {
     pub(crate) fn new(contract: MemoryContract) -> Self {
-        QueryAccount { held: Rc::new(AccountBytes { contract, taken: Cell::new(0), used: Cell::new(0) }) }
+        QueryAccount {
+            held: Rc::new(AccountBytes {
+                contract,
+                taken: Cell::new(0),
+                used: Cell::new(0),
+                beside: Cell::new(0),
+            }),
+        }
     }
 
     /// Makes sure that `bytes` more may be allocated. They count until the innermost open frame is closed.
     pub(crate) fn charge(&self, bytes: usize) -> Result<(), QueryError> {
-        let AccountBytes { contract, taken, used } = &*self.held;
+        let AccountBytes { contract, taken, used, .. } = &*self.held;
         let more = used.get().saturating_add(bytes as u64);
         if more > taken.get() {
             let missing = (more - taken.get()).next_multiple_of(RESERVE_STEP_BYTES);
@@ -57,9 +66,19 @@ impl QueryAccount {
         Frame { account: self.clone(), before: self.held.used.get() }
     }
 
+    /// The contract that it takes from.
+    pub(crate) fn contract(&self) -> &MemoryContract {
+        &self.held.contract
+    }
+
+    /// Notes how much threads beside this one took.
+    pub(crate) fn saw_beside(&self, bytes: u64) {
+        self.held.beside.set(self.held.beside.get().max(bytes));
+    }
+
     /// Most bytes that were taken from the contract: they go back only at the end.
     pub(crate) fn peak(&self) -> u64 {
-        self.held.taken.get()
+        self.held.taken.get() + self.held.beside.get()
     }
 
     /// Releases everything but `bytes`, which the query's result uses.

@@ -1,8 +1,10 @@
 //! Options: those of all queries of an engine, and those of one query.
 
+use std::sync::Arc;
+
 use ferula_promql_syntax::ParserOptions;
 
-use crate::MemoryContract;
+use crate::{MemoryContract, Spread};
 
 /// Switches of `--enable-feature` that change what queries mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct EngineOptions {
     pub features: Features,
     /// The bytes that all queries may hold together.
     pub memory: MemoryContract,
+    /// Threads that queries may use beside their own.
+    pub spread: Option<Arc<dyn Spread>>,
 }
 
 impl Default for EngineOptions {
@@ -58,6 +62,7 @@ impl Default for EngineOptions {
             default_subquery_step_ms: 60_000,
             features: Features::default(),
             memory: MemoryContract::unlimited(),
+            spread: None,
         }
     }
 }

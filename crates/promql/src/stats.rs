@@ -85,6 +85,14 @@ impl SampleBudget {
     }
 }
 
+/// What a [`ScopeStats`] has counted.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    total: u64,
+    read: u64,
+    per_step: Option<PerStep>,
+}
+
 /// Samples that the operators of one grid used.
 #[derive(Debug)]
 pub(crate) struct ScopeStats {
@@ -150,6 +158,22 @@ impl ScopeStats {
         }
         self.total.set(self.total.get() + all_total);
         self.read.set(self.read.get() + all_read);
+    }
+
+    /// All counts, which start again from 0. Without those by step afterwards.
+    pub(crate) fn take(&self) -> Counts {
+        let per_step = self.per_step.as_ref().map(|per_step| {
+            std::mem::replace(&mut *per_step.borrow_mut(), PerStep { total: Vec::new(), read: Vec::new() })
+        });
+        Counts { total: self.total.take(), read: self.read.take(), per_step }
+    }
+
+    /// Adds what was counted for the same grid elsewhere.
+    pub(crate) fn add_counts(&self, counts: &Counts) {
+        match &counts.per_step {
+            Some(steps) => self.add_steps(steps.total.iter().copied().zip(steps.read.iter().copied())),
+            None => self.add(0, counts.total, counts.read),
+        }
     }
 
     /// Whether [`ScopeStats::add`] must be told the steps one by one.

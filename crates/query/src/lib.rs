@@ -5,7 +5,7 @@
 //!                   └ timeout, client gone, stopped by id, shutdown ─▶ QueryControl
 //! ```
 //!
-//! Here: how many queries run at once and for how long, the records kept of each, and the list of running queries.
+//! Here: how many queries run at once and for how long, the threads that a large one may borrow (`cores.rs`), the records kept of each, and the list of running queries.
 //! Elsewhere: the language and its evaluation (`ferula-promql`), parameters and answers (`ferula-api`), the schedule of
 //! rules (`ferula-rules`).
 //!
@@ -14,6 +14,7 @@
 
 mod active_file;
 mod completed;
+mod cores;
 mod log;
 mod lookup;
 mod metrics;
@@ -24,6 +25,7 @@ mod service;
 
 pub use active_file::ActiveFile;
 pub use completed::CompletedQuery;
+pub use cores::Cores;
 pub use lookup::Lookup;
 pub use recent::{RecentQueries, TopQueries, TopQuery};
 pub use request::{EvaluationTime, Origin, QueryRequest};

@@ -52,6 +52,7 @@ pub(crate) fn run(
                 account: QueryAccount::new(options.memory.clone()),
                 samples: SampleBudget::new(options.max_samples),
                 annotations: RefCell::new(annotations),
+                spread: options.spread.as_deref(),
                 since_check: Default::default(),
                 failure: Default::default(),
             };

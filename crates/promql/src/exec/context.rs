@@ -10,9 +10,10 @@ use crate::Features;
 use crate::exec::bitmap;
 use crate::memory::QueryAccount;
 use crate::stats::SampleBudget;
-use crate::{Annotation, Annotations, QueryControl, QueryError};
+use crate::{Annotation, Annotations, MemoryContract, QueryControl, QueryError, Spread};
 
-/// What all operators of one query share. One thread runs a query, hence the cells.
+/// What all operators of one query share. One thread runs a query, hence the cells; threads that help it have contexts
+/// of their own.
 pub(crate) struct QueryContext<'q> {
     pub features: Features,
     pub lookback_ms: i64,
@@ -24,10 +25,24 @@ pub(crate) struct QueryContext<'q> {
     pub account: QueryAccount,
     pub samples: SampleBudget,
     pub annotations: RefCell<Annotations>,
+    /// Lends threads beside the one that runs the query.
+    pub spread: Option<&'q dyn Spread>,
     /// Units of work since the last check.
     pub since_check: Cell<usize>,
     /// An error from code that could not return it; the next check returns it.
     pub failure: RefCell<Option<QueryError>>,
+}
+
+/// What the threads of one query share.
+#[derive(Clone, Copy)]
+pub(crate) struct Common<'a> {
+    features: Features,
+    lookback_ms: i64,
+    control: &'a QueryControl,
+    snapshot: &'a dyn Snapshot,
+    selections: &'a [SelectionId],
+    memory: &'a MemoryContract,
+    samples_max: u64,
 }
 
 /// Units of work between two checks. A unit is a sample looked at, a few of them moved, or some bytes of text read:
@@ -37,7 +52,39 @@ pub(crate) const WORK_PER_CHECK: usize = 1 << 16;
 /// Long loops work on slices of this length and report each of them.
 pub(crate) const PIECE: usize = WORK_PER_CHECK / 4;
 
+impl<'q> QueryContext<'q> {
+    /// A context for a thread that works beside the one that runs the query.
+    pub(crate) fn beside(common: Common<'q>) -> Self {
+        QueryContext {
+            features: common.features,
+            lookback_ms: common.lookback_ms,
+            control: common.control,
+            snapshot: common.snapshot,
+            selections: common.selections.to_vec(),
+            account: QueryAccount::new(common.memory.clone()),
+            samples: SampleBudget::new(common.samples_max),
+            annotations: RefCell::default(),
+            spread: None,
+            since_check: Cell::default(),
+            failure: RefCell::default(),
+        }
+    }
+}
+
 impl QueryContext<'_> {
+    /// What other threads of the query need for contexts of their own.
+    pub(crate) fn common(&self) -> Common<'_> {
+        Common {
+            features: self.features,
+            lookback_ms: self.lookback_ms,
+            control: self.control,
+            snapshot: self.snapshot,
+            selections: &self.selections,
+            memory: self.account.contract(),
+            samples_max: self.samples.max(),
+        }
+    }
+
     /// Fails when the query was stopped. A stopped query stays stopped, so code that cannot return an error may stop
     /// with any value once this fails: a later check fails as well.
     pub(crate) fn check(&self) -> Result<(), QueryError> {
@@ -133,7 +180,6 @@ pub(crate) mod tests {
     use ferula_testkit::MemStorage;
 
     use super::*;
-    use crate::MemoryContract;
 
     /// Runs `test` in a query without data whose control is `control`.
     pub(crate) fn with_control(control: &QueryControl, test: impl FnOnce(&QueryContext<'_>)) {
@@ -149,6 +195,7 @@ pub(crate) mod tests {
             account: QueryAccount::new(MemoryContract::unlimited()),
             samples: SampleBudget::new(u64::MAX),
             annotations: RefCell::default(),
+            spread: None,
             since_check: Cell::default(),
             failure: RefCell::default(),
         });

@@ -152,6 +152,12 @@ impl<'q> Parameters<'q> {
         Ok(&self.values)
     }
 
+    /// The values, taken out: none from the second call on.
+    pub(crate) fn take_values(&mut self, query: &QueryContext<'_>) -> Result<Vec<Scalars>, QueryError> {
+        self.values(query)?;
+        Ok(std::mem::take(&mut self.values))
+    }
+
     /// The same where Prometheus evaluates a vector before the scalars: when a scalar fails, the vector is run to its
     /// end, because an error of its own comes first.
     pub(crate) fn values_after(

@@ -1,6 +1,7 @@
 //! Reading series: the leaves of a query.
 
 pub(crate) mod counts_only;
+pub(crate) mod crew;
 pub(crate) mod instant;
 pub(crate) mod range_vector;
 pub(crate) mod scan;

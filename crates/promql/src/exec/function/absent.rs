@@ -25,11 +25,11 @@ pub(super) fn absent<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>
 /// `absent_over_time`.
 pub(super) fn absent_over_time<'q>(call: &mut Arguments<'_, 'q>) -> Result<BoxOperator<'q>, QueryError> {
     let (_, source) = call.range()?;
-    let function = ends_over_time::present();
-    source.check_extension(&*function, call.call.function.name)?;
+    source.check_extension(&*ends_over_time::present(), call.call.function.name)?;
     // An annotation of a subquery shows the start of the query, as in Prometheus.
     let span = if source.is_subquery() { Span::default() } else { call.span(0) };
-    let inner = WindowOperator::unmerged(function, source, Vec::new(), span, call.scope, call.query);
+    let inner =
+        WindowOperator::unmerged(ends_over_time::present, source, Vec::new(), span, call.scope, call.query);
     Ok(Absent::operator(Box::new(inner), call, true))
 }
 

@@ -7,13 +7,13 @@ use crate::exec::context::QueryContext;
 use crate::exec::operator::BoxOperator;
 use crate::exec::scalars::BoxScalar;
 use crate::exec::scope::Scope;
-use crate::exec::select::window::{RangeFunction, RangeSource};
+use crate::exec::select::window::{MakeFunction, RangeSource};
 use crate::plan::node::{CallNode, Node, NodeKind, Text};
 
 /// How a function is run.
 pub(crate) enum Implementation {
-    /// One value per window of a range vector. Called once per query; the value may keep buffers.
-    Range(fn() -> Box<dyn RangeFunction>),
+    /// One value per window of a range vector. Called for every thread; the value may keep buffers.
+    Range(MakeFunction),
     /// Float to float, sample by sample. Histograms are left out, the name is dropped.
     Float(fn(f64) -> f64),
     /// Makes its own operator.

@@ -252,7 +252,7 @@ struct Extreme<F> {
     queue: VecDeque<usize>,
 }
 
-impl<F: Fn(f64, f64) -> bool> RangeFunction for Extreme<F> {
+impl<F: Fn(f64, f64) -> bool + Send> RangeFunction for Extreme<F> {
     fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError> {
         if window.samples.floats.is_empty() {
             return Ok(None);

@@ -15,6 +15,7 @@ use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::scope::Scope;
 use crate::exec::select::counts_only::ReadWindow;
+use crate::exec::select::crew::{Crew, OneSeries, Read, Worker};
 use crate::exec::select::scan::Scan;
 use crate::exec::select::window::Index;
 use crate::exec::series::SeriesTable;
@@ -95,11 +96,13 @@ pub(crate) fn operator<'q>(
     query: &QueryContext<'q>,
 ) -> BoxOperator<'q> {
     let scan = Scan::new(query.selections[selector.index], selector.counts_only);
-    Box::new(InstantScan { scan, lookup: selector.lookup, scope: scope.clone() })
+    let crew = Crew::default();
+    Box::new(InstantScan { scan, crew, lookup: selector.lookup, scope: scope.clone() })
 }
 
 struct InstantScan {
     scan: Scan,
+    crew: Crew<InstantRows>,
     lookup: Lookup,
     scope: Scope,
 }
@@ -116,18 +119,28 @@ impl Operator for InstantScan {
     }
 
     fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        let InstantScan { scan, lookup, scope } = self;
+        let InstantScan { scan, crew, lookup, scope } = self;
         let (grid, lookup) = (scope.grid, *lookup);
         let range = read_range(&grid, lookup, query.lookback_ms);
         let reach = ReadWindow { grid, lookup, before_ms: query.lookback_ms - 1, after_ms: 0 };
-        let rows = Rows { grid: &grid, lookup, scope, query };
-        scan.next(range, &reach, query, out, |row, _, samples, out| {
-            let held = rows.fill(samples, &mut out.push(row))?;
-            if held == 0 {
-                out.pop();
-            }
-            query.samples.hold(held)
-        })
+        crew.next(scan, || InstantRows, &lookup, &Read { range, reach }, scope, query, out)
+    }
+}
+
+/// Makes the rows.
+struct InstantRows;
+
+impl Worker for InstantRows {
+    type Given = Lookup;
+
+    fn row(&mut self, lookup: &Lookup, series: &OneSeries<'_>, out: &mut Batch) -> Result<(), QueryError> {
+        let OneSeries { row, samples, scope, query, .. } = *series;
+        let rows = Rows { grid: &scope.grid, lookup: *lookup, scope, query };
+        let held = rows.fill(samples, &mut out.push(row))?;
+        if held == 0 {
+            out.pop();
+        }
+        query.samples.hold(held)
     }
 }
 

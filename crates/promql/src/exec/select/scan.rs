@@ -1,11 +1,15 @@
 //! The rows of a selection, read in batches: what all leaves of a query share.
 
+use std::ops::Range;
+
 use ferula_model::{LabelSet, TimeRange};
 use ferula_storage::{SelectionId, SeriesSamples};
 
+use super::crew::{OneSeries, Read, Task, Worker};
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::context::QueryContext;
+use crate::exec::scope::Scope;
 use crate::exec::select::counts_only::{ReadWindow, counts_only};
 use crate::exec::series::SeriesTable;
 
@@ -49,27 +53,21 @@ impl Scan {
         mut each: impl FnMut(usize, &LabelSet, &SeriesSamples, &mut Batch) -> Result<(), QueryError>,
     ) -> Result<bool, QueryError> {
         out.clear();
-        if !self.started {
-            self.read_labels(query)?;
-        }
-        let (series, only) = (&self.series, self.counts_only);
-        let mut reduced = SeriesSamples::default();
-        while out.is_empty() && self.next_row < series.len() {
+        self.start(query)?;
+        while out.is_empty() && self.left() > 0 {
             query.work(1)?;
-            let end = series.len().min(self.next_row + Batch::rows_wanted(out.steps()));
-            query.read_rows(self.selection, self.next_row..end, range, |row, samples| {
-                if only && !samples.histograms.values.is_empty() {
-                    counts_only(samples, reach, &mut reduced, query)?;
-                    return each(row, series.labels(row), &reduced, out);
-                }
-                each(row, series.labels(row), samples, out)
-            })?;
-            self.next_row = end;
+            let rows = self.take(Batch::rows_wanted(out.steps()));
+            let read = Read { range, reach: *reach };
+            self.rows().each(rows, &read, query, |row, labels, samples| each(row, labels, samples, out))?;
         }
         Ok(!out.is_empty())
     }
 
-    fn read_labels(&mut self, query: &QueryContext<'_>) -> Result<(), QueryError> {
+    /// Reads the labels of all rows before the first row is read.
+    pub(super) fn start(&mut self, query: &QueryContext<'_>) -> Result<(), QueryError> {
+        if self.started {
+            return Ok(());
+        }
         self.started = true;
         let rows = query.snapshot.series_count(self.selection);
         query.account.charge(rows.saturating_mul(ENTRY_BYTES))?;
@@ -80,5 +78,66 @@ impl Scan {
             self.series.push(labels, false);
         }
         Ok(())
+    }
+
+    /// How many rows are left.
+    pub(super) fn left(&self) -> usize {
+        self.series.len() - self.next_row
+    }
+
+    /// The next rows, at most so many.
+    pub(super) fn take(&mut self, rows_max: usize) -> Range<usize> {
+        let from = self.next_row;
+        self.next_row = self.series.len().min(from + rows_max);
+        from..self.next_row
+    }
+
+    /// All rows, for several threads.
+    pub(super) fn rows(&self) -> Rows<'_> {
+        Rows { selection: self.selection, series: &self.series, counts_only: self.counts_only }
+    }
+}
+
+/// Reads rows of a selection.
+pub(super) struct Rows<'a> {
+    selection: SelectionId,
+    series: &'a SeriesTable,
+    counts_only: bool,
+}
+
+impl Rows<'_> {
+    /// Reads rows and has the worker fill `out` with them. Returns how much work that was.
+    pub(super) fn fill<W: Worker>(
+        &self,
+        rows: Range<usize>,
+        worker: &mut W,
+        task: Task<'_, W>,
+        scope: &Scope,
+        query: &QueryContext<'_>,
+        out: &mut Batch,
+    ) -> Result<u64, QueryError> {
+        let mut work = (rows.len() * out.steps()) as u64;
+        self.each(rows, task.read, query, |row, labels, samples| {
+            work += samples.len() as u64;
+            worker.row(task.given, &OneSeries { row, labels, samples, scope, query }, out)
+        })?;
+        Ok(work)
+    }
+
+    fn each(
+        &self,
+        rows: Range<usize>,
+        read: &Read,
+        query: &QueryContext<'_>,
+        mut each: impl FnMut(usize, &LabelSet, &SeriesSamples) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        let mut reduced = SeriesSamples::default();
+        query.read_rows(self.selection, rows, read.range, |row, samples| {
+            if self.counts_only && !samples.histograms.values.is_empty() {
+                counts_only(samples, &read.reach, &mut reduced, query)?;
+                return each(row, self.series.labels(row), &reduced);
+            }
+            each(row, self.series.labels(row), samples)
+        })
     }
 }

@@ -12,7 +12,7 @@ mod walk;
 
 pub(crate) use axis::Axis;
 pub(crate) use function::{RangeCall, RangeFunction, windows_one_by_one};
-pub(crate) use operator::{RangeSource, WindowOperator};
+pub(crate) use operator::{MakeFunction, RangeSource, WindowOperator};
 pub(crate) use samples::Samples;
 #[cfg(test)]
 pub(crate) use walk::Indices;

@@ -134,6 +134,11 @@ impl Axes {
         Ok(Which::Kept(number))
     }
 
+    /// Bytes of the axes that are kept, with what functions keep for them.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
     pub(super) fn get(&self, which: Which) -> &Axis {
         match which {
             Which::Kept(number) => &self.kept[number],

@@ -10,8 +10,8 @@ use crate::exec::batch::{RowMut, Value};
 use crate::exec::context::QueryContext;
 use crate::exec::scalars::Scalars;
 
-/// A function over range vectors.
-pub(crate) trait RangeFunction {
+/// A function over range vectors. Every thread that applies it has one of its own.
+pub(crate) trait RangeFunction: Send {
     /// The value of one window, which has at least one sample.
     fn window(&mut self, window: &Window<'_>, call: &RangeCall<'_>) -> Result<Option<Value>, QueryError>;
 

@@ -1,9 +1,13 @@
 //! Runs a function over the windows of all series of a selection or subquery.
 
+use std::sync::Arc;
+
+use ferula_model::FloatHistogram;
 use ferula_model::labels::TYPE_LABEL;
 use ferula_promql_syntax::ast::{RangeExtension, Span};
 use ferula_storage::{SelectionId, SeriesSamples};
 
+use super::axis::Axes;
 use super::function::{RangeCall, RangeFunction};
 use super::samples::Samples;
 use super::walk::Windows;
@@ -12,8 +16,9 @@ use crate::exec::bitmap;
 use crate::exec::context::QueryContext;
 use crate::exec::merge::{DuplicateLabels, MergeSameLabels};
 use crate::exec::operator::{BoxOperator, Operator};
-use crate::exec::scalars::{BoxScalar, Parameters};
+use crate::exec::scalars::{BoxScalar, Parameters, Scalars};
 use crate::exec::scope::Scope;
+use crate::exec::select::crew::{Crew, OneSeries, Read, Worker};
 use crate::exec::select::scan::Scan;
 use crate::exec::select::subquery::SubquerySource;
 use crate::exec::series::{SeriesTable, computed};
@@ -70,32 +75,55 @@ impl<'q> RangeSource<'q> {
     }
 }
 
+/// Makes a [`RangeFunction`] for a thread.
+pub(crate) type MakeFunction = fn() -> Box<dyn RangeFunction>;
+
 /// Runs a [`RangeFunction`] over all series.
 pub(crate) struct WindowOperator<'q> {
-    function: Box<dyn RangeFunction>,
+    make: MakeFunction,
     origin: Origin<'q>,
-    windows: Windows,
-    scalars: Parameters<'q>,
+    pending: Parameters<'q>,
+    call: Call,
+    scope: Scope,
+    /// Makes the rows of a selection.
+    crew: Crew<WindowRows>,
+    /// Makes those of a subquery.
+    rows: WindowRows,
+    series: SeriesTable,
+    finished: bool,
+}
+
+/// What is the same for all series.
+struct Call {
+    lookup: Lookup,
+    range_ms: i64,
+    /// How far windows begin before their moments and end after them.
+    reach: (i64, i64),
+    read_elsewhere: bool,
     span: Span,
     extension: Option<RangeExtension>,
-    series: SeriesTable,
+    scalars: Vec<Scalars>,
+}
+
+/// Makes rows, one series after the other.
+struct WindowRows {
+    function: Box<dyn RangeFunction>,
+    axes: Axes,
     scratch: SeriesSamples,
-    finished: bool,
 }
 
 impl<'q> WindowOperator<'q> {
     /// The operator of a call whose function works on range vectors.
     pub(crate) fn operator(
-        function: Box<dyn RangeFunction>,
+        make: MakeFunction,
         source: RangeSource<'q>,
         scalars: Vec<BoxScalar<'q>>,
         span: Span,
         scope: &Scope,
         query: &QueryContext<'q>,
     ) -> BoxOperator<'q> {
-        let keeps_name = function.keeps_name();
-        let operator = Box::new(Self::unmerged(function, source, scalars, span, scope, query));
-        if query.features.delayed_name_removal || keeps_name {
+        let operator = Box::new(Self::unmerged(make, source, scalars, span, scope, query));
+        if query.features.delayed_name_removal || operator.rows.function.keeps_name() {
             return operator;
         }
         Box::new(MergeSameLabels::new(operator, DuplicateLabels::Ever))
@@ -103,7 +131,7 @@ impl<'q> WindowOperator<'q> {
 
     /// The same without the check for equal labels.
     pub(crate) fn unmerged(
-        function: Box<dyn RangeFunction>,
+        make: MakeFunction,
         source: RangeSource<'q>,
         scalars: Vec<BoxScalar<'q>>,
         span: Span,
@@ -114,62 +142,46 @@ impl<'q> WindowOperator<'q> {
         let reach = reach(extension, range_ms, query.lookback_ms);
         let read_elsewhere = matches!(origin, Origin::Subquery(_));
         WindowOperator {
-            function,
+            make,
             origin,
-            windows: Windows::new(scope.clone(), lookup, range_ms, reach, read_elsewhere),
-            scalars: Parameters::new(scalars),
-            span,
-            extension,
+            pending: Parameters::new(scalars),
+            call: Call { lookup, range_ms, reach, read_elsewhere, span, extension, scalars: Vec::new() },
+            scope: scope.clone(),
+            crew: Crew::default(),
+            rows: WindowRows::new(make),
             series: SeriesTable::new(),
-            scratch: SeriesSamples::default(),
             finished: false,
         }
     }
 
     fn next_from_storage(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<(), QueryError> {
-        let WindowOperator { function, origin, windows, scalars, span, extension, scratch, .. } = self;
-        let Origin::Storage(scan) = origin else { return Ok(()) };
-        let scalars = scalars.values(query)?;
-        let with_starts = query.features.use_start_timestamps && function.uses_start_timestamps();
-        let (range, reach) = (windows.read_range(scan.reads_counts_only()), windows.reach());
-        scan.next(range, &reach, query, out, |row, labels, samples, out| {
-            let (range_ms, extension) = (windows.range_ms, *extension);
-            let call = RangeCall { labels, span: *span, scalars, range_ms, extension, query };
-            let samples = Samples::without_stale(samples, scratch, with_starts, query)?;
-            run_row(&mut **function, samples, windows, &call, row, out)
-        })?;
+        let Origin::Storage(scan) = &mut self.origin else { return Ok(()) };
+        self.call.scalars.extend(self.pending.take_values(query)?);
+        let windows = self.call.windows(&self.scope);
+        let read = Read { range: windows.read_range(scan.reads_counts_only()), reach: windows.reach() };
+        let make = || WindowRows::new(self.make);
+        self.crew.next(scan, make, &self.call, &read, &self.scope, query, out)?;
         Ok(())
     }
 
     fn next_from_subquery(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<(), QueryError> {
-        let WindowOperator { function, origin, windows, scalars, span, extension, scratch, finished, .. } =
-            self;
+        let WindowOperator { rows, origin, pending, call, scope, finished, .. } = self;
         let Origin::Subquery(subquery) = origin else { return Ok(()) };
-        let scalars = subquery.scalars_after(scalars, query)?;
-        while out.rows() < Batch::rows_wanted(windows.grid.steps()) {
+        subquery.scalars_after(pending, query)?;
+        call.scalars.extend(pending.take_values(query)?);
+        while out.rows() < Batch::rows_wanted(scope.steps()) {
             query.work(1)?;
             let Some(row) = subquery.advance(query)? else {
                 let inner = &subquery.inner_scope;
                 query.work(inner.grid.steps())?;
-                let (offset_ms, range_ms) = (windows.lookup.offset_ms, windows.range_ms);
-                windows.scope.stats.absorb_subquery(
-                    &windows.grid,
-                    &inner.stats,
-                    &inner.grid,
-                    offset_ms,
-                    range_ms,
-                );
+                let (offset_ms, range_ms) = (call.lookup.offset_ms, call.range_ms);
+                scope.stats.absorb_subquery(&scope.grid, &inner.stats, &inner.grid, offset_ms, range_ms);
                 *finished = true;
                 return Ok(());
             };
-            let samples = Samples::without_stale(subquery.samples(), scratch, false, query)?;
-            let labels = subquery.series().labels(row);
-            let (range_ms, extension) = (windows.range_ms, *extension);
-            let call = RangeCall { labels, span: *span, scalars, range_ms, extension, query };
+            let (labels, samples) = (subquery.series().labels(row), subquery.samples());
             let before = query.samples.current();
-            let inner_samples = (samples.floats.len() as u64)
-                + samples.histograms.iter().map(|h| h.sample_weight() as u64).sum::<u64>();
-            run_row(&mut **function, samples, windows, &call, row, out)?;
+            let inner_samples = rows.make(call, &OneSeries { row, labels, samples, scope, query }, out)?;
             // The inner row is no longer held; what it came to is.
             let kept = query.samples.current() - before;
             query.samples.settle(before.saturating_sub(inner_samples), kept)?;
@@ -184,7 +196,7 @@ impl<'q> WindowOperator<'q> {
             Origin::Subquery(subquery) => subquery.series(),
         };
         for entry in source.since(self.series.len()) {
-            let entry = if self.function.keeps_name() {
+            let entry = if self.rows.function.keeps_name() {
                 entry.clone()
             } else {
                 computed(entry, delayed_name_removal)
@@ -211,29 +223,68 @@ impl Operator for WindowOperator<'_> {
     }
 }
 
-/// Runs the function over one series and adds its row if it has any value.
-fn run_row(
-    function: &mut dyn RangeFunction,
-    samples: Samples<'_>,
-    windows: &Windows,
-    call: &RangeCall<'_>,
-    series: usize,
-    out: &mut Batch,
-) -> Result<(), QueryError> {
-    if samples.is_empty() {
-        return Ok(());
+impl Call {
+    fn windows(&self, scope: &Scope) -> Windows {
+        Windows::new(scope.clone(), self.lookup, self.range_ms, self.reach, self.read_elsewhere)
     }
-    function.row(samples, windows, call, &mut out.push(series))?;
-    let row = out.row(out.rows() - 1);
-    if row.is_empty() {
-        out.pop();
-        return Ok(());
+}
+
+impl WindowRows {
+    fn new(make: MakeFunction) -> Self {
+        WindowRows { function: make(), axes: Axes::default(), scratch: SeriesSamples::default() }
     }
-    let floats = bitmap::count(row.present) as u64;
-    if floats > 0 && function.expects_counter() {
-        annotate_non_counter(call);
+
+    /// Runs the function over one series and adds its row if it has any value. Returns what the samples of a subquery
+    /// count as.
+    fn make(&mut self, call: &Call, series: &OneSeries<'_>, out: &mut Batch) -> Result<u64, QueryError> {
+        let WindowRows { function, axes, scratch } = self;
+        let query = series.query;
+        let with_starts =
+            !call.read_elsewhere && query.features.use_start_timestamps && function.uses_start_timestamps();
+        let samples = Samples::without_stale(series.samples, scratch, with_starts, query)?;
+        if samples.is_empty() {
+            return Ok(0);
+        }
+        let weight = |histograms: &[Arc<FloatHistogram>]| -> u64 {
+            histograms.iter().map(|histogram| histogram.sample_weight() as u64).sum()
+        };
+        let weight =
+            if call.read_elsewhere { samples.floats.len() as u64 + weight(samples.histograms) } else { 0 };
+        let windows = call.windows(series.scope).with_axes(std::mem::take(axes));
+        let one = RangeCall {
+            labels: series.labels,
+            span: call.span,
+            scalars: &call.scalars,
+            range_ms: call.range_ms,
+            extension: call.extension,
+            query,
+        };
+        function.row(samples, &windows, &one, &mut out.push(series.row))?;
+        *axes = windows.into_axes();
+        let row = out.row(out.rows() - 1);
+        if row.is_empty() {
+            out.pop();
+            return Ok(weight);
+        }
+        let floats = bitmap::count(row.present) as u64;
+        if floats > 0 && function.expects_counter() {
+            annotate_non_counter(&one);
+        }
+        query.samples.hold(floats + row.histograms.map_or(0, |row| row.samples()))?;
+        Ok(weight)
     }
-    call.query.samples.hold(floats + row.histograms.map_or(0, |row| row.samples()))
+}
+
+impl Worker for WindowRows {
+    type Given = Call;
+
+    fn row(&mut self, call: &Call, series: &OneSeries<'_>, out: &mut Batch) -> Result<(), QueryError> {
+        self.make(call, series, out).map(|_| ())
+    }
+
+    fn kept_bytes(&self) -> usize {
+        self.axes.kept_bytes()
+    }
 }
 
 /// An info for metrics that do not look like counters.

@@ -166,6 +166,16 @@ impl Windows {
         Windows { grid, lookup, range_ms, before_ms, after_ms, scope, read_elsewhere, axes }
     }
 
+    /// The same with axes of series before.
+    pub(super) fn with_axes(self, axes: Axes) -> Self {
+        Windows { axes: RefCell::new(axes), ..self }
+    }
+
+    /// The axes so far, for the next series.
+    pub(super) fn into_axes(self) -> Axes {
+        self.axes.into_inner()
+    }
+
     /// Begin and end of the range of a step, the begin not included.
     pub(crate) fn range(&self, step: usize) -> (i64, i64) {
         let moment = self.lookup.time(self.grid.time(step));
