@@ -1,6 +1,6 @@
 //! Turns what a handler returns into bytes on the wire.
 //!
-//! Handlers run on a thread that may block; the same thread then writes and compresses the JSON. The first chunk
+//! Handlers run on a thread that may block, small queries excepted ([`answer_now`]); the same thread then writes and compresses the JSON. The first chunk
 //! is held back: an answer that fits into it is sent with its length; a longer one is streamed with back-pressure,
 //! so the text of a large result is never held in memory as a whole.
 
@@ -137,12 +137,21 @@ pub async fn answer(
                 Err(panic) => panic_text(panic),
                 Ok(()) => "the answer was cancelled".to_owned(),
             };
-            error!("panic while serving request", url = what, err = why);
-            let error = ApiError::internal("internal error");
-            Head::Whole(error.kind.status(), JSON, pack_whole(encoding, error_body(&error)))
+            panicked(what, encoding, &why)
         }
     };
     response(head, encoding)
+}
+
+/// Answers with the result of `work` on the calling thread, for little work and a small answer. A panic is logged and
+/// answered with 500.
+pub fn answer_now(encoding: Encoding, what: &str, work: impl FnOnce() -> Handled) -> Response<Body> {
+    let head = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match work() {
+        Ok(answer) if answer.data.is_none() && answer.body.is_none() => Head::NoContent,
+        Ok(answer) => whole(answer, encoding),
+        Err(error) => Head::Whole(error.kind.status(), JSON, pack_whole(encoding, error_body(&error))),
+    }));
+    response(head.unwrap_or_else(|panic| panicked(what, encoding, &text_of(&*panic))), encoding)
 }
 
 /// [`answer`] within the time that the guard watches over, whatever the work does.
@@ -162,15 +171,26 @@ pub async fn answer_in_time(
     }
 }
 
+/// The answer to a request whose work panicked.
+fn panicked(what: &str, encoding: Encoding, why: &str) -> Head {
+    error!("panic while serving request", url = what, err = why);
+    let error = ApiError::internal("internal error");
+    Head::Whole(error.kind.status(), JSON, pack_whole(encoding, error_body(&error)))
+}
+
 fn panic_text(error: tokio::task::JoinError) -> String {
     match error.try_into_panic() {
-        Ok(payload) => payload
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "panic".to_owned()),
+        Ok(payload) => text_of(&*payload),
         Err(error) => error.to_string(),
     }
+}
+
+fn text_of(payload: &(dyn std::any::Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic".to_owned())
 }
 
 /// A body as it is sent, all at once.
@@ -202,6 +222,34 @@ fn produce(handled: Handled, encoding: Encoding, head: oneshot::Sender<Head>) {
     answer.write(&mut json);
     json.finish();
     out.finish();
+}
+
+/// The answer as one piece.
+fn whole(answer: Answer, encoding: Encoding) -> Head {
+    let (mut packer, mut out) = (Packer::new(encoding), Vec::new());
+    let mut sink = |chunk: Vec<u8>| {
+        let packed = packer.push(chunk);
+        if out.is_empty() {
+            out = packed
+        } else {
+            out.extend(packed)
+        }
+        true
+    };
+    let mut content_type = JSON;
+    match answer.body {
+        Some((other, write)) => {
+            content_type = other;
+            write(&mut sink);
+        }
+        None => {
+            let mut json = JsonWriter::new(&mut sink);
+            answer.write(&mut json);
+            json.finish();
+        }
+    }
+    out.extend(packer.finish());
+    Head::Whole(StatusCode::OK, content_type, out)
 }
 
 struct Outlet {
@@ -334,6 +382,27 @@ mod tests {
             String::from_utf8_lossy(&body(response).await),
             r#"{"status":"success","data":["\u003ca\u003e"],"warnings":["results truncated due to limit"]}"#
         );
+    }
+
+    #[tokio::test]
+    async fn an_answer_now_is_the_answer_of_another_thread() {
+        for encoding in [Encoding::Identity, Encoding::Gzip] {
+            for count in [0, 3, 30_000] {
+                let work = move || {
+                    let answer = Answer::json(move |json| json.strings((0..count).map(|n| n.to_string())));
+                    Ok(answer.with_annotations(vec!["w".to_owned()], Vec::new()))
+                };
+                let (now, later) = (answer_now(encoding, "/x", work), answer(encoding, "/x", work).await);
+                assert_eq!((now.status(), now.headers()), (later.status(), later.headers()));
+                assert_eq!(body(now).await, body(later).await, "{count}");
+            }
+        }
+        let refused = || Err(ApiError::new(ErrorKind::Execution, "a < b"));
+        let (now, later) =
+            (answer_now(Encoding::Gzip, "/x", refused), answer(Encoding::Gzip, "/x", refused).await);
+        assert_eq!((now.status(), body(now).await), (later.status(), body(later).await));
+        assert_eq!(answer_now(Encoding::Identity, "/x", || panic!("oh")).status(), 500);
+        assert_eq!(answer_now(Encoding::Identity, "/x", || Ok(Answer::no_content())).status(), 204);
     }
 
     #[tokio::test]

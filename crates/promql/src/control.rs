@@ -1,7 +1,7 @@
 //! How a caller stops a query, and lends it a clock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use ferula_storage::Stop;
 
@@ -24,7 +24,13 @@ pub struct QueryControl {
     stop: Arc<AtomicU8>,
     clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
     source: Option<Arc<dyn Fn() -> Option<StopReason> + Send + Sync>>,
+    /// Set for a query that gives up as soon as it turns out not to be small: how often the store may still ask whether
+    /// to go on looking for series.
+    look_ups_left: Option<Arc<AtomicU32>>,
 }
+
+/// How often the store may ask a small query whether to go on: every 64 comparisons of a value with a matcher.
+const LOOK_UPS_MAX: u32 = 64;
 
 impl std::fmt::Debug for QueryControl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -48,10 +54,34 @@ impl QueryControl {
         QueryControl { source: Some(source), ..Self::default() }
     }
 
+    /// A control of a query that gives up, stopped as canceled, as soon as it turns out to be more than some hundred
+    /// microseconds of work, or to need more than memory. With the clock of this one.
+    #[must_use]
+    pub fn brief(&self) -> Self {
+        let look_ups_left = Some(Arc::new(AtomicU32::new(LOOK_UPS_MAX)));
+        QueryControl { clock: self.clock.clone(), look_ups_left, ..Self::default() }
+    }
+
     /// The same for a store that looks for series.
     pub fn as_stop(&self) -> Stop {
         let control = self.clone();
-        Stop::when(Arc::new(move || control.check("").is_err()))
+        Stop::when(Arc::new(move || {
+            if let Some(left) = &control.look_ups_left
+                && left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                    .is_err()
+            {
+                control.stop(StopReason::Canceled);
+            }
+            control.check("").is_err()
+        }))
+    }
+
+    /// The query has done the work between two checks, or is about to wait for something. A small one does neither.
+    pub(crate) fn worked(&self) {
+        if self.look_ups_left.is_some() {
+            self.stop(StopReason::Canceled);
+        }
     }
 
     /// Stops the query at its next check. The first reason stays.

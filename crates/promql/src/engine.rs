@@ -11,8 +11,8 @@ use crate::build::run;
 use crate::memory::QueryAccount;
 use crate::plan::{self, Plan};
 use crate::{
-    Annotations, EngineOptions, Grid, HeldMemory, QueryControl, QueryError, QueryOptions, QueryOutcome,
-    QueryStats,
+    Annotations, EngineOptions, Grid, HeldMemory, MemoryContract, QueryControl, QueryError, QueryOptions,
+    QueryOutcome, QueryStats,
 };
 
 /// Runs queries. Cheap to clone; options are replaced by making a new one.
@@ -30,6 +30,15 @@ impl Engine {
     /// The options.
     pub fn options(&self) -> &EngineOptions {
         &self.options
+    }
+
+    /// The same for a query that is tried on a thread which must not be kept busy: it may hold little memory and use no
+    /// other threads. Together with [`QueryControl::brief`] that bounds its work; if it fails, it is to be run again
+    /// without these limits.
+    #[must_use]
+    pub fn brief(&self) -> Engine {
+        let memory = MemoryContract::new(BRIEF_BYTES_MAX);
+        Engine { options: EngineOptions { memory, spread: None, ..self.options.clone() } }
     }
 
     /// Evaluates a query at one moment.
@@ -159,6 +168,9 @@ impl Engine {
         }
     }
 }
+
+/// What a brief query may hold: some thousand series.
+const BRIEF_BYTES_MAX: u64 = 256 << 10;
 
 /// Shorter queries are not worth being counted.
 const TEXT_BYTES_SHORT: usize = 4096;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferula_promql::QueryOutcome;
+use ferula_promql::{QueryOutcome, QueryValue};
 
 use crate::request::QueryRequest;
 
@@ -15,4 +15,18 @@ pub struct CompletedQuery {
     pub queue_time: Duration,
     /// From the request to the result.
     pub total_time: Duration,
+}
+
+impl CompletedQuery {
+    /// How many points the result has; 0 without one.
+    pub fn points(&self) -> usize {
+        match &self.outcome.result {
+            Ok(QueryValue::Scalar { .. } | QueryValue::String { .. }) => 1,
+            Ok(QueryValue::Vector(samples)) => samples.len(),
+            Ok(QueryValue::Matrix(series)) => {
+                series.iter().map(|series| series.floats.len() + series.histograms.len()).sum()
+            }
+            Err(_) => 0,
+        }
+    }
 }

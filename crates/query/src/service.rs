@@ -30,6 +30,9 @@ pub struct ServiceOptions {
     pub timeout: Duration,
 }
 
+/// Longer queries are not tried as small ones: parsing them alone takes its time.
+const SMALL_QUERY_BYTES_MAX: usize = 1024;
+
 /// Why a query did not get to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdmissionError {
@@ -293,7 +296,30 @@ impl AdmittedQuery {
 
     /// Parses and runs the query. Blocks.
     pub fn run(self) -> CompletedQuery {
-        self.run_with(|engine, store, request, control| match request.time {
+        let (engine, control) = (self.service.engine(), self.control.clone());
+        let outcome = self.outcome(&engine, &control);
+        self.completed(outcome)
+    }
+
+    /// Parses and runs the query if that takes no more than some hundred microseconds: handing it to another thread
+    /// would be half of what it costs. Returns it otherwise, to be [`run`](Self::run).
+    ///
+    /// # Errors
+    /// It is not small, or was stopped, or fails: whatever limits made it fail do not hold for `run`.
+    pub fn run_if_small(self) -> Result<CompletedQuery, Box<Self>> {
+        if self.control.check("").is_err() || self.request.query.len() > SMALL_QUERY_BYTES_MAX {
+            return Err(Box::new(self));
+        }
+        let outcome = self.outcome(&self.service.engine().brief(), &self.control.brief());
+        if outcome.result.is_err() {
+            return Err(Box::new(self));
+        }
+        Ok(self.completed(outcome))
+    }
+
+    fn outcome(&self, engine: &Engine, control: &QueryControl) -> QueryOutcome {
+        let (store, request) = (&*self.service.store, &*self.request);
+        self.recorded(|| match request.time {
             EvaluationTime::Instant(at) => {
                 engine.instant(store, &request.query, at, &request.options, control)
             }
@@ -304,23 +330,27 @@ impl AdmittedQuery {
     }
 
     fn run_expr(self, expr: &Expr) -> CompletedQuery {
-        self.run_with(|engine, store, request, control| match request.time {
-            EvaluationTime::Instant(at) => engine.instant_expr(store, expr, at, &request.options, control),
-            EvaluationTime::Range(grid) => engine.range_expr(store, expr, grid, &request.options, control),
-        })
+        let (engine, store, request) = (self.service.engine(), &*self.service.store, &*self.request);
+        let outcome = self.recorded(|| match request.time {
+            EvaluationTime::Instant(at) => {
+                engine.instant_expr(store, expr, at, &request.options, &self.control)
+            }
+            EvaluationTime::Range(grid) => {
+                engine.range_expr(store, expr, grid, &request.options, &self.control)
+            }
+        });
+        self.completed(outcome)
     }
 
-    fn run_with(
-        self,
-        run: impl FnOnce(&Engine, &dyn Queryable, &QueryRequest, &QueryControl) -> QueryOutcome,
-    ) -> CompletedQuery {
+    /// Runs the query while it is in the file of active queries.
+    fn recorded(&self, run: impl FnOnce() -> QueryOutcome) -> QueryOutcome {
+        let file = self.service.active_file.as_ref();
+        let _in_file = file.and_then(|file| file.insert(&self.request.query, self.began_at.whole_seconds()));
+        run()
+    }
+
+    fn completed(self, outcome: QueryOutcome) -> CompletedQuery {
         let service = &self.service;
-        let in_file = service
-            .active_file
-            .as_ref()
-            .and_then(|file| file.insert(&self.request.query, self.began_at.whole_seconds()));
-        let outcome = run(&service.engine(), &*service.store, &self.request, &self.control);
-        drop(in_file);
         let completed = CompletedQuery {
             request: self.request.clone(),
             outcome,

@@ -157,6 +157,11 @@ pub trait Snapshot: Send + Sync {
         hints: &Hints,
     ) -> Result<Vec<String>, StorageError>;
 
+    /// Whether everything is answered from memory: nobody waits for a disk or another machine.
+    fn is_in_memory(&self) -> bool {
+        false
+    }
+
     /// What readers should be told about the answers so far: sources beside the store that failed.
     fn warnings(&self) -> Vec<String> {
         Vec::new()

@@ -371,6 +371,10 @@ impl Snapshot for MemSnapshot<'_> {
         Ok(())
     }
 
+    fn is_in_memory(&self) -> bool {
+        true
+    }
+
     fn series_count(&self, selection: SelectionId) -> usize {
         self.selections[selection.0].len()
     }

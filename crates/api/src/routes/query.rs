@@ -8,7 +8,7 @@ use axum::http::Response;
 use ferula_go::quote::go_quote;
 use ferula_model::Timestamp;
 use ferula_promql::{Grid, QueryError, QueryOptions, QueryValue};
-use ferula_query::{AdmittedQuery, CompletedQuery, EvaluationTime, Origin, QueryRequest};
+use ferula_query::{CompletedQuery, EvaluationTime, Origin, QueryRequest};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -70,13 +70,14 @@ pub(super) fn grid(params: &Params) -> Result<Grid, ApiError> {
     }
 }
 
-/// Runs a query. `shape` parses the parameters that affect the answer but not the query; `execute` builds the answer.
+/// Runs a query: a small one right here, any other on a thread that may block. `shape` parses the parameters that affect
+/// the answer but not the query; `execute` builds the answer.
 pub(super) async fn run<S: Send + 'static>(
     api: Arc<Api>,
     request: Request,
     time: impl FnOnce(&Params, i64) -> Result<EvaluationTime, ApiError>,
     shape: fn(&Params) -> Result<S, ApiError>,
-    execute: fn(AdmittedQuery, S) -> Handled,
+    execute: fn(CompletedQuery, S) -> Handled,
 ) -> Response<Body> {
     let encoding = Encoding::of_request(&request.headers);
     let what = format!("{}?query={}", request.path, request.params.first("query"));
@@ -90,12 +91,25 @@ pub(super) async fn run<S: Send + 'static>(
         Err(error) => Err(error),
     };
     match admitted {
-        Ok(((admitted, guard), shape)) => {
-            answer::answer_in_time(guard, encoding, &what, move || execute(admitted, shape)).await
-        }
+        Ok(((admitted, guard), shape)) => match admitted.run_if_small() {
+            Ok(completed) if completed.points() <= POINTS_AT_ONCE_MAX => {
+                answer::answer_now(encoding, &what, || execute(completed, shape))
+            }
+            Ok(completed) => {
+                let write = move || execute(completed, shape);
+                answer::answer_in_time(guard, encoding, &what, write).await
+            }
+            Err(admitted) => {
+                let work = move || execute(admitted.run(), shape);
+                answer::answer_in_time(guard, encoding, &what, work).await
+            }
+        },
         Err(error) => answer::answer(encoding, &what, move || Err(error)).await,
     }
 }
+
+/// A result of more points is written on a thread that may block.
+const POINTS_AT_ONCE_MAX: usize = 2_000;
 
 /// Parameters that affect the answer but not the query.
 struct Shape {
@@ -137,8 +151,7 @@ fn prepare(
     })
 }
 
-fn execute(admitted: AdmittedQuery, shape: Shape) -> Handled {
-    let completed = admitted.run();
+fn execute(completed: CompletedQuery, shape: Shape) -> Handled {
     let CompletedQuery { request, outcome, queue_time, total_time } = completed;
     let (mut warnings, infos) = outcome.annotations.render(&request.query, ANNOTATIONS_MAX);
     let mut value = outcome.result.map_err(api_error)?;

@@ -87,6 +87,10 @@ fn select<'s>(
 ) -> Result<Selected<'s>, QueryError> {
     control.check("query execution")?;
     let mut snapshot = storage.snapshot(plan.range)?;
+    if !snapshot.is_in_memory() {
+        control.worked();
+        control.check("query execution")?;
+    }
     let mut selections = Vec::with_capacity(plan.selectors.len());
     for request in &plan.selectors {
         control.check("expression evaluation")?;

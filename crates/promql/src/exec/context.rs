@@ -104,6 +104,7 @@ impl QueryContext<'_> {
             self.since_check.set(done);
             return Ok(());
         }
+        self.control.worked();
         self.check()
     }
 

@@ -1,13 +1,14 @@
 //! Admission, time limits and records of queries, on a simulated clock.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ferula_model::{TimeRange, Timestamp};
-use ferula_promql::{QueryOptions, QueryValue};
+use ferula_model::{LabelSet, Matcher, TimeRange, Timestamp};
+use ferula_promql::{Grid, QueryOptions, QueryValue};
 use ferula_promql_syntax::{ParserOptions, parse};
 use ferula_runtime::clock::Sleep;
 use ferula_runtime::{Clock, SimClock};
-use ferula_storage::{Snapshot, StorageError};
+use ferula_storage::{Hints, RowSink, SelectionId, Snapshot, StorageError};
 use ferula_testkit::MemStorage;
 
 use super::*;
@@ -216,6 +217,53 @@ impl Queryable for Breaking {
     }
 }
 
+/// A store that has to read files.
+struct OnDisk(MemStorage);
+
+struct OnDiskView<'a>(Box<dyn Snapshot + 'a>);
+
+impl Queryable for OnDisk {
+    fn snapshot(&self, range: TimeRange) -> Result<Box<dyn Snapshot + '_>, StorageError> {
+        Ok(Box::new(OnDiskView(self.0.snapshot(range)?)))
+    }
+}
+
+impl Snapshot for OnDiskView<'_> {
+    fn select(&mut self, matchers: &[Matcher], hints: &Hints) -> Result<SelectionId, StorageError> {
+        self.0.select(matchers, hints)
+    }
+
+    fn freeze(&mut self) -> Result<(), StorageError> {
+        self.0.freeze()
+    }
+
+    fn series_count(&self, selection: SelectionId) -> usize {
+        self.0.series_count(selection)
+    }
+
+    fn labels(&self, selection: SelectionId, row: usize) -> LabelSet {
+        self.0.labels(selection, row)
+    }
+
+    fn read(
+        &self,
+        selection: SelectionId,
+        rows: Range<usize>,
+        range: TimeRange,
+        sink: &mut dyn RowSink,
+    ) -> Result<(), StorageError> {
+        self.0.read(selection, rows, range, sink)
+    }
+
+    fn label_names(&self, _: &[Matcher], _: usize, _: &Hints) -> Result<Vec<String>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    fn label_values(&self, _: &str, _: &[Matcher], _: usize, _: &Hints) -> Result<Vec<String>, StorageError> {
+        Ok(Vec::new())
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_ends_the_timer_of_its_query() {
     let clock = SimClock::at(Timestamp::from_millis(1_000_000));
@@ -258,4 +306,59 @@ async fn a_lookup_is_stopped_at_its_timeout_or_when_its_guard_is_dropped() {
     let (lookup, guard) = waiting.await.expect("the place is free again");
     drop(guard);
     assert!(lookup.is_ended(), "it has been stopped");
+}
+
+#[tokio::test]
+async fn only_small_queries_run_where_they_were_admitted() {
+    let store = MemStorage::new();
+    for index in 0..3000 {
+        store.put(&[("__name__", "m"), ("i", &index.to_string())], &[(5_000, f64::from(index))]);
+    }
+    let clock = SimClock::at(Timestamp::from_millis(1_000_000));
+    let world = World::with(1, clock.clone(), Arc::new(clock), Arc::new(store));
+    let admit = async |query: &str, time: EvaluationTime| {
+        let request = QueryRequest { time, ..request(query) };
+        world.service.admit(request).await.expect("a place is free")
+    };
+    let grid = |steps: i64| EvaluationTime::Range(Grid { start_ms: 0, end_ms: 1000 * steps, step_ms: 1000 });
+    let now = EvaluationTime::Instant(Timestamp::from_millis(7_000));
+    for (query, time, small) in [
+        ("1 + 1", now, true),
+        ("m{i=\"7\"}", now, true),
+        ("sum(m{i=~\"1.\"})", grid(10), true),
+        ("sum(m)", grid(100), false),
+        ("m{i=~\".*7.*\"} * on () group_left () vector(1)", grid(200), false),
+        ("vector(1)", grid(200_000), false),
+        ("label_replace(m, \"", now, false),
+        ("m * on () m", now, false),
+    ] {
+        let (admitted, _guard) = admit(query, time).await;
+        let whole = match admitted.run_if_small() {
+            Ok(completed) => {
+                assert!(small, "{query} is not small");
+                completed.outcome.result
+            }
+            Err(admitted) => {
+                assert!(!small, "{query} is small");
+                admitted.run().outcome.result
+            }
+        };
+        let (admitted, _guard) = admit(query, time).await;
+        assert_eq!(format!("{whole:?}"), format!("{:?}", admitted.run().outcome.result), "{query}");
+        assert_eq!(world.active_file(), "[", "nothing runs");
+    }
+    // A query that was stopped before it began ends as stopped.
+    let (admitted, guard) = admit("1", now).await;
+    drop(guard);
+    let admitted = admitted.run_if_small().err().expect("it was stopped");
+    assert!(matches!(admitted.run().outcome.result, Err(QueryError::Canceled(_))));
+}
+
+#[tokio::test]
+async fn a_query_that_would_wait_for_a_disk_is_not_small() {
+    let clock = SimClock::at(Timestamp::from_millis(1_000_000));
+    let world = World::with(1, clock.clone(), Arc::new(clock), Arc::new(OnDisk(MemStorage::new())));
+    let (admitted, _guard) = world.service.admit(request("up")).await.expect("a place is free");
+    let admitted = admitted.run_if_small().err().expect("its store is not in memory");
+    assert!(admitted.run().outcome.result.is_ok());
 }

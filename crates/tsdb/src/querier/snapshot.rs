@@ -387,6 +387,11 @@ impl Snapshot for DbSnapshot<'_> {
         sources.finish().map(Some)
     }
 
+    fn is_in_memory(&self) -> bool {
+        // Files of the head's full chunks are mapped and were written lately.
+        self.blocks.is_empty()
+    }
+
     fn label_names(
         &self,
         matchers: &[Matcher],

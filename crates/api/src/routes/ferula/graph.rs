@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body as HttpBody;
 use axum::http::Response;
 use ferula_promql::{Grid, QueryStats, QueryValue, RangeSeries};
-use ferula_query::{AdmittedQuery, CompletedQuery, EvaluationTime};
+use ferula_query::{CompletedQuery, EvaluationTime};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
@@ -60,8 +60,8 @@ impl Columns {
     }
 }
 
-fn execute(admitted: AdmittedQuery, columns: Columns) -> Handled {
-    let CompletedQuery { request, outcome, total_time, .. } = admitted.run();
+fn execute(completed: CompletedQuery, columns: Columns) -> Handled {
+    let CompletedQuery { request, outcome, total_time, .. } = completed;
     let (warnings, infos) = outcome.annotations.render(&request.query, ANNOTATIONS_MAX);
     let stats = stats(&outcome.stats, total_time);
     let value = outcome.result.map_err(api_error)?;
