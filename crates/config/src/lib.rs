@@ -41,7 +41,7 @@ pub use closest::closest;
 pub use config::{Config, ScrapeJobs};
 pub use error::{ConfigError, ConfigLocation};
 pub use glob::{check_pattern, glob};
-pub use scalars::{ByteSize, ByteSizeError, ExternalLabels, Secret, TargetLabels};
+pub use scalars::{ByteSize, ByteSizeError, ExternalLabels, Int64, Secret, TargetLabels, Uint64};
 pub use sections::Sections;
 pub use support::Unsupported;
 pub use url::{Url, UrlError};

@@ -7,11 +7,11 @@ use ferula_model::relabel::{Action, RelabelError, Rule};
 
 use crate::error::{ConfigError, Problem};
 use crate::global::ValidationScheme;
-use crate::scalars::from_text;
+use crate::scalars::{Uint64, from_text};
 use crate::section::section;
 use crate::yaml::decode::{Decoder, Value, decode_document};
 use crate::yaml::emit::PrintedValue;
-use crate::yaml::tree::{NodeId, Step};
+use crate::yaml::tree::{NodeId, NodeKind, Step};
 
 section! {
     /// One relabel rule as written.
@@ -19,7 +19,7 @@ section! {
         omit source_labels: SourceLabels;
         keep separator: String = ";".into();
         omit regex: RelabelRegex;
-        omit modulus: u64;
+        omit modulus: Uint64;
         omit target_label: String;
         keep replacement: String = "$1".into();
         omit action: ActionName = ActionName("replace".into());
@@ -36,6 +36,9 @@ impl Value for SourceLabels {
     }
 
     fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
+        if !matches!(d.node(id).kind, NodeKind::Sequence(_)) {
+            return d.wrong_type(id, &Self::go_type());
+        }
         let before = d.errors();
         self.0.decode(id, d)?;
         match self.0.iter().find(|name| name.is_empty()) {
@@ -149,7 +152,7 @@ impl RelabelConfig {
             source_labels: self.source_labels.0.clone(),
             separator: self.separator.clone(),
             regex: LabelRegex::new(self.regex.pattern())?,
-            modulus: self.modulus,
+            modulus: self.modulus.0,
             target_label: self.target_label.clone(),
             replacement: self.replacement.clone(),
             action: Action::parse(self.action.as_str())?,

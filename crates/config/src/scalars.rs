@@ -419,6 +419,14 @@ macro_rules! choice {
 }
 pub(crate) use choice;
 
+/// A whole number that Go's messages call `int64`; most others are `int`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Int64(pub i64);
+
+/// A whole number that Go's messages call `uint64`; most others are `uint`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uint64(pub u64);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use ferula_go::float::format_g;
 use ferula_go::quote::go_quote;
 
 use crate::error::Problem;
-use crate::scalars::ByteSize;
+use crate::scalars::{ByteSize, Int64};
 use crate::section::section;
 
 section! {
@@ -51,7 +51,7 @@ section! {
     /// The exemplar storage.
     pub struct ExemplarsConfig as "config.ExemplarsConfig" {
         /// 0 or less: none are kept.
-        omit max_exemplars: i64;
+        omit max_exemplars: Int64;
     }
 }
 

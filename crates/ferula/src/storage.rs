@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ferula_config::storage::{ExemplarsConfig, RetentionConfig};
-use ferula_config::{ByteSize, Config};
+use ferula_config::{ByteSize, Config, Int64};
 use ferula_model::duration;
 use ferula_runtime::SharedClock;
 use ferula_telemetry::{Registry, info, warn};
@@ -160,7 +160,7 @@ impl StoreSettings {
         if self.agent.is_some() {
             return;
         }
-        let exemplars = ExemplarsConfig { max_exemplars: EXEMPLARS_DEFAULT };
+        let exemplars = ExemplarsConfig { max_exemplars: Int64(EXEMPLARS_DEFAULT) };
         config.fill_storage(retention_of_flags(&self.flags), self.features.exemplars.then_some(exemplars));
     }
 
@@ -248,7 +248,7 @@ pub fn log_damage(damage: &Damage) {
 /// The number of exemplars to keep if the feature is on.
 fn exemplars_max(config: Option<&Config>) -> usize {
     let configured = config.and_then(|config| config.storage.exemplars.as_ref());
-    let max = configured.map_or(EXEMPLARS_DEFAULT, |exemplars| exemplars.max_exemplars);
+    let max = configured.map_or(EXEMPLARS_DEFAULT, |exemplars| exemplars.max_exemplars.0);
     usize::try_from(max).unwrap_or(0)
 }
 

@@ -10,6 +10,7 @@ use super::emit::PrintedValue;
 use super::resolve::Resolved;
 use super::tree::{NodeId, NodeKind, Step};
 use crate::error::Problem;
+use crate::scalars::{Int64, Uint64};
 
 impl Value for String {
     fn zero() -> Self {
@@ -86,26 +87,38 @@ fn go_uint64(float: f64) -> Option<u64> {
 }
 
 /// Whole numbers: integers in range, and floats that Go converts.
+fn whole_number<T: TryFrom<i128>>(
+    id: NodeId,
+    d: &mut Decoder<'_>,
+    convert: fn(f64) -> Option<T>,
+    go: &str,
+) -> Result<Option<T>, Problem> {
+    if let NodeKind::Scalar(scalar) = &d.node(id).kind {
+        let found = match d.resolve(scalar)? {
+            Resolved::Int(int) => T::try_from(int).ok(),
+            Resolved::Float(float) => convert(float),
+            _ => None,
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    d.wrong_type(id, go)?;
+    Ok(None)
+}
+
 macro_rules! whole_number {
-    ($($ty:ty as $go:literal by $convert:ident),*) => {$(
+    ($($ty:ty { $($field:tt)? } as $go:literal by $convert:ident),*) => {$(
         impl Value for $ty {
             fn zero() -> Self {
-                0
+                Self::default()
             }
 
             fn decode(&mut self, id: NodeId, d: &mut Decoder<'_>) -> Result<(), Problem> {
-                if let NodeKind::Scalar(scalar) = &d.node(id).kind {
-                    let found = match d.resolve(scalar)? {
-                        Resolved::Int(int) => <$ty>::try_from(int).ok(),
-                        Resolved::Float(float) => $convert(float),
-                        _ => None,
-                    };
-                    if let Some(found) = found {
-                        *self = found;
-                        return Ok(());
-                    }
+                if let Some(found) = whole_number(id, d, $convert, $go)? {
+                    (*self)$(.$field)? = found;
                 }
-                d.wrong_type(id, $go)
+                Ok(())
             }
 
             fn go_type() -> String {
@@ -113,16 +126,21 @@ macro_rules! whole_number {
             }
 
             fn is_zero(&self) -> bool {
-                *self == 0
+                (*self)$(.$field)? == 0
             }
 
             fn print(&self) -> PrintedValue {
-                PrintedValue::Plain(self.to_string())
+                PrintedValue::Plain((*self)$(.$field)?.to_string())
             }
         }
     )*};
 }
-whole_number!(i64 as "int" by go_int64, u64 as "uint" by go_uint64);
+whole_number!(
+    i64 {} as "int" by go_int64,
+    u64 {} as "uint" by go_uint64,
+    Int64 { 0 } as "int64" by go_int64,
+    Uint64 { 0 } as "uint64" by go_uint64
+);
 
 impl Value for f64 {
     fn zero() -> Self {
@@ -209,7 +227,11 @@ impl<T: Value> Value for Vec<T> {
     }
 
     fn go_type() -> String {
-        format!("[]{}", T::go_type())
+        match T::go_type().as_str() {
+            // The only list with a name of its own.
+            "*config.AlertmanagerConfig" => "config.AlertmanagerConfigs".to_owned(),
+            name => format!("[]{name}"),
+        }
     }
 
     fn is_zero(&self) -> bool {
