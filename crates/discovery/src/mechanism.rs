@@ -81,4 +81,6 @@ pub(crate) fn table() -> Vec<Mechanism> {
 }
 
 #[cfg(test)]
+pub(crate) use kubernetes::tests as kubernetes_tests;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -1,5 +1,7 @@
 //! Runs the real Prometheus against the same simulated APIs: it must show the same discovered labels.
 
+mod hour;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -8,7 +8,7 @@ use ferula_config::Config;
 use ferula_model::Timestamp;
 use ferula_runtime::{RealClock, Shutdown, SimClock};
 use ferula_telemetry::Registry;
-pub(crate) use ferula_testkit::played_api::{Play, PlayedServer, ReceivedRequest};
+pub(crate) use ferula_testkit::played_api::{Play, PlayedServer, ReceivedRequest, untrusted};
 
 use crate::provider::{Context, SharedState};
 use crate::refresh::Refresh;

@@ -71,9 +71,13 @@ impl TokenCache {
         if said.access_token.is_empty() {
             return Err(RefreshError::Answer("server response missing access_token".to_owned()));
         }
-        let lifetime = said.expires_in.map_or(LIFETIME, Duration::from_secs);
-        let ends = self.clock.elapsed().saturating_add(lifetime.saturating_sub(RENEWED_BEFORE));
-        self.token = Some((said.access_token.clone(), ends));
+        self.put(&said.access_token, said.expires_in.map_or(LIFETIME, Duration::from_secs));
         Ok(said.access_token)
+    }
+
+    /// Keeps a token that is good for so long.
+    pub(crate) fn put(&mut self, token: &str, lifetime: Duration) {
+        let ends = self.clock.elapsed().saturating_add(lifetime.saturating_sub(RENEWED_BEFORE));
+        self.token = Some((token.to_owned(), ends));
     }
 }

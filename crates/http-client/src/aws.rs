@@ -15,6 +15,7 @@ mod service;
 mod sign;
 mod signer;
 mod sources;
+mod sso;
 mod sts;
 
 pub use section::SigV4;

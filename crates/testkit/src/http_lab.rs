@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-pub use servers::{Behaviour, ReceivedHeads, Server};
+pub use servers::{Behaviour, Issued, ReceivedHeads, Server};
 
 /// A case: a client with this section sends one request to this address.
 #[derive(Clone, Debug)]

@@ -68,7 +68,8 @@ impl PlayedServer {
         Self::start_with(script, Some(untrusted())).await
     }
 
-    async fn start_with(
+    /// The same over TLS (if given).
+    pub async fn start_with(
         script: impl Fn(&ReceivedRequest) -> Play + Send + Sync + 'static,
         tls: Option<TlsAcceptor>,
     ) -> Self {

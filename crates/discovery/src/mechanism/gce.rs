@@ -1,6 +1,7 @@
 //! `gce_sd_configs`: the instances of a zone of Google Compute Engine.
 
 mod account;
+mod external;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -10,6 +10,7 @@
 mod client;
 mod exec;
 mod groups;
+mod login;
 mod objects;
 mod watch;
 

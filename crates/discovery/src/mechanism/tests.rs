@@ -10,7 +10,7 @@ use super::{
     oci, openstack, outscale, ovhcloud, puppetdb, scaleway, stackit, table, triton, uyuni, zookeeper,
 };
 use crate::peer_tests::Played;
-use crate::played::{Play, PlayedServer, RSA_KEY, ReceivedRequest, TestBed};
+use crate::played::{Play, PlayedServer, RSA_KEY, ReceivedRequest, TestBed, untrusted};
 
 /// Every mechanism that can be simulated, with its number of targets and its section.
 pub(crate) async fn played() -> Vec<Played> {
@@ -135,12 +135,21 @@ struct OverHttp {
     targets: usize,
     /// The metric that counts failed rounds.
     failures: &'static str,
+    uses_tls: bool,
 }
 
 const ADDRESS: &str = "ADDRESS";
+/// For sections that name host and port apart.
+const TLS_ADDRESS: &str = "HOST:PORT";
+
+fn addressed(section: &str, address: &str) -> String {
+    let (host, port) = address.split_once(':').expect("a port");
+    section.replace(ADDRESS, address).replace("HOST", host).replace("PORT", port)
+}
+
 const REFRESHES: &str = "prometheus_sd_refresh_failures_total";
 
-/// Every mechanism that uses HTTP, except Kubernetes, which lists and watches, and Triton, which is by TLS.
+/// Every mechanism that uses HTTP, except Kubernetes, which lists and watches.
 fn over_http(key_file: &str) -> Vec<OverHttp> {
     fn one(
         name: &'static str,
@@ -148,7 +157,8 @@ fn over_http(key_file: &str) -> Vec<OverHttp> {
         section: String,
         play: impl Fn(&ReceivedRequest) -> Play + Send + Sync + 'static,
     ) -> OverHttp {
-        OverHttp { name, section, services: Vec::new(), play: Box::new(play), targets, failures: REFRESHES }
+        let (play, services) = (Box::new(play), Vec::new());
+        OverHttp { name, section, services, play, targets, failures: REFRESHES, uses_tls: false }
     }
     fn fixed(
         name: &'static str,
@@ -234,6 +244,10 @@ fn over_http(key_file: &str) -> Vec<OverHttp> {
             format!("http_sd_configs: [{{url: 'http://{ADDRESS}/', refresh_interval: 1s}}]"),
             list,
         ),
+        OverHttp {
+            uses_tls: true,
+            ..one("triton", 2, triton::tests::section(TLS_ADDRESS, ""), triton::tests::play)
+        },
         one("eureka", 2, eureka::tests::section(ADDRESS), eureka::tests::play),
         OverHttp { failures: "prometheus_sd_kuma_fetch_failures_total", ..kuma },
         one("uyuni", 2, uyuni::tests::section(ADDRESS), uyuni::tests::play),
@@ -283,7 +297,7 @@ fn over_http(key_file: &str) -> Vec<OverHttp> {
 }
 
 /// What a server may send in place of a proper answer.
-fn bad_answers() -> Vec<(&'static str, fn(&ReceivedRequest) -> Play)> {
+pub(crate) fn bad_answers() -> Vec<(&'static str, fn(&ReceivedRequest) -> Play)> {
     fn ok(body: impl Into<Vec<u8>>) -> Play {
         Play::Raw("200 OK", "Content-Type: application/json\r\n".to_owned(), body.into())
     }
@@ -322,14 +336,14 @@ async fn bad_answers_are_counted_and_the_last_good_targets_stay() {
         // 0 sends proper answers, other values the bad ones.
         let turn = Arc::new(AtomicUsize::new(0));
         let (current, play, bad) = (turn.clone(), mechanism.play, bad_answers());
-        let server = PlayedServer::start(move |request| match current.load(Ordering::SeqCst) {
+        let script = move |request: &ReceivedRequest| match current.load(Ordering::SeqCst) {
             0 => play(request),
             turn => bad[turn - 1].1(request),
-        })
-        .await;
+        };
+        let server = PlayedServer::start_with(script, mechanism.uses_tls.then(untrusted)).await;
         let services: Vec<(&str, &str)> =
             mechanism.services.iter().map(|real| (*real, server.address.as_str())).collect();
-        let bed = TestBed::with_services(&mechanism.section.replace(ADDRESS, &server.address), &services);
+        let bed = TestBed::with_services(&addressed(&mechanism.section, &server.address), &services);
         let good = bed.targets(mechanism.targets).await;
         for (at, (answer, _)) in bad_answers().iter().enumerate() {
             let before = bed.metric(mechanism.failures);

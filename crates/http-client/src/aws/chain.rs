@@ -4,7 +4,7 @@
 //! 2. The profile named in the section.
 //! 3. The key in the environment, then the web identity in the environment.
 //! 4. The environment's profile, or `default`: a source profile, a key, a source of credentials, a web identity,
-//!    a program; each followed by the role to assume.
+//!    single sign-on, a program; each followed by the role to assume.
 //! 5. The container's credentials, then those of the instance's role.
 //!
 //! A role named in the section is assumed with the credentials found this way.
@@ -150,8 +150,8 @@ impl Sources {
             };
             return Ok((self.assume_role_with_web_identity(&role, file, region).await?, true));
         }
-        if profile.get("sso_session").or(profile.get("sso_start_url")).is_some() {
-            return Err(unknown("single sign-on is not supported; use a key or a role"));
+        if let Some(credentials) = self.sso_credentials(profile).await? {
+            return Ok((credentials, false));
         }
         if let Some(line) = profile.get("credential_process") {
             let mut command = Command::new("/bin/sh");

@@ -65,6 +65,14 @@ impl Sources {
         Ok(Profile { name: name.to_owned(), keys })
     }
 
+    /// The section of a single sign-on session; `None` if there is none.
+    pub(super) fn sso_section(&self, name: &str) -> Result<Option<Profile>, AwsError> {
+        let Some(text) = self.read_shared_file("AWS_CONFIG_FILE", "config")? else { return Ok(None) };
+        let wanted = format!("sso-session {name}");
+        let found = sections(&text).into_iter().rfind(|(section, _)| *section == wanted);
+        Ok(found.map(|(name, keys)| Profile { name, keys }))
+    }
+
     fn read_shared_file(&self, variable: &str, file: &str) -> Result<Option<String>, AwsError> {
         let home = || Some(PathBuf::from(self.variable("HOME")?).join(".aws").join(file));
         let Some(path) = self.variable(variable).map(PathBuf::from).or_else(home) else { return Ok(None) };

@@ -59,6 +59,8 @@ pub enum AwsError {
     ProfileCycle(String),
     #[error("profile {profile}: {reason}")]
     Profile { profile: String, reason: &'static str },
+    #[error("profile {0}: the SSO session has expired or is invalid; run `aws sso login`")]
+    SsoExpired(String),
     #[error("{file}: {error}")]
     File { file: String, error: std::io::Error },
     #[error("failed to refresh cached credentials, {0}")]

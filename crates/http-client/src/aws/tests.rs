@@ -69,6 +69,10 @@ const STS: &str = "<AssumeRoleResponse xmlns='https://sts.amazonaws.com/doc/2011
 const KEY_JSON: &str = r#"{"Code": "Success", "AccessKeyId": "META", "SecretAccessKey": "S", "Token": "T",
     "Expiration": "2100-01-01T00:00:00Z"}"#;
 
+const RENEWED_FILE: &str = ".aws/sso/cache/4205714cdfe14ed9e3d030ddf7887781b964f510.json";
+const ROLE_JSON: &str = r#"{"roleCredentials": {"accessKeyId": "SSO-KEY", "secretAccessKey": "S", "sessionToken": "T",
+    "expiration": 4102444800000}}"#;
+
 /// Variables or files by their names.
 type Named<'a> = &'a [(&'a str, &'a str)];
 
@@ -91,6 +95,13 @@ fn services(request: &ReceivedRequest) -> Play {
             needs("x-aws-ec2-metadata-token", "TOKEN", r#"{"region": "eu-north-1"}"#)
         }
         ("GET", "/container") => needs("authorization", "CONTAINER", KEY_JSON),
+        ("GET", "/federation/credentials?account_id=12&role_name=r+r") => {
+            needs("x-amz-sso_bearer_token", "SSO", ROLE_JSON)
+        }
+        ("POST", "/token") => match request.body.contains("\"refreshToken\":\"R1\"") {
+            true => text("{\"accessToken\":\"SSO\",\"expiresIn\":28800,\"refreshToken\":\"R2\"}"),
+            false => Play::Close,
+        },
         ("POST", "/") if request.body.contains("Action=AssumeRoleWithWebIdentity") => {
             if request.body.contains("WebIdentityToken=JWT") { text(STS) } else { Play::Close }
         }
@@ -114,14 +125,24 @@ async fn found(
         variables.iter().map(|(name, value)| ((*name).to_owned(), expand(value))).collect();
     environment.insert("HOME".into(), home.clone());
     environment.insert("AWS_ENDPOINT_URL_STS".into(), format!("{base}/"));
+    environment.insert("AWS_ENDPOINT_URL_SSO".into(), base.clone());
+    environment.insert("AWS_ENDPOINT_URL_SSO_OIDC".into(), base.clone());
     environment.entry("AWS_EC2_METADATA_SERVICE_ENDPOINT".into()).or_insert(base.clone());
-    std::fs::create_dir(directory.path().join(".aws")).expect("a directory");
+    std::fs::create_dir_all(directory.path().join(".aws/sso/cache")).expect("a directory");
     for (name, text) in files {
         std::fs::write(directory.path().join(name), expand(text)).expect("written");
     }
     let client = HttpClient::new(&Default::default(), "test").expect("a client");
+    let settings_profile = settings.profile.clone();
     let aws = Aws::with_environment(settings, client, move |name| environment.get(name).cloned());
     let credentials = aws.credentials().await;
+    let renewed = std::fs::read_to_string(directory.path().join(RENEWED_FILE)).unwrap_or_default();
+    if settings_profile == "renewed" {
+        assert!(
+            renewed.contains("\"refreshToken\":\"R2\"") && renewed.contains("\"clientId\":\"C\""),
+            "{renewed}"
+        );
+    }
     // A second look-up must use the cache.
     let again = aws.credentials().await.ok().map(|credentials| credentials.access_key);
     let requests = server.requests.lock().expect("a test");
@@ -153,7 +174,33 @@ async fn credentials_are_found_in_the_order_of_the_sdk() {
              [profile source]\nrole_arn=arn:s\ncredential_source=Ec2InstanceMetadata\n\
              [profile web]\nrole_arn=arn:w\nweb_identity_token_file=HOME/token\n\
              [profile a]\nrole_arn=x\nsource_profile=b\n[profile b]\nrole_arn=x\nsource_profile=a\n\
-             [profile sso]\nsso_start_url=x\n",
+             [profile sso]\nsso_session=s\nsso_account_id=12\nsso_role_name=r r\n\
+             [profile renewed]\nsso_session=s2\nsso_account_id=12\nsso_role_name=r r\n\
+             [profile old-sso]\nsso_start_url=https://x/start\nsso_region=r\nsso_account_id=12\nsso_role_name=r r\n\
+             [profile by-sso]\nrole_arn=arn:c\nsource_profile=sso\n\
+             [profile ended]\nsso_session=s3\nsso_account_id=12\nsso_role_name=r r\n\
+             [profile no-session]\nsso_session=s4\nsso_account_id=12\nsso_role_name=r r\n\
+             [profile no-role]\nsso_session=s\nsso_account_id=12\n\
+             [sso-session s]\nsso_region=r\nsso_start_url=https://x/start\n\
+             [sso-session s2]\nsso_region=r\nsso_start_url=https://x/start\n\
+             [sso-session s3]\nsso_region=r\nsso_start_url=https://x/start\n",
+        ),
+        // SHA-1 of the session's name, or of the URL.
+        (
+            ".aws/sso/cache/a0f1490a20d0211c997b44bc357e1972deab8ae3.json",
+            "{\"accessToken\":\"SSO\",\"expiresAt\":\"2100-01-01T00:00:00Z\"}",
+        ),
+        (
+            ".aws/sso/cache/f9bd89c67fef27fcb5df8d2e4b64eabe5bae45a4.json",
+            "{\"accessToken\":\"SSO\",\"expiresAt\":\"2100-01-01T00:00:00Z\"}",
+        ),
+        (
+            ".aws/sso/cache/4205714cdfe14ed9e3d030ddf7887781b964f510.json",
+            "{\"accessToken\":\"OLD\",\"expiresAt\":\"2020-01-01T00:00:00Z\",\"clientId\":\"C\",\"clientSecret\":\"D\",\"refreshToken\":\"R1\"}",
+        ),
+        (
+            ".aws/sso/cache/dd33a084ba223dd231b0aa962f77a5920017bc8b.json",
+            "{\"accessToken\":\"OLD\",\"expiresAt\":\"2020-01-01T00:00:00Z\"}",
         ),
         ("token", "JWT\n"),
     ];
@@ -171,6 +218,11 @@ async fn credentials_are_found_in_the_order_of_the_sdk() {
         (with_profile("program"), &[], files, "PROGRAM", 0),
         (with_profile("source"), &[], files, "ROLE", 1),
         (with_profile("web"), &[], files, "ROLE", 1),
+        (with_profile("sso"), &[], files, "SSO-KEY", 0),
+        (with_profile("old-sso"), &[], files, "SSO-KEY", 0),
+        // One request for a new token.
+        (with_profile("renewed"), &[], files, "SSO-KEY", 1),
+        (with_profile("by-sso"), &[], files, "ROLE", 1),
         (plain(), &[container, container_token], &[], "META", 0),
         (plain(), &[], &[], "META", 0),
         (Settings { role_arn: "arn:own".into(), external_id: "e&i".into(), ..own() }, &[], &[], "ROLE", 1),
@@ -187,7 +239,9 @@ async fn credentials_are_found_in_the_order_of_the_sdk() {
     for (settings, variables, files, expected) in [
         (with_profile("none"), &[] as Named<'_>, files, "failed to get shared config profile, none"),
         (with_profile("a"), &[], files, "profile a is its own source through other profiles"),
-        (with_profile("sso"), &[], files, "profile sso: single sign-on is not supported"),
+        (with_profile("ended"), &[], files, "profile ended: the SSO session has expired or is invalid"),
+        (with_profile("no-session"), &[], files, "profile no-session: its sso_session does not exist"),
+        (with_profile("no-role"), &[], files, "profile no-role: sso_role_name is missing"),
         (plain(), &[("AWS_EC2_METADATA_DISABLED", "true")], &[], "no EC2 IMDS role found"),
         (
             plain(),

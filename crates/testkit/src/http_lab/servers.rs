@@ -253,6 +253,12 @@ pub struct Issued {
     client: (String, String),
 }
 
+impl Default for Issued {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Issued {
     /// A new certificate authority.
     pub fn new() -> Self {
@@ -284,6 +290,17 @@ impl Issued {
     /// Certificate and key of a client.
     pub fn client_pem(&self) -> (String, String) {
         self.client.clone()
+    }
+
+    /// Certificate and key of another client.
+    pub fn another_client_pem(&self) -> (String, String) {
+        self.issue(&["client"])
+    }
+
+    /// TLS on the loopback for clients with a certificate of this authority.
+    pub fn mutual_acceptor(&self) -> tokio_rustls::TlsAcceptor {
+        let config = self.server(&["127.0.0.1", "localhost"], rustls::ALL_VERSIONS, true);
+        tokio_rustls::TlsAcceptor::from(Arc::new(config))
     }
 
     fn server(

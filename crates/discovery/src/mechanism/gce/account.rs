@@ -7,13 +7,14 @@ use ferula_http_client::jwt::{Algorithm, SigningKey};
 use ferula_runtime::SharedClock;
 use serde_json::json;
 
+use super::external::External;
 use crate::api_client::ApiClient;
 use crate::json::{self, answers};
 use crate::provider::{Context, ProviderError};
 use crate::refresh::RefreshError;
 use crate::token::TokenCache;
 
-const SCOPE: &str = "https://www.googleapis.com/auth/compute.readonly";
+pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/compute.readonly";
 const TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// Lifetime of an assertion, in seconds.
@@ -47,6 +48,7 @@ enum Source {
     ServiceAccount { file: Box<CredentialsFile>, key: Box<SigningKey>, url: String },
     User { file: Box<CredentialsFile>, url: String },
     Machine { base: String },
+    External(Box<External>),
 }
 
 impl Account {
@@ -118,6 +120,9 @@ impl Account {
                 let url = format!("{base}/{path}?scopes={}", ferula_go::url::query_escape(SCOPE));
                 self.api.get_with(&url, &[("metadata-flavor", "Google")]).await?
             }
+            Source::External(external) => {
+                return external.token(&self.api, &self.clock, &mut self.token).await;
+            }
         };
         self.token.keep(&answer)
     }
@@ -137,7 +142,15 @@ fn of_file(text: &str, context: &Context) -> Result<Source, ProviderError> {
             Ok(Source::ServiceAccount { file: Box::new(file), key: Box::new(key), url })
         }
         "authorized_user" => Ok(Source::User { file: Box::new(file), url }),
+        "external_account" => {
+            let external = External::of_file(text, context).map_err(|error| wrong(error.to_string()))?;
+            Ok(Source::External(Box::new(external)))
+        }
         "" => Err(wrong("missing 'type' field in credentials".to_owned())),
+        // Types that Google's library knows, and this one does not.
+        other @ ("impersonated_service_account" | "external_account_authorized_user") => Err(wrong(format!(
+            "credential type {other} is not supported; use service_account or external_account"
+        ))),
         other => Err(wrong(format!("unknown credential type: {}", ferula_go::quote::go_quote(other)))),
     }
 }

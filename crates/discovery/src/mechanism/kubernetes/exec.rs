@@ -1,11 +1,13 @@
 //! Credentials from a program named in a kubeconfig, such as `aws eks get-token` or `gke-gcloud-auth-plugin`.
 //!
-//! The program runs when a token is needed, and again when that has expired or been rejected.
+//! The program prints a token, a client certificate with its key, or both. It runs when they are needed, and again when
+//! they have expired or been rejected.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ferula_http_client::Request;
+use ferula_config::Secret;
 use ferula_http_client::program::{self, ProgramError};
 use ferula_runtime::SharedClock;
 use serde::Deserialize;
@@ -13,7 +15,6 @@ use serde_json::json;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-use crate::api_client::with_headers;
 use crate::json::{self, JsonError, answers};
 use crate::refresh::RefreshError;
 
@@ -53,21 +54,44 @@ pub(super) enum ExecError {
     Program { error: ProgramError, hint: String },
     #[error("getting credentials: decoding stdout: {0}")]
     Answer(#[from] JsonError),
-    #[error("getting credentials: exec plugin didn't return a token")]
-    NoToken,
+    #[error("getting credentials: exec plugin didn't return a token or cert/key pair")]
+    NoCredentials,
+    #[error("getting credentials: exec plugin returned only certificate or key, not both")]
+    HalfPair,
 }
 
 answers! { "camelCase":
     ExecCredential { api_version: String, status: ExecStatus, }
-    ExecStatus { token: String, expiration_timestamp: String, }
+    ExecStatus {
+        token: String,
+        client_certificate_data: String,
+        client_key_data: String,
+        expiration_timestamp: String,
+    }
 }
 
-/// A program and the last token that it printed.
+/// What a program printed.
+#[derive(Clone, Debug)]
+pub(super) struct Credential {
+    /// "" for none.
+    pub token: String,
+    pub pair: Option<Arc<KeyPair>>,
+    /// In seconds since the Unix epoch.
+    ends: i64,
+}
+
+/// A client certificate and its key, as PEM.
+#[derive(Debug, PartialEq)]
+pub(super) struct KeyPair {
+    pub certificate: String,
+    pub key: Secret,
+}
+
+/// A program and the last credentials that it printed.
 #[derive(Debug)]
 pub(super) struct Exec {
     section: ExecSection,
-    /// With its expiry, in seconds since the Unix epoch.
-    token: Mutex<Option<(String, i64)>>,
+    known: Mutex<Option<Credential>>,
 }
 
 impl PartialEq for Exec {
@@ -91,31 +115,29 @@ impl Exec {
         if section.command.contains('/') {
             section.command = directory.join(&section.command).display().to_string();
         }
-        Ok(Exec { section, token: Mutex::default() })
+        Ok(Exec { section, known: Mutex::default() })
     }
 
-    /// Adds a valid token to the request.
-    pub(super) async fn authorize(
-        &self,
-        request: Request,
-        clock: &SharedClock,
-    ) -> Result<Request, RefreshError> {
-        let mut known = self.token.lock().await;
+    /// Valid credentials.
+    pub(super) async fn credential(&self, clock: &SharedClock) -> Result<Credential, RefreshError> {
+        let mut known = self.known.lock().await;
         let now = clock.unix_nanos().div_euclid(1_000_000_000);
-        if known.as_ref().is_none_or(|(_, ends)| *ends <= now) {
-            let fresh = self.run().await.map_err(|error| RefreshError::Answer(error.to_string()))?;
-            *known = Some(fresh);
+        if let Some(credential) = &*known
+            && credential.ends > now
+        {
+            return Ok(credential.clone());
         }
-        let token = known.as_ref().map_or("", |(token, _)| token);
-        with_headers(request, &[("authorization", &format!("Bearer {token}"))])
+        let fresh = self.run().await.map_err(|error| RefreshError::Answer(error.to_string()))?;
+        *known = Some(fresh.clone());
+        Ok(fresh)
     }
 
-    /// Makes the program run again next time: the server rejected its token.
+    /// Makes the program run again next time: the server rejected its credentials.
     pub(super) async fn forget(&self) {
-        *self.token.lock().await = None;
+        *self.known.lock().await = None;
     }
 
-    async fn run(&self) -> Result<(String, i64), ExecError> {
+    async fn run(&self) -> Result<Credential, ExecError> {
         let section = &self.section;
         let mut command = Command::new(&section.command);
         command.args(section.args.iter().flatten());
@@ -133,10 +155,16 @@ impl Exec {
         if credential.api_version != *version {
             return Err(ExecError::Version(credential.api_version));
         }
-        if credential.status.token.is_empty() {
-            return Err(ExecError::NoToken);
-        }
         let ends = ferula_go::calendar::parse_rfc3339(&credential.status.expiration_timestamp);
-        Ok((credential.status.token, ends.map_or(i64::MAX, |(seconds, _)| seconds)))
+        let ExecStatus { token, client_certificate_data: certificate, client_key_data: key, .. } =
+            credential.status;
+        let pair = match (certificate.is_empty(), key.is_empty()) {
+            (false, false) => Some(Arc::new(KeyPair { certificate, key: Secret::new(key) })),
+            (true, true) if token.is_empty() => return Err(ExecError::NoCredentials),
+            (true, true) => None,
+            _ => return Err(ExecError::HalfPair),
+        };
+        let ends = ends.map_or(i64::MAX, |(seconds, _)| seconds);
+        Ok(Credential { token, pair, ends })
     }
 }

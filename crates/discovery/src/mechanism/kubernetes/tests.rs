@@ -1,5 +1,8 @@
 //! `kubernetes` against a simulated server: its labels, and its behaviour on errors of the server.
 
+mod bad_answers;
+mod exec;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -53,7 +56,7 @@ impl Cluster {
         state.tell(collection, kind, &object);
     }
 
-    fn delete(&self, collection: &str, namespace: &str, name: &str) {
+    pub(crate) fn delete(&self, collection: &str, namespace: &str, name: &str) {
         let mut state = self.state();
         state.version += 1;
         let key = format!("{}/{}", json!(namespace), json!(name));
@@ -64,7 +67,7 @@ impl Cluster {
     }
 
     /// Ends all watches.
-    fn end_watches(&self) {
+    pub(crate) fn end_watches(&self) {
         self.state().watches.clear();
     }
 
@@ -243,7 +246,7 @@ fn whole_list(request: &ReceivedRequest) -> ReceivedRequest {
     request
 }
 
-async fn serve(cluster: &Cluster) -> PlayedServer {
+pub(crate) async fn serve(cluster: &Cluster) -> PlayedServer {
     let cluster = cluster.clone();
     PlayedServer::start(move |request| cluster.play(request)).await
 }
@@ -400,54 +403,6 @@ async fn a_watch_that_ends_at_once_is_a_failure_and_waits() {
     let watches = server.targets().iter().filter(|target| target.contains("watch=true")).count();
     let failures = bed.metric("prometheus_sd_kubernetes_failures_total") as usize;
     assert!(watches <= failures + 1, "{watches} watches, {failures} failures");
-}
-
-/// The program of a kubeconfig runs once per token, and again when the token has expired or been rejected.
-#[tokio::test]
-async fn a_kubeconfig_may_name_a_program_that_prints_tokens() {
-    use std::os::unix::fs::PermissionsExt;
-    let cluster = Cluster::new();
-    fill(&cluster);
-    let (played, refused) = (cluster.clone(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
-    let refuses = refused.clone();
-    let server = PlayedServer::start(move |request| {
-        let token = request.headers.get("authorization").map_or("", String::as_str);
-        let is_refused = refuses.load(std::sync::atomic::Ordering::SeqCst) && token == "Bearer T1-me";
-        if is_refused || !token.starts_with("Bearer T") {
-            return Play::Raw("401 Unauthorized", String::new(), b"{}".to_vec());
-        }
-        played.play(request)
-    })
-    .await;
-    let directory = tempfile::tempdir().expect("a directory");
-    let program = directory.path().join("token.sh");
-    let script = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\necho x >> runs\nn=$(wc -l < runs | tr -d ' ')\n\
-        echo \"$KUBERNETES_EXEC_INFO\" > info\n\
-        echo '{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1\",\"status\":{\"token\":\"T'\"$n-$WHO\"'\"}}'\n";
-    std::fs::write(&program, script).expect("written");
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("set");
-    let file = directory.path().join("config");
-    let text = format!(
-        "current-context: c\nclusters: [{{name: k, cluster: {{server: 'http://{}'}}}}]\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
-         users: [{{name: u, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, command: ./token.sh, args: [a], env: [{{name: WHO, value: me}}], \
-         interactiveMode: Never}}}}}}]\n",
-        server.address
-    );
-    std::fs::write(&file, text).expect("written");
-    let bed = TestBed::new(&format!(
-        "kubernetes_sd_configs: [{{kubeconfig_file: '{}', role: pod}}]",
-        file.display()
-    ));
-    bed.targets(3).await;
-    let runs = || std::fs::read_to_string(directory.path().join("runs")).expect("a file").lines().count();
-    assert_eq!(runs(), 1, "one token for the list and the watch");
-    let info = std::fs::read_to_string(directory.path().join("info")).expect("a file");
-    assert!(info.contains("\"interactive\":false"), "{info}");
-    refused.store(true, std::sync::atomic::Ordering::SeqCst);
-    cluster.end_watches();
-    cluster.put("/api/v1/pods", pod("p9", "10.1.0.9"));
-    bed.targets(6).await;
-    assert_eq!(runs(), 2);
 }
 
 /// Five thousand pods, many of which come and go: correct within five seconds, and listed only once.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use ferula_go::sync::MutexExt;
 use ferula_go::url::query_escape;
-use ferula_http_client::{Request, Response, StatusCode};
+use ferula_http_client::{Response, StatusCode};
 use ferula_runtime::SharedClock;
 use ferula_telemetry::{Counter, CounterVec, Registry};
 use serde::Deserialize;
@@ -26,9 +26,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::client::Server;
-use super::exec::Exec;
+use super::login::Login;
 use super::objects::Object;
-use crate::api_client::ApiClient;
 use crate::json;
 use crate::provider::{Context, ProviderError};
 use crate::refresh::RefreshError;
@@ -170,10 +169,9 @@ impl Watches {
             listeners: Mutex::default(),
         });
         let reflector = Reflector {
-            api: ApiClient::new(&server.http, context, LIST_TIMEOUT)?,
+            login: Login::new(server, context, LIST_TIMEOUT)?,
             url: format!("{}{path}", server.url),
             selection,
-            exec: server.exec.clone(),
             clock: context.clock.clone(),
             metrics: KubernetesMetrics::new(&context.registry),
             state: state.clone(),
@@ -257,11 +255,10 @@ impl From<json::JsonError> for WatchError {
 }
 
 struct Reflector<T> {
-    api: ApiClient,
+    login: Login,
     url: String,
     /// `&labelSelector=…`, or "".
     selection: String,
-    exec: Option<Arc<Exec>>,
     clock: SharedClock,
     metrics: KubernetesMetrics,
     state: Arc<State<T>>,
@@ -321,24 +318,6 @@ impl<T: Object> Reflector<T> {
         self.metrics.requests.with(&[&code]).inc();
     }
 
-    /// A `GET`, with the token of the section's program, if there is one.
-    async fn request(&self, url: &str) -> Result<Request, RefreshError> {
-        let request = Request::get(url)?;
-        match &self.exec {
-            Some(exec) => exec.authorize(request, &self.clock).await,
-            None => Ok(request),
-        }
-    }
-
-    /// Drops a token that was rejected.
-    async fn look_at_status(&self, status: StatusCode) {
-        if let Some(exec) = &self.exec
-            && status == StatusCode::UNAUTHORIZED
-        {
-            exec.forget().await;
-        }
-    }
-
     /// Lists the whole collection and replaces the copy; returns the version.
     async fn list(&self) -> Result<String, WatchError> {
         let mut objects = Objects::new();
@@ -348,11 +327,11 @@ impl<T: Object> Reflector<T> {
             if !next.is_empty() {
                 url.push_str(&format!("&continue={}", query_escape(&next)));
             }
-            let request = self.request(&url).await?;
-            let answer = self.api.send(request).await;
+            let (api, request) = self.login.get(&url).await?;
+            let answer = api.send(request).await;
             self.count_request(answer.as_ref().ok().map(|answer| answer.status));
             let answer = answer?;
-            self.look_at_status(answer.status).await;
+            self.login.look_at_status(answer.status).await;
             if answer.status != StatusCode::OK {
                 return Err(refused(answer.status, &answer.status_text, &answer.body));
             }
@@ -410,11 +389,11 @@ impl<T: Object> Reflector<T> {
             WATCH_TIME.as_secs(),
             self.selection
         );
-        let request = self.request(&url).await?;
-        let sent = self.unless_silent(self.api.client().send(request)).await?;
+        let (api, request) = self.login.get(&url).await?;
+        let sent = self.unless_silent(api.client().send(request)).await?;
         self.count_request(sent.as_ref().ok().map(Response::status));
         let mut response = sent.map_err(RefreshError::from)?;
-        self.look_at_status(response.status()).await;
+        self.login.look_at_status(response.status()).await;
         if response.status() != StatusCode::OK {
             let (status, text) = (response.status(), response.status_text().to_owned());
             let body = self.unless_silent(response.bytes(LINE_BYTES_MAX)).await?;

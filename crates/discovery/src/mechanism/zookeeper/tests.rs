@@ -203,6 +203,9 @@ async fn a_path_may_appear_later() {
     );
 }
 
+/// Frames of four bytes that answer nothing.
+const ENDLESS: &[u8] = &[0, 0, 0, 4, 1, 2, 3, 4];
+
 #[tokio::test]
 async fn garbage_ends_the_session_and_keeps_the_members() {
     let server = PlayedZooKeeper::start(NERVE).await;
@@ -212,12 +215,14 @@ async fn garbage_ends_the_session_and_keeps_the_members() {
         &[0, 0, 0, 4, 0, 0, 0, 0],
         &[0, 0, 0, 0, 0, 0],
         &[],
+        ENDLESS,
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let bad = listener.local_addr().expect("bound").to_string();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let _ = stream.write_all(garbage).await;
+                // The last one never stops.
+                while stream.write_all(garbage).await.is_ok() && garbage == ENDLESS {}
             }
         });
         // The good and the bad server alternate.
