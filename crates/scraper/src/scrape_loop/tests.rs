@@ -1,6 +1,8 @@
 //! The loop with a simulated clock, listed pages and an in-memory store. Most cases are data: what the
 //! target answers at each tick, and what is stored.
 
+mod schedule;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use ferula_config::Config;
