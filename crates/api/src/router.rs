@@ -102,6 +102,7 @@ const API_ROUTES: &[Route] = &[
     route("/ferula/metrics", GET_POST, Endpoint::Lookup(ferula::metrics::metrics)).server(),
     route("/ferula/raw", GET_POST, Endpoint::Lookup(ferula::raw::raw)).server(),
     route("/ferula/growth", GET, Endpoint::Json(ferula::growth::growth)),
+    route("/ferula/usage", GET_POST, Endpoint::Lookup(ferula::usage::usage)).server(),
     route("/ferula/bad_page", GET, Endpoint::Json(ferula::bad_page::bad_page)),
     route("/ferula/relabel", POST, Endpoint::Json(ferula::relabel::relabel)),
     route("/ferula/scrape_preview", POST, Endpoint::Query(ferula::relabel::scrape_preview)),

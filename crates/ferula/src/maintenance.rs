@@ -1,8 +1,10 @@
 //! The store's periodic tasks. The store itself starts no task and reads no clock.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferula_query::QueryService;
 use ferula_runtime::{SharedClock, Shutdown, TaskGroup};
 use ferula_telemetry::{debug, error, info, warn};
 use ferula_tsdb::{AgentDb, Db, Doubt, Maintained};
@@ -17,6 +19,9 @@ const SYNC_DELAY: Duration = Duration::from_secs(1);
 
 /// The longest interval between two rounds of compaction and retention.
 const MAINTAIN_TICK: Duration = Duration::from_secs(60);
+
+/// How often the record of reads is saved.
+const SAVE_READS_INTERVAL: Duration = Duration::from_secs(300);
 
 /// The intervals of some periodic tasks.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +68,42 @@ pub fn start(
     tasks.spawn("maintenance", async move {
         maintain(store, written, time, shutdown, intervals).await;
         Ok(())
+    });
+}
+
+/// Continues the record of what queries read, which the last run saved.
+pub fn load_reads(queries: &QueryService, data_dir: &Path) {
+    if let Err(err) = queries.reads().load(data_dir) {
+        warn!("The record of metrics that were read cannot be used; it begins anew", err = err);
+    }
+}
+
+/// Starts to save the record of what queries read, now and then and at the end of the group.
+pub fn start_saving_reads(
+    tasks: &mut TaskGroup,
+    queries: &Arc<QueryService>,
+    data_dir: &Path,
+    clock: &SharedClock,
+) {
+    let (queries, data_dir) = (queries.clone(), data_dir.to_path_buf());
+    let (clock, shutdown) = (clock.clone(), tasks.shutdown().clone());
+    tasks.spawn("saving reads", async move {
+        loop {
+            let is_last = tokio::select! {
+                () = clock.sleep(SAVE_READS_INTERVAL) => false,
+                () = shutdown.requested() => true,
+            };
+            let (record, dir) = (queries.clone(), data_dir.clone());
+            let saved = tokio::task::spawn_blocking(move || record.reads().save(&dir)).await;
+            match saved {
+                Ok(Ok(())) => {}
+                Ok(Err(err)) => warn!("Saving which metrics were read failed", err = err),
+                Err(err) => error!("Saving which metrics were read panicked", err = err),
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
     });
 }
 

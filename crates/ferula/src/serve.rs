@@ -145,6 +145,9 @@ impl Start {
         let config_file = self.source.file().map(Path::to_path_buf);
         let fanout = Arc::new(Fanout::new(local.queryable()));
         let queries = Arc::new(query_service(&self.flags, self.active_file, fanout.clone(), &site));
+        if self.flags.agent.is_none() {
+            maintenance::load_reads(&queries, local.dir());
+        }
         let local_alerts = self.embedded.as_ref().map(Embedded::sink);
         let guard = local.guard(self.flags.series_limits, &site);
         let intake = local.intake(guard.as_ref());
@@ -174,7 +177,7 @@ impl Start {
         let reloader = Arc::new(reloader);
         let store = local.for_api(fanout, &site, guard);
         let (targets, alerting) = (agents.targets(), agents.alerting());
-        let api = Api::new(site.clone(), queries, store, targets, alerting, loaded);
+        let api = Api::new(site.clone(), queries.clone(), store, targets, alerting, loaded);
         web.service.send_replace(Service::Running(Arc::new(api)));
         agents.start(&mut tasks);
         if let Some(embedded) = self.embedded {
@@ -182,6 +185,9 @@ impl Start {
         }
         let synced = maintenance::start_sync(&mut tasks, local, unsynced, &site.clock);
         start_maintenance(&mut tasks, local, &self.flags, synced, &remote, &site.clock)?;
+        if let LocalStore::Server(db) = local {
+            maintenance::start_saving_reads(&mut tasks, &queries, db.dir(), &site.clock);
+        }
         let serving = requests.serve(reloader, shutdown);
         tasks.spawn("reload", async move {
             serving.await;

@@ -4,6 +4,7 @@
 //! does the work. Called as `promtool`, the program offers only these commands.
 
 mod amtool;
+mod analyze;
 pub mod args;
 mod check;
 mod debug;
@@ -43,6 +44,7 @@ static ROOT: Command = group(
         amtool::COMMAND,
         crate::alertmanager::COMMAND,
         slo::COMMAND,
+        analyze::COMMAND,
     ],
 );
 

@@ -168,6 +168,18 @@ impl Regexp {
     }
 }
 
+/// The pattern that matches exactly this text (`regexp.QuoteMeta`).
+pub fn quote_meta(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
 /// Writes `template` with every `$name` and `${name}` replaced by what `group` returns for the name, or by nothing.
 /// A name is as long as possible; `$$` is a dollar; a dollar that starts no name is kept.
 pub fn expand<'v>(template: &str, out: &mut String, group: impl Fn(&str) -> Option<&'v str>) {

@@ -1,8 +1,10 @@
 //! Walking a tree.
 
-use ferula_model::Matcher;
+use ferula_model::labels::METRIC_NAME;
+use ferula_model::{MatchOp, Matcher};
 
 use crate::ast::{Expr, ExprKind, VectorSelector};
+use crate::functions::FunctionId;
 
 impl Expr {
     /// The expressions directly below this one, in Prometheus' order: an aggregation's parameter comes last.
@@ -65,6 +67,20 @@ impl Expr {
     pub fn selectors(&self) -> Vec<&[Matcher]> {
         let mut found = Vec::new();
         self.walk(&mut |expr| found.extend(expr.selector().map(|selector| &selector.matchers[..])));
+        found
+    }
+
+    /// Matchers of everything that an evaluation may read: all selectors, and for `info` any info metric, of which it may
+    /// read less.
+    pub fn read_selectors(&self) -> Vec<Vec<Matcher>> {
+        let mut found: Vec<Vec<Matcher>> = Vec::new();
+        self.walk(&mut |expr| match &expr.kind {
+            ExprKind::Call(call) if call.function.id == FunctionId::Info => {
+                let any_info = Matcher::new(MatchOp::Regex, METRIC_NAME, ".+_info");
+                found.extend(any_info.ok().map(|matcher| vec![matcher]));
+            }
+            _ => found.extend(expr.selector().map(|selector| selector.matchers.clone())),
+        });
         found
     }
 

@@ -18,6 +18,7 @@ mod cores;
 mod log;
 mod lookup;
 mod metrics;
+pub mod reads;
 mod recent;
 mod request;
 mod running;

@@ -18,6 +18,7 @@ use crate::active_file::ActiveFile;
 use crate::completed::CompletedQuery;
 use crate::log::{LogLine, QueryLog};
 use crate::metrics::{CountedQuery, EngineMetrics};
+use crate::reads::{ReadRecord, ReaderKind, RecordingStore};
 use crate::recent::{RecentQueries, TopQueries};
 use crate::request::{EvaluationTime, QueryRequest};
 use crate::running::{Listed, RunningQueries, RunningQuery, is_of_rule};
@@ -57,6 +58,7 @@ pub struct QueryService {
     log: RwLock<Option<Arc<QueryLog>>>,
     running: Arc<RunningQueries>,
     recent: RecentQueries,
+    reads: ReadRecord,
     /// Requested when rules must start no more queries.
     rules_stopped: Shutdown,
     metrics: EngineMetrics,
@@ -75,6 +77,7 @@ impl QueryService {
         QueryService {
             store,
             engine: RwLock::new(engine),
+            reads: ReadRecord::new(clock.clone()),
             clock,
             places: Arc::new(Semaphore::new(options.concurrency_max.max(1))),
             lookup_places: Arc::new(Semaphore::new(options.concurrency_max.max(1))),
@@ -171,6 +174,11 @@ impl QueryService {
         let (admitted, guard) = runtime.block_on(self.admit(request))?;
         let _timer = Timer(runtime.spawn(guard.watch(std::future::pending::<()>())));
         Ok(admitted.run_expr(expr))
+    }
+
+    /// Which metrics queries have read. Readers of the store that are no queries note theirs here, too.
+    pub fn reads(&self) -> &ReadRecord {
+        &self.reads
     }
 
     /// The running queries, longest running first.
@@ -318,8 +326,8 @@ impl AdmittedQuery {
     }
 
     fn outcome(&self, engine: &Engine, control: &QueryControl) -> QueryOutcome {
-        let (store, request) = (&*self.service.store, &*self.request);
-        self.recorded(|| match request.time {
+        let request = &*self.request;
+        self.recorded(|store| match request.time {
             EvaluationTime::Instant(at) => {
                 engine.instant(store, &request.query, at, &request.options, control)
             }
@@ -330,8 +338,8 @@ impl AdmittedQuery {
     }
 
     fn run_expr(self, expr: &Expr) -> CompletedQuery {
-        let (engine, store, request) = (self.service.engine(), &*self.service.store, &*self.request);
-        let outcome = self.recorded(|| match request.time {
+        let (engine, request) = (self.service.engine(), &*self.request);
+        let outcome = self.recorded(|store| match request.time {
             EvaluationTime::Instant(at) => {
                 engine.instant_expr(store, expr, at, &request.options, &self.control)
             }
@@ -342,11 +350,12 @@ impl AdmittedQuery {
         self.completed(outcome)
     }
 
-    /// Runs the query while it is in the file of active queries.
-    fn recorded(&self, run: impl FnOnce() -> QueryOutcome) -> QueryOutcome {
+    /// Runs the query while it is in the file of active queries, on a store that notes which metrics it reads.
+    fn recorded(&self, run: impl FnOnce(&dyn Queryable) -> QueryOutcome) -> QueryOutcome {
         let file = self.service.active_file.as_ref();
         let _in_file = file.and_then(|file| file.insert(&self.request.query, self.began_at.whole_seconds()));
-        run()
+        let reader = if is_of_rule(&self.request) { ReaderKind::Rule } else { ReaderKind::Client };
+        run(&RecordingStore::new(&*self.service.store, &self.service.reads, reader))
     }
 
     fn completed(self, outcome: QueryOutcome) -> CompletedQuery {

@@ -2,6 +2,8 @@
 
 use ferula_model::{Exemplar, Matcher};
 use ferula_promql_syntax::parse;
+use ferula_query::reads::{ReaderKind, RecordingStore};
+use ferula_storage::Queryable;
 
 use super::optional_range;
 use crate::answer::{Answer, Handled};
@@ -23,7 +25,8 @@ pub fn query_exemplars(api: &Api, request: &Request) -> Handled {
         return Ok(Answer::no_content());
     }
     let store_error = |error| ApiError::storage(&error, ErrorKind::Execution);
-    let found = api.store.queryable.exemplars(range, &selectors).map_err(store_error)?;
+    let store = RecordingStore::new(&*api.store.queryable, api.queries.reads(), ReaderKind::Client);
+    let found = store.exemplars(range, &selectors).map_err(store_error)?;
     Ok(Answer::json(move |json| {
         json.begin_array();
         for (labels, exemplars) in &found {

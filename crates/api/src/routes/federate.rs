@@ -16,7 +16,8 @@ use ferula_model::value::is_stale;
 use ferula_model::{LabelSet, TimeRange};
 use ferula_promql_syntax::parse_metric_selectors;
 use ferula_query::Lookup;
-use ferula_storage::{Hints, SeriesSamples, StorageError};
+use ferula_query::reads::{ReaderKind, RecordingStore};
+use ferula_storage::{Hints, Queryable, SeriesSamples, StorageError};
 use ferula_telemetry::{Counter, Registry, error};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -98,7 +99,8 @@ fn page(api: &Api, request: &Request, escaping: NameEscaping, lookup: &Lookup) -
     let now = api.site.clock.now().millis();
     let lookback = i64::try_from(api.site.settings.lookback_delta.as_millis()).unwrap_or(i64::MAX);
     let range = TimeRange::from_millis(now.saturating_sub(lookback), now);
-    let mut snapshot = api.store.local.snapshot(range).map_err(failed)?;
+    let store = RecordingStore::new(&*api.store.local, api.queries.reads(), ReaderKind::Client);
+    let mut snapshot = store.snapshot(range).map_err(failed)?;
     let hints = Hints { range: Some(range), sorted: true, ..lookup.hints() };
     let mut selections = Vec::with_capacity(sets.len());
     // `{}` selects nothing here.

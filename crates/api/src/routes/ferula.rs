@@ -14,4 +14,5 @@ pub mod queries;
 pub mod raw;
 pub mod relabel;
 pub mod tree;
+pub mod usage;
 mod utf16;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Response, header};
 use ferula_query::Lookup;
+use ferula_query::reads::{ReaderKind, RecordingStore};
 use ferula_remote::read::{Answerer, ReadError, ReadRequest, ResponseType};
 use ferula_remote::snappy;
 use ferula_telemetry::{Gauge, Registry, error};
@@ -113,8 +114,9 @@ fn answerer<T>(
     work: impl FnOnce(&Answerer<'_>) -> Result<T, ReadError>,
 ) -> Result<T, ReadError> {
     let loaded = api.loaded();
+    let store = RecordingStore::new(&*api.store.queryable, api.queries.reads(), ReaderKind::Client);
     work(&Answerer {
-        store: &*api.store.queryable,
+        store: &store,
         external_labels: &loaded.config.global.external_labels.0,
         limits: api.site.settings.remote_read,
         hints: lookup.hints(),

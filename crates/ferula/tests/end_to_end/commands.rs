@@ -56,6 +56,11 @@ const ROWS: &[Row] = &[
             &["--from=0", "--config.file=prometheus.yml", "--storage.tsdb.path=none", "--junit=out.xml"],
         ],
     ),
+    row(
+        "analyze usage",
+        &["URL"],
+        &[&[":"], &["--dashboards=none.json", "URL"], &["--rules=bad.yml", "URL"], &["--days=x", "URL"]],
+    ),
     row("tsdb bench write", &[], &[&["none"], &["--out=kept", "none"]]),
     row("tsdb analyze", &[], &[&["none"], &[]]),
     row("tsdb list", &[], &[&["none"], &[]]),

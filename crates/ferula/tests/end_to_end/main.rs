@@ -26,4 +26,5 @@ mod remote_write;
 mod stages;
 mod start;
 mod tools;
+mod usage;
 mod web_config;

@@ -117,6 +117,11 @@ impl Api {
         list(answer.data)
     }
 
+    /// Which metrics nothing reads, and the warnings of the answer. Only ferula has this endpoint.
+    pub fn usage(&self, form: &[(&str, String)]) -> Result<(Json, Vec<String>), ApiError> {
+        self.post("api/v1/ferula/usage", form).map(|answer| (answer.data, answer.warnings))
+    }
+
     /// Sends parameters in the body, or in the URL if the server does not accept a body.
     fn post(&self, path: &str, form: &[(&str, String)]) -> Result<Data, ApiError> {
         let mut url = self.0.at(path);
