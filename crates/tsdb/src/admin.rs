@@ -5,7 +5,7 @@ use std::path::Path;
 use ferula_model::{LabelSet, Matcher, TimeRange, Timestamp};
 
 use crate::block::index::SeriesEntry;
-use crate::block::{BlockError, BlockMeta, HINT_SELECTED_SERIES, HINT_STALE_SERIES};
+use crate::block::{Block, BlockError, BlockMeta, HINT_SELECTED_SERIES, HINT_STALE_SERIES};
 use crate::compact::{Compactor, SeriesSource, write_block};
 use crate::db::Db;
 use crate::head::DeleteError;
@@ -77,11 +77,18 @@ impl Db {
                 continue;
             }
             let cleaned = self.compaction(1, |watch| compactor.clean_tombstones(block, ulid, watch))?;
-            if let Some(written) = cleaned {
+            // Without the newest block a start would take from the log what that block had.
+            if let Some(written) = cleaned.filter(|written| written.is_some() || !self.ends_the_blocks(block))
+            {
                 self.replace(&[block.meta().ulid], written, &mut done)?;
             }
         }
         Ok(done)
+    }
+
+    /// Whether the head begins at the end of this block.
+    pub(crate) fn ends_the_blocks(&self, block: &Block) -> bool {
+        block.meta().max_time >= self.views.get().head_min
     }
 
     /// Creates a backup of the database in `dir`: blocks as hard links to the same files, and with

@@ -107,12 +107,15 @@ pub fn block_dirs(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<PathBuf>, Bloc
     Ok(blocks.map(|entry| data_dir.join(entry.name)).collect())
 }
 
-/// Removes a block. It is renamed first, so that no reader ever sees half of it.
+/// Removes a block. It is renamed first, so that no reader ever sees half of it. Once the new name survives a power loss, the
+/// block does not come back: what was deleted since from the block that replaces it would come back too.
 pub fn remove_block(disk: &dyn Disk, block_dir: &Path) -> Result<(), BlockError> {
     let mut doomed = block_dir.as_os_str().to_owned();
     doomed.push(DELETION_SUFFIX);
     let doomed = PathBuf::from(doomed);
     disk.rename(block_dir, &doomed).map_err(|error| BlockError::io(block_dir, error))?;
+    let data_dir = block_dir.parent().unwrap_or(block_dir);
+    disk.sync_dir(data_dir).map_err(|error| BlockError::io(data_dir, error))?;
     disk.remove_dir_all(&doomed).map_err(|error| BlockError::io(&doomed, error))
 }
 

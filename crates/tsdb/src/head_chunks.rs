@@ -8,5 +8,5 @@ mod reader;
 mod store;
 
 pub use format::ChunkPlace;
-pub use reader::{LoadedChunk, load};
+pub use reader::{LoadedChunk, load, set_all_aside};
 pub use store::Store;

@@ -71,6 +71,8 @@ const CLOCK_BACK_MS: i64 = 60_000;
 #[derive(Default)]
 struct Call {
     cut_failed: bool,
+    /// Out-of-order samples that are in blocks could not be removed.
+    forget_failed: bool,
     reload_due: bool,
     /// Series that have ended, if they were counted in this call.
     stale: Option<Vec<StaleSeries>>,
@@ -121,7 +123,12 @@ impl Db {
             in_order: self.head.in_order_span(),
             block_ms: self.options.min_block_duration_ms,
             truncation: removal(pending.truncation.as_ref().map(|truncation| truncation.moment)),
-            out_of_order_removal: removal(pending.out_of_order.as_ref().map(|truncation| truncation.moment)),
+            out_of_order_removal: match removal(
+                pending.out_of_order.as_ref().map(|truncation| truncation.moment),
+            ) {
+                Removal::Possible if call.forget_failed => Removal::WaitsForReaders,
+                removal => removal,
+            },
             stale_removal: removal(pending.stale.as_ref().map(|removal| removal.moment)),
             out_of_order_due: pending.out_of_order_due,
             cut_failed: call.cut_failed,
@@ -147,8 +154,13 @@ impl Db {
                 }
             }
             Step::ForgetOutOfOrder => {
-                if let Some(truncation) = pending.out_of_order.take() {
-                    self.forget_out_of_order(&truncation, done);
+                if let Some(truncation) = pending.out_of_order.take()
+                    && let Err(error) = self.forget_out_of_order(&truncation)
+                {
+                    done.errors.push(format!("truncating the out-of-order log: {error}"));
+                    // The next call tries again.
+                    call.forget_failed = true;
+                    pending.out_of_order = Some(truncation);
                 }
             }
             Step::CutHead => match self.cut_head(now_ms, pending, done) {

@@ -13,6 +13,7 @@ use crate::damage::{Damage, DamageKind, set_aside};
 use crate::disk::{Disk, Stat};
 use crate::options::{CHUNKS_HEAD_DIR, OpenError, WAL_DIR, WBL_DIR};
 use crate::savepoint::SAVEPOINT_DIR;
+use crate::savepoint::in_blocks::IN_BLOCKS_FILE;
 use crate::wal::format::{CHECKPOINT_PREFIX, list_strangers, segment_number};
 
 /// What must stand behind a name.
@@ -61,7 +62,7 @@ pub(crate) fn clear_the_way(
     clear(disk, &dir.join(CHUNKS_HEAD_DIR), ExpectedFileType::BeDirectory, report);
     clear(disk, &dir.join(SAVEPOINT_DIR), ExpectedFileType::BeDirectory, report);
     clear(disk, &dir.join(LOCK_FILE), ExpectedFileType::BeFile, report);
-    for name in ["state", "segments", "wbl_segments"] {
+    for name in ["state", "segments", "wbl_segments", IN_BLOCKS_FILE] {
         clear(disk, &dir.join(SAVEPOINT_DIR).join(name), ExpectedFileType::BeFile, report);
     }
     clear(disk, &dir.join(WAL_DIR).join("series_state.json"), ExpectedFileType::BeFile, report);

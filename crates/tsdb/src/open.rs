@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use ferula_telemetry::Registry;
 
 use crate::block::{
-    Block, BlockError, CREATION_SUFFIX, DELETION_SUFFIX, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES,
+    Block, BlockError, BlockMeta, CREATION_SUFFIX, DELETION_SUFFIX, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES,
     HINT_STALE_SERIES, Ulid, block_damage, block_dirs, repair_index_versions,
 };
 use crate::chunk_snapshot;
@@ -17,12 +17,14 @@ use crate::damage::{Damage, DamageKind, DamageList, set_aside};
 use crate::db::Db;
 use crate::disk::{Disk, FaultDisk, FileLock, create_dir_durable};
 use crate::head::{ChunkRules, Head, HeadParts, Limits, Metrics};
-use crate::head_chunks;
+use crate::head_chunks::{self, ChunkPlace};
 use crate::metrics::{MaintenanceMetrics, register_gauges};
 use crate::obstacles::clear_the_way;
 use crate::options::{CHUNKS_HEAD_DIR, OpenError, Options, WAL_DIR, WBL_DIR};
 use crate::recovery::{LogFiles, Progress, Recovered, Recovery, SavepointFiles, rebuild_checkpoint};
+use crate::retention::replaced;
 use crate::savepoint::SAVEPOINT_DIR;
+use crate::savepoint::in_blocks::{self, IN_BLOCKS_FILE};
 use crate::savepoint::segments::{
     LOG_LIST, LostSegment, OUT_OF_ORDER_LIST, Segments, SegmentsError, SharedSegments, note_beginnings,
 };
@@ -152,8 +154,15 @@ impl HeadStart<'_> {
         }
         let log = self.open_log(&wal, &lists.log).map_err(at(&wal))?;
         let chunks = head_chunks::Store::new(self.disk.clone(), chunks_dir.clone(), &loaded.files);
+        let in_blocks = self.in_blocks(&loaded.files, lists.continued_by_another, report);
+        if let Some(place) = in_blocks {
+            chunks.continue_behind(place).map_err(at(&chunks_dir))?;
+        }
         let mut head = Head::new(self.parts(log, chunks, registry));
         let mut recovery = Recovery::new(head.replay(loaded.chunks), self.options.replay_helper.clone());
+        if let Some(place) = in_blocks {
+            recovery.are_in_blocks(place);
+        }
         if recovery.chunk_snapshot(&**self.disk, self.dir, &wal, report).map_err(at(self.dir))? {
             self.maintenance.snapshot_replay_errors.inc();
         }
@@ -188,6 +197,31 @@ impl HeadStart<'_> {
             self.rebuild_log(&wal, &head);
         }
         Ok(StartedHead { head, recovered, to_mark, out_of_order_segments: lists.out_of_order })
+    }
+
+    /// Up to where out-of-order chunks are in blocks, if that is known. It is not if another program may have begun
+    /// to number the files of chunks again.
+    fn in_blocks(
+        &self,
+        files: &[(u32, u64)],
+        continued_by_another: bool,
+        report: &mut dyn FnMut(Progress),
+    ) -> Option<ChunkPlace> {
+        match in_blocks::noted(&**self.disk, self.dir) {
+            Ok(place) => place.filter(|place| {
+                let follows = files.last().is_some_and(|(last, _)| *last >= place.file());
+                follows || !continued_by_another
+            }),
+            Err(error) => {
+                let path = self.dir.join(SAVEPOINT_DIR).join(IN_BLOCKS_FILE);
+                let kept = set_aside(&**self.disk, &path).ok();
+                let damage = Damage::new(DamageKind::Unreadable, path, error.to_string());
+                let cost =
+                    "nothing, unless the out-of-order log is damaged too: then deleted samples may be back";
+                report(Progress::Damaged(damage.cost(cost).kept(kept)));
+                None
+            }
+        }
     }
 
     /// Writes down again what only the savepoint had. If that fails, the next savepoint still has it.
@@ -234,7 +268,8 @@ impl HeadStart<'_> {
         let checkpoint = list_checkpoints(&**self.disk, wal)?.last().copied();
         let log_lost = log.lost(&present, checkpoint);
         // Prometheus removes segments of the out-of-order log too.
-        let out_of_order_lost = match log.continued_by_another(&present) {
+        let continued_by_another = log.continued_by_another(&present);
+        let out_of_order_lost = match continued_by_another {
             true => Vec::new(),
             false => out_of_order.lost(&list_segments(&**self.disk, &self.dir.join(WBL_DIR))?, None),
         };
@@ -244,6 +279,7 @@ impl HeadStart<'_> {
             read,
             log_lost,
             out_of_order_lost,
+            continued_by_another,
         })
     }
 
@@ -300,6 +336,8 @@ struct KnownSegments {
     read: Result<(), SegmentsError>,
     log_lost: Vec<LostSegment>,
     out_of_order_lost: Vec<LostSegment>,
+    /// Whether another program has begun segments of the log since.
+    continued_by_another: bool,
 }
 
 /// Sets aside whatever has the name of the lock file but is not a file.
@@ -408,6 +446,11 @@ fn open_blocks(
             Err(error) => report(Progress::Damaged(block_damage(&dir, &error))),
         }
     }
+    // A block that another one replaces is still there when the process ended before it was removed. What was deleted
+    // from the new one since is still in it.
+    let metas: Vec<Arc<BlockMeta>> = blocks.iter().map(|block| block.meta()).collect();
+    let replaced = replaced(metas.iter().map(|meta| &**meta));
+    blocks.retain(|block: &Arc<Block>| !replaced.contains(&block.meta().ulid));
     let of_part_of_head = |block: &Block| {
         let meta = block.meta();
         [HINT_OUT_OF_ORDER, HINT_STALE_SERIES, HINT_SELECTED_SERIES]

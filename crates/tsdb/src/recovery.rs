@@ -17,7 +17,7 @@ use crate::chunk_snapshot;
 use crate::damage::{Damage, DamageKind, KEPT_SUFFIX};
 use crate::disk::Disk;
 use crate::head::Replay;
-use crate::head_chunks::load;
+use crate::head_chunks::{ChunkPlace, set_all_aside};
 use crate::ids::LogRef;
 use crate::savepoint::Start;
 use crate::savepoint::segments::LostSegment;
@@ -149,6 +149,11 @@ impl Recovery<Replay<'_>> {
         Ok(damaged)
     }
 
+    /// Says that out-of-order chunks before this place are in blocks.
+    pub(crate) fn are_in_blocks(&mut self, before: ChunkPlace) {
+        self.replay.are_in_blocks(before);
+    }
+
     /// Reads checkpoint and segments of the log, or what follows `start`.
     pub(crate) fn log(
         &mut self,
@@ -168,9 +173,14 @@ impl Recovery<Replay<'_>> {
             report(Progress::Damaged(damage.cost("time: the log is read again without them")));
             self.recovered.corruptions += 1;
             (self.recovered.records, self.recovered.unknown_schemas) = (0, 0);
-            let mut chunks = load(log.disk, log.chunks_dir)?.chunks;
-            chunks.retain(|chunk| chunk.out_of_order);
-            self.replay.start_over(chunks);
+            self.replay.discard_written_chunks();
+            // Chunks that are written now would not follow those that are there. What the out-of-order log says is in chunks,
+            // it still has itself.
+            for damage in set_all_aside(log.disk, log.chunks_dir)? {
+                report(Progress::Damaged(damage));
+            }
+            self.replay.discard_all_chunks();
+            self.replay.start_over(Vec::new());
             self.read_log(log.disk, log.dir, None, log.lost, report)?;
         }
         let unknown = self.replay.unknown_series();

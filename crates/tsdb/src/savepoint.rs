@@ -16,6 +16,7 @@
 //! appear after a full replay.
 
 pub mod format;
+pub(crate) mod in_blocks;
 mod load;
 pub(crate) mod segments;
 

@@ -10,6 +10,7 @@ use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange};
 use ferula_storage::DiskError;
 
 use super::{ExemplarCounts, Head, HeldNumber, Moment, Pin};
+use crate::head_chunks::ChunkPlace;
 use crate::ids::TimeSpan;
 use crate::wal::group::GroupLog;
 
@@ -113,6 +114,11 @@ impl Head {
     /// Writes the records of series that no commit has written, and syncs the log.
     pub(crate) fn flush_log(&self) -> io::Result<()> {
         Ok(self.log.flush()?)
+    }
+
+    /// The place in `chunks_head` of the next chunk.
+    pub(crate) fn chunks_end(&self) -> ChunkPlace {
+        self.chunks.end()
     }
 
     /// Writes buffered chunks.

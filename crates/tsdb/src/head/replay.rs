@@ -42,6 +42,8 @@ pub(crate) struct Replay<'a> {
     chunks: HashMap<LogRef, Vec<LoadedChunk>>,
     /// Out-of-order chunks that the out-of-order log has not mentioned yet, by position.
     unmarked: HashMap<u64, (SlotId, FullChunk)>,
+    /// Out-of-order chunks before this place are in blocks.
+    in_blocks: ChunkPlace,
     /// Additional refs of label sets, and the newest time at which each was used.
     extra_refs: HashMap<LogRef, ExtraRef>,
     /// From a savepoint: additional refs of label sets that have not been restored yet, by their first ref.
@@ -51,6 +53,8 @@ pub(crate) struct Replay<'a> {
     uncovered: u64,
     in_order: TimeSpan,
     out_of_order: TimeSpan,
+    /// The first file of `chunks_head` that this replay writes.
+    first_written: u32,
     /// The newest file of `chunks_head` that a marker names.
     newest_marker: u32,
     /// The largest ref in any file. A new series must not get a ref that old samples or chunks use, even if
@@ -83,10 +87,12 @@ impl Head {
         Replay {
             floor: self.times.floor(),
             rules: self.rules.now(),
+            first_written: self.chunks.current_file(),
             head: self,
             slots: RefTable::default(),
             chunks: by_series(chunks),
             unmarked: HashMap::new(),
+            in_blocks: ChunkPlace::new(0, 0),
             extra_refs: HashMap::new(),
             waiting_refs: HashMap::new(),
             done: Replayed::default(),
@@ -153,6 +159,21 @@ impl Replay<'_> {
     /// How many samples stand before all chunks of their series: more than none, and chunks are missing.
     pub fn uncovered(&self) -> u64 {
         self.uncovered
+    }
+
+    /// Drops the chunks that this replay has written: it starts over.
+    pub fn discard_written_chunks(&self) {
+        self.head.chunks.discard_from(self.first_written);
+    }
+
+    /// Drops all chunks, whose files were set aside.
+    pub fn discard_all_chunks(&self) {
+        self.head.chunks.discard_from(0);
+    }
+
+    /// Says that out-of-order chunks before this place are in blocks.
+    pub fn are_in_blocks(&mut self, before: ChunkPlace) {
+        self.in_blocks = before;
     }
 
     /// Whether the head keeps exemplars.
@@ -326,12 +347,13 @@ impl Replay<'_> {
 
     /// Ends the out-of-order log. If it was read completely (`whole`), out-of-order chunks that it does not
     /// mention are dropped: their samples are in blocks, or still in the log itself. Otherwise, the missing
-    /// part may have mentioned them.
+    /// part may have mentioned those that are not known to be in blocks.
     pub fn out_of_order_log_ends(&mut self, whole: bool) {
         let mut unmarked: Vec<(u64, (SlotId, FullChunk))> = self.unmarked.drain().collect();
         if whole {
             return;
         }
+        unmarked.retain(|(place, _)| ChunkPlace::from_number(*place) >= self.in_blocks);
         unmarked.sort_unstable_by_key(|(place, _)| *place);
         for (chunk, (slot, full)) in unmarked {
             let series = self.head.slots.get_mut(slot).log_ref;

@@ -108,6 +108,15 @@ pub fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Loaded> {
     Ok(loaded)
 }
 
+/// Sets all files aside, because the log is read without them.
+pub fn set_all_aside(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Damage>> {
+    let mut loaded = Loaded::default();
+    for (number, _) in load(disk, dir)?.files {
+        loaded.set_aside(disk, dir, number, DamageKind::Contradictory, "files before it are missing");
+    }
+    Ok(loaded.damages)
+}
+
 impl Loaded {
     fn set_aside(&mut self, disk: &dyn Disk, dir: &Path, file: u32, kind: DamageKind, what: &str) {
         let path = file_path(dir, file);

@@ -308,6 +308,39 @@ impl Store {
         Ok(())
     }
 
+    /// The place of the next chunk.
+    pub fn end(&self) -> ChunkPlace {
+        let state = self.state.lock();
+        match &state.current {
+            Some(current) => ChunkPlace::new(current.file, current.end() as u32),
+            None => ChunkPlace::new(state.next, 0),
+        }
+    }
+
+    /// Drops all chunks in files from this number on. Nothing refers to them any more, and their numbers are not used again.
+    pub fn discard_from(&self, file: u32) {
+        let mut state = self.state.lock();
+        let written = state.current.take().map(|current| (current.file, current.open.is_some()));
+        let sealed: Vec<u32> = state.sealed.split_off(&file).into_keys().collect();
+        state.out_of_order.split_off(&file);
+        for number in sealed.into_iter().chain(written.filter(|(_, open)| *open).map(|(number, _)| number)) {
+            // If it stays, the next start reports chunks that overlap, and reads the log without them.
+            let _ = self.disk.remove_file(&file_path(&self.dir, number));
+            state.next = state.next.max(number + 1);
+        }
+    }
+
+    /// Makes sure that new chunks get places behind `end`, also if the files before it are gone.
+    pub fn continue_behind(&self, end: ChunkPlace) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if state.sealed.is_empty() && state.current.is_none() {
+            state.next = state.next.max(end.file().saturating_add(1));
+            return Ok(());
+        }
+        drop(state);
+        self.reserve(end.file())
+    }
+
     /// Number of the file for the next chunk.
     pub fn current_file(&self) -> u32 {
         let state = self.state.lock();

@@ -41,7 +41,7 @@ pub(super) enum Step {
 pub(super) enum Removal {
     #[default]
     None,
-    /// Earlier snapshots still read it.
+    /// Earlier snapshots still read it, or the disk has just refused it.
     WaitsForReaders,
     Possible,
 }

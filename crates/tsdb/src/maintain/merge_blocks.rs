@@ -1,7 +1,7 @@
 //! Merges blocks that `compact` selects.
 
 use super::Maintained;
-use crate::block::{Block, BlockMeta};
+use crate::block::{Block, BlockError, BlockMeta, Ulid};
 use crate::compact::{Compactor, PlanOptions, block_ranges, plan, without_waiting};
 use crate::db::Db;
 
@@ -47,12 +47,35 @@ impl Db {
             let ulid = self.new_ulid(now_ms);
             let compacted = self
                 .compaction(2, |watch| compactor.compact(&blocks, ulid, watch))
-                .and_then(|written| self.replace(&chosen, written, done));
-            if let Err(error) = compacted {
-                self.maintenance.compactions_failed.inc();
-                done.errors.push(format!("compacting blocks: {error}"));
-                return;
+                .and_then(|written| self.replace_merged(&blocks, &chosen, written, done));
+            match compacted {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    self.maintenance.compactions_failed.inc();
+                    done.errors.push(format!("compacting blocks: {error}"));
+                    return;
+                }
             }
         }
+    }
+
+    /// Publishes a merged block in place of its sources; returns whether that was done. Sources in which everything is deleted
+    /// stay while one of them is the newest block: without it, a start would take from the log what that block had.
+    fn replace_merged(
+        &self,
+        sources: &[&Block],
+        names: &[Ulid],
+        written: Option<BlockMeta>,
+        done: &mut Maintained,
+    ) -> Result<bool, BlockError> {
+        if written.is_none() && sources.iter().any(|block| self.ends_the_blocks(block)) {
+            for block in sources {
+                block.update_meta(|meta| meta.compaction.deletable = false)?;
+            }
+            return Ok(false);
+        }
+        self.replace(names, written, done)?;
+        Ok(true)
     }
 }

@@ -10,6 +10,7 @@ use crate::head::block_source::{HeadSource, Samples};
 use crate::head::range_end;
 use crate::ids::TimeSpan;
 use crate::options::WBL_DIR;
+use crate::savepoint::in_blocks;
 use crate::wal::format::{list_segments, segment_path};
 
 impl Db {
@@ -28,6 +29,7 @@ impl Db {
         // be removed.
         self.head.land();
         let chunks = self.head.move_out_of_order_samples();
+        let end = self.head.chunks_end();
         let range = self.options.min_block_duration_ms;
         let mut start = range_end(out_of_order.start(), range).saturating_sub(range);
         while start <= out_of_order.last() {
@@ -38,27 +40,31 @@ impl Db {
             self.publish(written, i64::MIN, done)?;
             start = end;
         }
-        pending.out_of_order = Some(OutOfOrderTruncation { moment: self.head.end_moment(), chunks, segment });
+        pending.out_of_order =
+            Some(OutOfOrderTruncation { moment: self.head.end_moment(), chunks, end, segment });
         Ok(())
     }
 
-    pub(super) fn forget_out_of_order(&self, truncation: &OutOfOrderTruncation, done: &mut Maintained) {
-        let ((), took) =
-            self.options.stopwatch.time(|| self.head.forget_out_of_order_chunks(&truncation.chunks));
-        self.maintenance.head_gc_duration.observe_duration(took);
+    /// Forgets what is in blocks: first on disk, then in memory. The head knows these samples for as long as a start might
+    /// find them, so that their deletion is logged.
+    ///
+    /// # Errors
+    /// The disk refused; this can be repeated.
+    pub(super) fn forget_out_of_order(&self, truncation: &OutOfOrderTruncation) -> io::Result<()> {
+        in_blocks::note(&*self.disk, &self.dir, truncation.end)?;
         let wbl = self.dir.join(WBL_DIR);
-        let removed = truncation.segment.map_or(Ok(()), |last| {
+        if let Some(last) = truncation.segment {
             self.out_of_order_segments.lock().removing(last);
             for segment in list_segments(&*self.disk, &wbl)?.iter().filter(|segment| segment.number <= last) {
                 self.disk.remove_file(&segment_path(&wbl, segment.number))?;
             }
             // Else a power loss brings them back after the log has forgotten what was deleted of them.
-            self.disk.sync_dir(&wbl)
-        });
-        if let Err(error) = removed {
-            let error: io::Error = error;
-            done.errors.push(format!("truncating the out-of-order log: {error}"));
+            self.disk.sync_dir(&wbl)?;
         }
+        let ((), took) =
+            self.options.stopwatch.time(|| self.head.forget_out_of_order_chunks(&truncation.chunks));
+        self.maintenance.head_gc_duration.observe_duration(took);
+        Ok(())
     }
 }
 
@@ -150,7 +156,7 @@ mod tests {
             drop(room);
         });
         let truncation = pending.out_of_order.take().expect("there is something to forget");
-        db.forget_out_of_order(&truncation, &mut done);
+        db.forget_out_of_order(&truncation).expect("forgotten");
         assert_eq!(done.errors, Vec::<String>::new());
         let wanted = [NOW - HOUR, NOW - HOUR / 2, NOW];
         assert_eq!(times(&db), wanted);

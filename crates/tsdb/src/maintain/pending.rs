@@ -1,6 +1,7 @@
 //! State that one call of maintenance leaves for the next.
 
 use crate::head::{Moment, MovedOutOfOrder, StaleSeries};
+use crate::head_chunks::ChunkPlace;
 use crate::savepoint::SavedAt;
 
 /// Steps that wait for readers, and times of past steps.
@@ -36,6 +37,8 @@ pub(crate) struct OutOfOrderTruncation {
     pub moment: Moment,
     /// Chunks that are in blocks.
     pub chunks: Vec<MovedOutOfOrder>,
+    /// All of those chunks stand before this place of `chunks_head`.
+    pub end: ChunkPlace,
     /// Segments of the out-of-order log up to this one are no longer needed.
     pub segment: Option<u32>,
 }

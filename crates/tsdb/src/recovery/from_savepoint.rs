@@ -86,6 +86,7 @@ impl Recovery<Replay<'_>> {
         };
         report(Progress::SavepointIgnored(unfit.why.to_string()));
         if unfit.begun {
+            self.replay.discard_written_chunks();
             self.replay.start_over(load(&**files.disk, files.chunks_dir)?.chunks);
         }
         // It does no harm when it stays: it will be found unfit again.

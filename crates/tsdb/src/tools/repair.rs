@@ -3,7 +3,8 @@
 //! 1. Blocks without `meta.json` get one, made from index and chunks.
 //! 2. The database is opened and closed: logs, head chunks, savepoint and the small files of blocks are repaired as at every
 //!    start.
-//! 3. Blocks with anything unreadable are rewritten with all that can be read; the damaged ones are set aside.
+//! 3. Segments that the start did not read, because a savepoint has what was in them, are repaired too.
+//! 4. Blocks with anything unreadable are rewritten with all that can be read; the damaged ones are set aside.
 //!
 //! Nothing is deleted. Over an [`OverlayDisk`](crate::disk::OverlayDisk) nothing is changed either, and the answer is the same.
 
@@ -22,8 +23,11 @@ use crate::compact::{SeriesSource, SourceSeries, write_block};
 use crate::damage::{Damage, DamageKind, set_aside};
 use crate::db::Db;
 use crate::disk::Disk;
-use crate::options::Options;
+use crate::options::{Options, WAL_DIR, WBL_DIR};
 use crate::recovery::Progress;
+use crate::wal::SegmentReader;
+use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments, segment_path};
+use crate::wal::reader::{Repair, repair};
 
 /// Repairs a data directory that nobody uses, and returns what was damaged, each with what was done about it.
 ///
@@ -43,6 +47,7 @@ pub fn repair_directory(
             reports.push(damage);
         }
     })?;
+    reports.extend(repair_segments(&**disk, dir)?);
     for block_dir in block_dirs(&**disk, dir)? {
         if matches!(disk.stat(&block_dir.join(META_FILE)), Ok(None)) {
             match Block::open_without_meta(disk, &block_dir, access).and_then(|block| block.mend()) {
@@ -75,6 +80,34 @@ pub fn repair_directory(
     }
     db.close()?;
     damages.splice(0..0, reports);
+    Ok(damages)
+}
+
+/// Repairs the segments of both logs and of the checkpoint that are still damaged after a start.
+fn repair_segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Damage>, ToolError> {
+    let wal = dir.join(WAL_DIR);
+    let checkpoint = list_checkpoints(disk, &wal)?.last().map(|number| checkpoint_path(&wal, *number));
+    let mut damages = Vec::new();
+    for log in [Some(wal.clone()), checkpoint, Some(dir.join(WBL_DIR))].into_iter().flatten() {
+        for segment in list_segments(disk, &log)? {
+            let mut found = Vec::new();
+            let mut reader = SegmentReader::open(disk, &log, segment.number)?;
+            while let Some(read) = reader.next()? {
+                found.extend(read.err());
+            }
+            if found.is_empty() {
+                continue;
+            }
+            let (Repair::Truncated { kept, .. } | Repair::Rewritten { kept }) =
+                repair(disk, &log, segment.number)?;
+            damages.extend(found.into_iter().map(|damage| {
+                Damage::new(damage.kind, segment_path(&log, segment.number), damage.reason)
+                    .at(damage.offset..damage.end)
+                    .cost("nothing: the savepoint has the records that began there")
+                    .kept(Some(kept.clone()))
+            }));
+        }
+    }
     Ok(damages)
 }
 

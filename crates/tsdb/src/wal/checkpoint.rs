@@ -174,7 +174,10 @@ impl CheckpointCopy<'_> {
             }
             RecordKind::Tombstones => {
                 let before = records.tombstones.len();
-                records.tombstones.retain(|tombstone| tombstone.max >= keep.deleted_from);
+                // Without the record of its series a deletion hides nothing, nor do samples of that series come back.
+                records.tombstones.retain(|tombstone| {
+                    tombstone.max >= keep.deleted_from && (keep.series)(tombstone.series)
+                });
                 self.stats.dropped_tombstones += (before - records.tombstones.len()) as u64;
                 if !records.tombstones.is_empty() {
                     put_tombstones(&mut record, &records.tombstones);

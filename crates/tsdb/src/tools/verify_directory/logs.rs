@@ -11,6 +11,7 @@ use crate::disk::Disk;
 use crate::ids::LogRef;
 use crate::options::{WAL_DIR, WBL_DIR};
 use crate::savepoint::SAVEPOINT_DIR;
+use crate::savepoint::in_blocks::{self, IN_BLOCKS_FILE};
 use crate::savepoint::segments::{LOG_LIST, OUT_OF_ORDER_LIST, Segments};
 use crate::wal::SegmentReader;
 use crate::wal::format::{Segment, checkpoint_path, list_checkpoints, list_segments, list_strangers};
@@ -97,6 +98,9 @@ impl<'a> Logs<'a> {
             for lost in known.lost(&segments, None) {
                 part.verified.problem(|| format!("segment {:08} is gone or was emptied", lost.segment));
             }
+        }
+        if let Err(error) = in_blocks::noted(&**self.disk, &self.dir) {
+            part.verified.problem(|| format!("{SAVEPOINT_DIR}/{IN_BLOCKS_FILE}: {error}"));
         }
         holes(&segments, None, part);
         self.unknown = 0;
