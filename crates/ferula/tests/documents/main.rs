@@ -19,6 +19,7 @@
 //! | `yaml` | the block is a configuration of the server |
 //! | `text` | an example of output; it is not compared |
 //! | `text output` | the block before prints these lines, in which `…` stands for anything |
+//! | `text log` | the server that was started last logs these lines |
 //! | `text message` | messages, whose words must stand in the sources |
 //! | `promql` | a query; it must be one |
 //! | `python FILE`, `js FILE`, `go FILE`, `sh install`, … | parts of a service: services.rs runs it |

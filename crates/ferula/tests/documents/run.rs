@@ -225,6 +225,24 @@ impl Bench {
         }
     }
 
+    /// Waits until the server that was started last has logged this.
+    fn wait_for_log(&self, expected: &str) -> Result<(), String> {
+        let expected = self.with_ports(expected);
+        let server = self.servers.last().ok_or("no server was started")?;
+        let began = Instant::now();
+        loop {
+            let said = unquoted(&std::fs::read_to_string(&server.log).unwrap_or_default());
+            let missing: Vec<&str> = pieces(&expected).filter(|piece| !said.contains(*piece)).collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(format!("the log does not have {missing:?}:\n{said}"));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     fn succeed(&self, script: &str) -> Result<(), String> {
         if script.lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
             return Ok(());
@@ -359,6 +377,7 @@ fn run_document(path: &Path, counts: &mut Counts) {
                 counts.configurations += 1;
                 bench.configuration(block)
             }
+            "text" if block.has("log") => bench.wait_for_log(&block.text),
             "text" => Ok(()),
             other => Err(format!(
                 "`{other}` blocks are not run: say sh, yaml, promql, text, or a language and a file"
