@@ -53,7 +53,9 @@ fn the_environment_names_a_proxy_for_each_scheme() {
         ("{}", "http://target.invalid/metrics", &both, None),
     ] {
         let mut child = Command::new(std::env::current_exe().expect("this program"));
-        PROXIES.iter().for_each(|name| drop(child.env_remove(name)));
+        for name in PROXIES {
+            child.env_remove(name);
+        }
         child.args(["--exact", "one_request", "--ignored"]).envs(environment.iter().copied());
         let output = child.env(SECTION, section).env(URL, url).output().expect("it starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));

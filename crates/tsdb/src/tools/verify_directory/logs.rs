@@ -99,7 +99,7 @@ impl<'a> Logs<'a> {
                 part.verified.problem(|| format!("segment {:08} is gone or was emptied", lost.segment));
             }
         }
-        if let Err(error) = in_blocks::noted(&**self.disk, &self.dir) {
+        if let Err(error) = in_blocks::noted(&**self.disk, self.dir) {
             part.verified.problem(|| format!("{SAVEPOINT_DIR}/{IN_BLOCKS_FILE}: {error}"));
         }
         holes(&segments, None, part);
