@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ferula_model::{
-    CounterResetHint, FloatHistogram, Histogram, HistogramValue, LabelSet, MetricMetadata, MetricType, Span,
-    Timestamp,
+    CounterResetHint, Exemplar, FloatHistogram, Histogram, HistogramValue, LabelSet, MetricMetadata,
+    MetricType, Span, Timestamp,
 };
 use ferula_storage::LogRef;
 use ferula_telemetry::Registry;
