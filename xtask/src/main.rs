@@ -2,7 +2,8 @@
 //!
 //! Here: the list of chores. Elsewhere: the rules of `tidy` (`tidy.rs`), chores that run
 //! commands (`run.rs`), comparisons with the real programs (`compare.rs`, `compare_rules.rs`, `compare_store.rs`,
-//! `peer.rs`), the demonstration (`demo.rs`), attacks on the real binary (`torture.rs`).
+//! `peer.rs`), the demonstration (`demo.rs`), attacks on the real binary (`torture.rs`), what is published
+//! with a version (`release.rs`).
 
 mod compare;
 mod compare_alertmanager;
@@ -11,6 +12,7 @@ mod compare_store;
 mod demo;
 mod generated;
 mod peer;
+mod release;
 mod run;
 mod tidy;
 mod torture;
@@ -48,6 +50,8 @@ cargo xtask <chore>
   demo [--scenario=NAME] [--check]
                          services that misbehave, ferula with the shipped rules and its Alertmanager, and an inbox for what
                          people would receive; --check runs every scenario and fails if the wrong people are told
+  release [--program FILE] [--out DIRECTORY]
+                         the static program with its manual, completions, licences, bill of materials and checksums
   torture [--secs N] [--seed N] [--part kills|damage|disk|memory|targets|clients]
                          the real binary under kills, damage, full disks, short memory, hostile targets and clients
   fuzz [NAME [SECONDS]]  one fuzz target, or all, for 60 seconds each unless said otherwise
@@ -99,6 +103,7 @@ fn chore() -> Result<()> {
         }
         ["compare", "ui", addresses @ ..] => run::measure_ui(addresses),
         ["demo", words @ ..] => demo::demo(words),
+        ["release", words @ ..] => release::release(words),
         ["torture", args @ ..] => torture::torture(args),
         ["fuzz"] => run::fuzz(None, 60),
         ["fuzz", name] => run::fuzz(Some(name), 60),
