@@ -1,9 +1,13 @@
 //! Why one part of the server could not apply a configuration.
 
-/// Prometheus' names for parts that can be tried again.
+// Prometheus' names for parts that can be tried again.
+/// The retention and the out-of-order window of the store.
 pub const DB_STORAGE: &str = "db_storage";
+/// Destinations of remote write, and sources of remote read.
 pub const REMOTE_STORAGE: &str = "remote_storage";
+/// The engine's options and the query log.
 pub const QUERY_ENGINE: &str = "query_engine";
+/// The Alertmanagers.
 pub const NOTIFY: &str = "notify";
 
 /// The error of one part, with its name.
@@ -20,6 +24,7 @@ impl PartError {
         PartError { part, error: error.into() }
     }
 
+    /// The name of the part.
     pub fn part(&self) -> &'static str {
         self.part
     }

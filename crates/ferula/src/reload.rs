@@ -324,7 +324,7 @@ impl Requests {
                     if let Err(panic) = tokio::task::spawn_blocking(move || worker.retry()).await {
                         error!("Error reloading config", err = panic);
                     }
-                    // The other timer begins anew, and must not be put off again and again.
+                    // The other timer starts again from zero, and must not be delayed forever.
                     if self.auto_reload.is_none() || !files.has_changed() {
                         continue;
                     }

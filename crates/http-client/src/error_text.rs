@@ -8,8 +8,8 @@ use rustls::{AlertDescription, CertificateError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::answer_head::HeadError;
 use crate::error::{BodyError, Cause, TlsError};
+use crate::head_error::HeadError;
 use crate::tls::signer::UnknownAuthority;
 use crate::tls::verify::LegacyName;
 use crate::wire::{HEADER_BYTES_MAX, Wire};

@@ -22,6 +22,7 @@ mod client;
 mod connect;
 pub mod error;
 mod error_text;
+mod head_error;
 pub mod jwt;
 mod message;
 mod oauth2;

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use ferula_go::sync::MutexExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::answer_head::HeadError;
+use crate::head_error::HeadError;
 
 /// Maximum size of an answer's headers, as in Go.
 pub(crate) const HEADER_BYTES_MAX: usize = 10 << 20;

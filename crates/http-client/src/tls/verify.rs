@@ -1,7 +1,7 @@
 //! Verifies the server's certificate.
 //!
 //! Some things differ from rustls' own verification. A server may present the very certificate that `ca_file`
-//! contains, whoever signed it and even if it claims to be an authority: `openssl req -x509` creates such certificates, and
+//! contains, even if it is signed by another authority or claims to be one: `openssl req -x509` creates such certificates, and
 //! Prometheus accepts them. Its name and dates are checked all the same. A wildcard may stand for the host of a domain with
 //! one label (`*.internal`). And a wrong name is reported even if the authority is also unknown, because Go checks in that
 //! order.
