@@ -132,7 +132,7 @@ fn config(host: &str, version: &str) -> String {
     }
     text += &format!(
         "  - {{receiver: {version}, continue: true}}\nreceivers:\n- name: {version}\n  webhook_configs:\n  - {{url: 'http://{host}/config-{version}', \
-         payload: {{text: '{{{{ template \"own\" . }}}}'}}}}\n"
+         payload: {{text: '{{{{ template \"own\" . }}}} {{{{ .CommonLabels.alertname }}}}'}}}}\n"
     );
     for (index, (section, ..)) in RECEIVERS.iter().enumerate() {
         let section = section.replace("HOST", host).replace("FILE", &file_name(index));
