@@ -12,18 +12,26 @@ use super::*;
 
 const SELF_SIGNED: &str = include_str!("../../../../testdata/tls/self-signed.pem");
 const OTHER: &str = include_str!("../../../../testdata/tls/other.pem");
+/// An authority, and what it signed: a certificate for `leaf.example` and `*.internal`, and one without alternative names.
+const AUTHORITY: &str = include_str!("../../../../testdata/tls/authority.pem");
+const LEAF: &str = include_str!("../../../../testdata/tls/leaf.pem");
+const COMMON_NAME: &str = include_str!("../../../../testdata/tls/common-name.pem");
 /// In 2030.
 const WITHIN: u64 = 1_900_000_000;
 
 /// The verdict on a server that presents `SELF_SIGNED` when `authorities` are trusted.
 fn verdict(authorities: &str, name: &str, seconds: u64) -> Result<(), String> {
+    verdict_on(SELF_SIGNED, authorities, name, seconds)
+}
+
+fn verdict_on(shown: &str, authorities: &str, name: &str, seconds: u64) -> Result<(), String> {
     let authorities = certificates(authorities).expect("certificates");
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(authorities.clone());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
     let verifier = verify::Verifier { inner: inner.ok(), authorities };
-    let shown = certificates(SELF_SIGNED).expect("a certificate").remove(0);
+    let shown = certificates(shown).expect("a certificate").remove(0);
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
     let verdict = verifier.verify_server_cert(&shown, &[], &name, &[], now);
@@ -59,6 +67,52 @@ fn a_server_may_present_the_configured_authority_itself_and_nothing_else() {
         &format!("{dates}2255-03-14T16:00:00Z is after 2126-10-27T23:44:18Z"),
     );
     refused(verdict(OTHER, "self-signed.example", WITHIN), "x509: certificate signed by unknown authority");
+}
+
+#[test]
+fn a_certificate_in_the_file_is_trusted_whoever_signed_it() {
+    let on = |authorities: &str, name, seconds| verdict_on(LEAF, authorities, name, seconds);
+    assert_eq!(on(AUTHORITY, "leaf.example", WITHIN), Ok(()));
+    assert_eq!(on(LEAF, "leaf.example", WITHIN), Ok(()));
+    assert_eq!(on(&[OTHER, LEAF].concat(), "leaf.example", WITHIN), Ok(()));
+    for (verdict, why) in [
+        (
+            on(OTHER, "leaf.example", WITHIN),
+            "x509: certificate signed by unknown authority (its signer is \"CN=authority.example\")",
+        ),
+        (
+            on(LEAF, "other.example", WITHIN),
+            "x509: certificate is valid for leaf.example, *.internal, not other.example",
+        ),
+        (on(LEAF, "leaf.example", 1_000_000_000), "x509: certificate has expired or is not yet valid: "),
+    ] {
+        let error = verdict.expect_err(why);
+        assert!(error.starts_with(why), "{error}");
+    }
+}
+
+#[test]
+fn a_wildcard_stands_for_one_label_even_of_a_short_domain() {
+    for (name, is_valid) in [
+        ("host.internal", true),
+        ("HOST.Internal", true),
+        ("internal", false),
+        ("a.host.internal", false),
+        ("host.internals", false),
+        ("10.0.0.1", false),
+    ] {
+        assert_eq!(verdict_on(LEAF, AUTHORITY, name, WITHIN).is_ok(), is_valid, "{name}");
+    }
+    assert!(verdict_on(LEAF, OTHER, "host.internal", WITHIN).is_err(), "its signer is not trusted");
+}
+
+#[test]
+fn a_name_in_the_subject_alone_is_refused_in_gos_words() {
+    let on = |name| verdict_on(COMMON_NAME, AUTHORITY, name, WITHIN);
+    let legacy = "x509: certificate relies on legacy Common Name field, use SANs instead";
+    assert_eq!(on("common.example"), Err(legacy.into()));
+    let none = "x509: certificate is not valid for any names, but wanted to match other.example";
+    assert_eq!(on("other.example"), Err(none.into()));
 }
 
 fn setup(yaml: &str) -> Result<Tls, String> {
