@@ -14,6 +14,9 @@ pub enum GzipError {
     /// The data is truncated.
     #[error("unexpected EOF")]
     Truncated,
+    /// There is no data.
+    #[error("EOF")]
+    Empty,
     /// The compressed data is invalid.
     #[error("flate: corrupt input")]
     Corrupt,
@@ -25,8 +28,9 @@ pub enum GzipError {
     NoRoom,
 }
 
-/// The smallest gzip file: ten bytes of header, eight of trailer.
-const GZIP_BYTES_MIN: usize = 18;
+const HEADER_BYTES: usize = 10;
+/// The smallest gzip file: the header, and eight bytes of trailer.
+const GZIP_BYTES_MIN: usize = HEADER_BYTES + 8;
 /// The highest compression ratio of deflate.
 const RATIO_MAX: usize = 1032;
 
@@ -59,8 +63,12 @@ fn whole(gzip: &[u8], expected: usize) -> Option<Vec<u8>> {
 
 /// Decompresses a page that must be smaller than `most` bytes and must fit into `room`.
 pub fn inflate(gzip: &[u8], room: usize, most: usize) -> Result<Vec<u8>, GzipError> {
-    if gzip.len() < 2 || gzip[..2] != [0x1f, 0x8b] {
-        return Err(if gzip.is_empty() { GzipError::Truncated } else { GzipError::Header });
+    // Go reads the whole header before it looks at it.
+    match gzip {
+        [] => return Err(GzipError::Empty),
+        short if short.len() < HEADER_BYTES => return Err(GzipError::Truncated),
+        [0x1f, 0x8b, ..] => {}
+        _ => return Err(GzipError::Header),
     }
     let expected = expected_bytes(gzip);
     if expected >= most {
@@ -139,7 +147,14 @@ mod tests {
     #[test]
     fn kinds_of_damage_are_distinguished() {
         let whole = gzip(b"up 1\n");
-        assert_eq!(inflate(b"up 1\n", usize::MAX, usize::MAX), Err(GzipError::Header));
+        for (body, error) in [
+            (&b""[..], GzipError::Empty),
+            (b"up 1\n", GzipError::Truncated),
+            (b"\x1f\x8b\x08", GzipError::Truncated),
+            (b"up{job=\"a\"} 1\n", GzipError::Header),
+        ] {
+            assert_eq!(inflate(body, usize::MAX, usize::MAX), Err(error), "{}", body.escape_ascii());
+        }
         assert_eq!(inflate(&whole[..whole.len() - 3], usize::MAX, usize::MAX), Err(GzipError::Truncated));
         for at in 0..whole.len() {
             let mut broken = whole.clone();

@@ -212,9 +212,11 @@ async fn answers_without_a_page_are_reported() {
         ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort", "unexpected EOF"),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nshort\r\n", "unexpected EOF"),
         (
-            "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nplain",
+            "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 11\r\n\r\nplain text\n",
             "gzip: invalid header",
         ),
+        ("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nplain", "unexpected EOF"),
+        ("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 0\r\n\r\n", "EOF"),
     ] {
         let server = Server::plain(bytes).await;
         assert_eq!(error(&fetcher(&server.address.to_string(), "")).await, expected);
