@@ -249,7 +249,7 @@ fn whole(answer: Answer, encoding: Encoding) -> Head {
         }
     }
     out.extend(packer.finish());
-    Head::Whole(StatusCode::OK, content_type, out)
+    Head::Whole(Success::Ok.status(), content_type, out)
 }
 
 struct Outlet {

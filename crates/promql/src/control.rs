@@ -25,11 +25,11 @@ pub struct QueryControl {
     clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
     source: Option<Arc<dyn Fn() -> Option<StopReason> + Send + Sync>>,
     /// Set for a query that gives up as soon as it turns out not to be small: how often the store may still ask whether
-    /// to go on looking for series.
+    /// to continue.
     look_ups_left: Option<Arc<AtomicU32>>,
 }
 
-/// How often the store may ask a small query whether to go on: every 64 comparisons of a value with a matcher.
+/// How often the store may ask a small query whether to continue: every 64 comparisons of a value with a matcher.
 const LOOK_UPS_MAX: u32 = 64;
 
 impl std::fmt::Debug for QueryControl {

@@ -310,7 +310,7 @@ impl AdmittedQuery {
     }
 
     /// Parses and runs the query if that takes no more than some hundred microseconds: handing it to another thread
-    /// would be half of what it costs. Returns it otherwise, to be [`run`](Self::run).
+    /// would double its cost. Returns it otherwise, to be [`run`](Self::run).
     ///
     /// # Errors
     /// It is not small, or was stopped, or fails: whatever limits made it fail do not hold for `run`.

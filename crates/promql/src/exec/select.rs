@@ -9,3 +9,4 @@ pub(crate) mod smoothed;
 pub(crate) mod step_invariant;
 pub(crate) mod subquery;
 pub(crate) mod window;
+pub(crate) mod worker;

@@ -14,65 +14,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 
 use ferula_go::sync::MutexExt;
-use ferula_model::{LabelSet, TimeRange};
-use ferula_storage::SeriesSamples;
 
 use super::scan::{Rows, Scan};
+use super::worker::{Read, Task, Worker};
 use crate::exec::batch::Batch;
 use crate::exec::context::{Common, QueryContext};
 use crate::exec::scope::Scope;
-use crate::exec::select::counts_only::ReadWindow;
 use crate::memory::Reservation;
 use crate::stats::Counts;
 use crate::{Annotations, Grid, QueryError};
 
 /// Batches that a thread makes before the others are waited for.
 const BATCHES_PER_RUN: usize = 4;
-
-/// Makes rows. It may keep buffers from one row to the next; one thread at a time uses it.
-pub(crate) trait Worker: Send {
-    /// What all workers of a selector are given.
-    type Given: Sync;
-
-    /// Makes the row of one series, or none.
-    fn row(&mut self, given: &Self::Given, series: &OneSeries<'_>, out: &mut Batch)
-    -> Result<(), QueryError>;
-
-    /// Bytes that it keeps between rows, for as long as the query runs.
-    fn kept_bytes(&self) -> usize {
-        0
-    }
-}
-
-/// One series that was read.
-pub(crate) struct OneSeries<'a> {
-    pub row: usize,
-    pub labels: &'a LabelSet,
-    pub samples: &'a SeriesSamples,
-    pub scope: &'a Scope,
-    pub query: &'a QueryContext<'a>,
-}
-
-/// What is read for the rows of a selector.
-#[derive(Clone, Copy)]
-pub(crate) struct Read {
-    pub range: TimeRange,
-    pub reach: ReadWindow,
-}
-
-/// What workers do: with what, and to which samples.
-pub(super) struct Task<'a, W: Worker> {
-    pub given: &'a W::Given,
-    pub read: &'a Read,
-}
-
-impl<W: Worker> Clone for Task<'_, W> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<W: Worker> Copy for Task<'_, W> {}
 
 /// The workers of one selector, and the batches that they have finished.
 pub(crate) struct Crew<W> {
@@ -120,7 +73,7 @@ impl<W: Worker> Crew<W> {
         &mut self,
         scan: &mut Scan,
         make: impl Fn() -> W,
-        given: &W::Given,
+        params: &W::Params,
         read: &Read,
         scope: &Scope,
         query: &QueryContext<'_>,
@@ -142,13 +95,13 @@ impl<W: Worker> Crew<W> {
                 self.workers.push(make());
             }
             let width = self.width(scan, query);
-            if width > 1 && self.run(scan, width, &make, Task { given, read }, scope, query)? {
+            if width > 1 && self.run(scan, width, &make, Task { params, read }, scope, query)? {
                 continue;
             }
             let rows = scan.take(Batch::rows_wanted(out.steps()));
             self.measured_rows += rows.len() as u64;
             self.measured_work +=
-                scan.rows().fill(rows, &mut self.workers[0], Task { given, read }, scope, query, out)?;
+                scan.rows().fill(rows, &mut self.workers[0], Task { params, read }, scope, query, out)?;
         }
         Ok(true)
     }

@@ -15,9 +15,10 @@ use crate::exec::context::QueryContext;
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::scope::Scope;
 use crate::exec::select::counts_only::ReadWindow;
-use crate::exec::select::crew::{Crew, OneSeries, Read, Worker};
+use crate::exec::select::crew::Crew;
 use crate::exec::select::scan::Scan;
 use crate::exec::select::window::Index;
+use crate::exec::select::worker::{OneSeries, Read, Worker};
 use crate::exec::series::SeriesTable;
 use crate::plan::node::{Lookup, Selector};
 
@@ -131,7 +132,7 @@ impl Operator for InstantScan {
 struct InstantRows;
 
 impl Worker for InstantRows {
-    type Given = Lookup;
+    type Params = Lookup;
 
     fn row(&mut self, lookup: &Lookup, series: &OneSeries<'_>, out: &mut Batch) -> Result<(), QueryError> {
         let OneSeries { row, samples, scope, query, .. } = *series;

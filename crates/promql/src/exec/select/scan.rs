@@ -5,7 +5,7 @@ use std::ops::Range;
 use ferula_model::{LabelSet, TimeRange};
 use ferula_storage::{SelectionId, SeriesSamples};
 
-use super::crew::{OneSeries, Read, Task, Worker};
+use super::worker::{OneSeries, Read, Task, Worker};
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::context::QueryContext;
@@ -119,7 +119,7 @@ impl Rows<'_> {
         let mut work = (rows.len() * out.steps()) as u64;
         self.each(rows, task.read, query, |row, labels, samples| {
             work += samples.len() as u64;
-            worker.row(task.given, &OneSeries { row, labels, samples, scope, query }, out)
+            worker.row(task.params, &OneSeries { row, labels, samples, scope, query }, out)
         })?;
         Ok(work)
     }

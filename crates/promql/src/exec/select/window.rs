@@ -6,14 +6,16 @@
 
 mod axis;
 mod function;
+mod index;
 mod operator;
 mod samples;
 mod walk;
 
 pub(crate) use axis::Axis;
 pub(crate) use function::{RangeCall, RangeFunction, windows_one_by_one};
+pub(crate) use index::Index;
 pub(crate) use operator::{MakeFunction, RangeSource, WindowOperator};
 pub(crate) use samples::Samples;
 #[cfg(test)]
 pub(crate) use walk::Indices;
-pub(crate) use walk::{Index, Window, Windows};
+pub(crate) use walk::{Window, Windows};

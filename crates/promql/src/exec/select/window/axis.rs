@@ -1,7 +1,7 @@
 //! The windows of all steps over a list of sample times. Series of one target have the same times, so what follows from
 //! the times alone is worked out once for all of them: where each window begins and ends, and how many samples that is.
 
-use super::walk::FloatWindows;
+use super::index::FloatWindows;
 use crate::QueryError;
 use crate::exec::context::{PIECE, QueryContext};
 

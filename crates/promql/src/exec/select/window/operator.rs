@@ -18,9 +18,10 @@ use crate::exec::merge::{DuplicateLabels, MergeSameLabels};
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::scalars::{BoxScalar, Parameters, Scalars};
 use crate::exec::scope::Scope;
-use crate::exec::select::crew::{Crew, OneSeries, Read, Worker};
+use crate::exec::select::crew::Crew;
 use crate::exec::select::scan::Scan;
 use crate::exec::select::subquery::SubquerySource;
+use crate::exec::select::worker::{OneSeries, Read, Worker};
 use crate::exec::series::{SeriesTable, computed};
 use crate::plan::node::{Lookup, RangeSelector, Subquery};
 use crate::plan::ranges::reach;
@@ -276,7 +277,7 @@ impl WindowRows {
 }
 
 impl Worker for WindowRows {
-    type Given = Call;
+    type Params = Call;
 
     fn row(&mut self, call: &Call, series: &OneSeries<'_>, out: &mut Batch) -> Result<(), QueryError> {
         self.make(call, series, out).map(|_| ())
