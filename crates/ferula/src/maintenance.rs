@@ -74,7 +74,7 @@ pub fn start(
 /// Continues the record of what queries read, which the last run saved.
 pub fn load_reads(queries: &QueryService, data_dir: &Path) {
     if let Err(err) = queries.reads().load(data_dir) {
-        warn!("The record of metrics that were read cannot be used; it begins anew", err = err);
+        warn!("The record of metrics that were read cannot be used; a new one begins", err = err);
     }
 }
 

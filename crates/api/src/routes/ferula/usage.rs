@@ -107,7 +107,8 @@ fn find(api: &Api, query: &UsageQuery, lookup: &Lookup) -> Result<Usage, ApiErro
     let mut reads = KnownReads::new(api.queries.reads().tables(), query.range.start.millis());
     reads.add_rules(&api.alerting.groups(), &api.site.settings.parser, &names);
     query.read_elsewhere.iter().for_each(|matchers| reads.add(matchers));
-    let broad = reads.resolve_selectors(store, query, &names, lookup)?;
+    let counts = query.counts_broad_selectors;
+    let broad = reads.resolve_selectors(store, query.range, counts, &names, lookup)?;
     let unread: Vec<&str> = names.iter().map(String::as_str).filter(|name| !reads.is_read(name)).collect();
     let (recorded, droppable): (Vec<&str>, Vec<&str>) =
         unread.into_iter().partition(|name| reads.recording_group(name).is_some());

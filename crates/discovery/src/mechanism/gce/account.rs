@@ -14,7 +14,7 @@ use crate::provider::{Context, ProviderError};
 use crate::refresh::RefreshError;
 use crate::token::TokenCache;
 
-pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/compute.readonly";
+const SCOPE: &str = "https://www.googleapis.com/auth/compute.readonly";
 const TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// Lifetime of an assertion, in seconds.
@@ -143,7 +143,8 @@ fn of_file(text: &str, context: &Context) -> Result<Source, ProviderError> {
         }
         "authorized_user" => Ok(Source::User { file: Box::new(file), url }),
         "external_account" => {
-            let external = External::of_file(text, context).map_err(|error| wrong(error.to_string()))?;
+            let external =
+                External::of_file(text, SCOPE, context).map_err(|error| wrong(error.to_string()))?;
             Ok(Source::External(Box::new(external)))
         }
         "" => Err(wrong("missing 'type' field in credentials".to_owned())),

@@ -8,7 +8,6 @@ use ferula_http_client::{HeaderName, HeaderValue, Request};
 use ferula_runtime::SharedClock;
 use serde_json::{Value as Json, json};
 
-use super::account::SCOPE;
 use crate::api_client::{Answer, ApiClient};
 use crate::json::{self, answers};
 use crate::provider::Context;
@@ -74,12 +73,14 @@ pub(super) enum ExternalError {
 /// An identity of another provider.
 pub(super) struct External {
     file: ExternalFile,
+    /// What the token must be good for.
+    scope: &'static str,
     token_url: String,
     impersonation_url: String,
 }
 
 impl External {
-    pub(super) fn of_file(text: &str, context: &Context) -> Result<Self, ExternalError> {
+    pub(super) fn of_file(text: &str, scope: &'static str, context: &Context) -> Result<Self, ExternalError> {
         let file: ExternalFile = json::from_slice(text.as_bytes())?;
         let source = &file.credential_source;
         if !source.environment_id.is_empty() {
@@ -114,7 +115,12 @@ impl External {
             "" => url("https://sts.googleapis.com/v1/token"),
             named => url(named),
         };
-        Ok(External { token_url, impersonation_url: url(&file.service_account_impersonation_url), file })
+        Ok(External {
+            token_url,
+            impersonation_url: url(&file.service_account_impersonation_url),
+            scope,
+            file,
+        })
     }
 
     /// Requests a token and keeps it.
@@ -177,7 +183,7 @@ impl External {
 
     async fn exchange(&self, api: &ApiClient, subject: &str) -> Result<Answer, RefreshError> {
         let file = &self.file;
-        let scope = if self.impersonation_url.is_empty() { SCOPE } else { IMPERSONATION_SCOPE };
+        let scope = if self.impersonation_url.is_empty() { self.scope } else { IMPERSONATION_SCOPE };
         let mut form = vec![
             ("audience", file.audience.as_str()),
             ("grant_type", GRANT),
@@ -209,7 +215,7 @@ impl External {
             0 => LIFETIME_DEFAULT,
             seconds => seconds,
         };
-        let body: Json = json!({"delegates": [], "lifetime": format!("{lifetime}s"), "scope": [SCOPE]});
+        let body: Json = json!({"delegates": [], "lifetime": format!("{lifetime}s"), "scope": [self.scope]});
         let bearer = format!("Bearer {exchanged}");
         let answer = api.post_json(&self.impersonation_url, &[("authorization", &bearer)], &body).await?;
         if !answer.status.is_success() {

@@ -11,7 +11,6 @@ use ferula_rules::{GroupSnapshot, RuleSnapshot};
 use ferula_scraper::report::is_report;
 use ferula_storage::Queryable;
 
-use super::UsageQuery;
 use super::stored;
 use crate::error::ApiError;
 
@@ -92,12 +91,13 @@ impl KnownReads {
         };
     }
 
-    /// Resolves selectors without a name to the stored metrics that they select. Returns those selectors, the widest
-    /// first.
+    /// Resolves selectors without a name to the stored metrics that they select, which count as read if `counts` is set.
+    /// Returns those selectors, the widest first.
     pub fn resolve_selectors(
         &mut self,
         store: &dyn Queryable,
-        query: &UsageQuery,
+        range: TimeRange,
+        counts: bool,
         stored: &[String],
         lookup: &Lookup,
     ) -> Result<Vec<BroadSelector>, ApiError> {
@@ -105,10 +105,10 @@ impl KnownReads {
         for text in std::mem::take(&mut self.broad) {
             // The text of a selector can always be parsed.
             let Ok(matchers) = parse_metric_selector(&text) else { continue };
-            let selected = names_of(store, query.range, &matchers, stored, lookup)?;
+            let selected = names_of(store, range, &matchers, stored, lookup)?;
             let only = selected.iter().filter(|name| !self.names.contains(*name)).count();
             broad.push(BroadSelector { text, metrics: selected.len(), only_read_so: only });
-            if query.counts_broad_selectors {
+            if counts {
                 self.by_broad.extend(selected);
             }
         }

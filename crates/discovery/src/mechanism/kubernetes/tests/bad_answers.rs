@@ -22,7 +22,7 @@ async fn bad_lists_are_counted_and_lose_no_targets() {
         turn => bad[turn - 1].1(request),
     })
     .await;
-    // A start with a bad answer finds nothing, and goes on trying.
+    // A start with a bad answer finds nothing, and tries again.
     turn.store(1, Ordering::SeqCst);
     let bed = TestBed::new(&section(&server.address, "endpoints", ""));
     bed.wait_for_metric("prometheus_sd_kubernetes_failures_total", 3.0).await;
