@@ -106,7 +106,7 @@ impl<'a> Report<'a> {
         )?;
         for rule in self.unread_rules {
             let (name, group) = (text(&rule["name"]), text(&rule["group"]));
-            writeln!(out, "# {:>9}  {name}  ({group})", rule["series"])?;
+            writeln!(out, "# {:>9}  {name}  ({group})", number(&rule["series"]))?;
         }
         Ok(())
     }
@@ -121,10 +121,16 @@ impl<'a> Report<'a> {
         )?;
         for broad in self.broad {
             let selector = text(&broad["selector"]);
-            writeln!(out, "# {:>9} {:>9}  {selector}", broad["metrics"], broad["onlyReadSo"])?;
+            let (metrics, only) = (number(&broad["metrics"]), number(&broad["onlyReadSo"]));
+            writeln!(out, "# {metrics:>9} {only:>9}  {selector}")?;
         }
         Ok(())
     }
+}
+
+/// A count; it is formatted with a width, which JSON values ignore.
+fn number(json: &Json) -> u64 {
+    json.as_u64().unwrap_or(0)
 }
 
 /// A text for a comment of one line.
