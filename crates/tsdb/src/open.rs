@@ -193,6 +193,14 @@ impl HeadStart<'_> {
         let (recovered, to_mark) = recovery.finish().map_err(at(self.dir))?;
         lists.log.lock().forget_lost(&lists.log_lost);
         lists.out_of_order.lock().forget_lost(&lists.out_of_order_lost);
+        // What was zeroed has been reported too, and is empty now.
+        for (list, dir) in [(&lists.log, &wal), (&lists.out_of_order, &wbl)] {
+            let present = list_segments(&**self.disk, dir).map_err(at(dir))?;
+            let mut list = list.lock();
+            let emptied = list.lost(&present, None).into_iter().filter(|lost| lost.bytes == Some(0));
+            let emptied: Vec<LostSegment> = emptied.collect();
+            list.forget_lost(&emptied);
+        }
         if start.is_some_and(|start| !start.lost.is_empty()) {
             self.rebuild_log(&wal, &head);
         }

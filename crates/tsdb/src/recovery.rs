@@ -440,3 +440,6 @@ pub(crate) struct LogFiles<'a> {
     /// Segments that were written and are gone or emptied.
     pub lost: &'a [LostSegment],
 }
+
+#[cfg(test)]
+mod tests;

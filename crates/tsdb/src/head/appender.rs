@@ -477,7 +477,7 @@ impl Head {
     pub(crate) fn marks_of_found_chunks(&self, markers: &[LoggedMarker]) -> Entry<'static> {
         let marked: HashSet<LogRef> = markers.iter().map(|marker| marker.series).collect();
         let mut records = OutOfOrderRecords::new(self);
-        records.markers.extend(markers);
+        records.markers.extend(markers.iter().filter(|marker| marker.chunk != 0));
         for slot in self.slots.all() {
             let Some(series) = self.slots.get(slot).filter(|series| marked.contains(&series.log_ref)) else {
                 continue;

@@ -10,7 +10,7 @@
 mod ref_table;
 mod saved;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -44,6 +44,8 @@ pub(crate) struct Replay<'a> {
     unmarked: HashMap<u64, (SlotId, FullChunk)>,
     /// Out-of-order chunks before this place are in blocks.
     in_blocks: ChunkPlace,
+    /// Series whose last marker names a chunk that was not found.
+    without_marked: HashSet<SlotId>,
     /// Additional refs of label sets, and the newest time at which each was used.
     extra_refs: HashMap<LogRef, ExtraRef>,
     /// From a savepoint: additional refs of label sets that have not been restored yet, by their first ref.
@@ -72,7 +74,9 @@ pub(crate) struct Replayed {
     /// Series restored from a savepoint.
     pub saved_series: u64,
     /// Out-of-order chunks that were taken though no marker names them, because the log that would is not whole. It must name
-    /// them from now on: at the next start it is whole again.
+    /// them from now on: at the next start it is whole again. Chunk 0 stands for none: the samples that the series has in
+    /// memory must be logged again, because a marker before which they stand names a chunk that is gone. Prometheus takes the
+    /// marker's word once there are newer chunks.
     pub to_mark: Vec<LoggedMarker>,
 }
 
@@ -93,6 +97,7 @@ impl Head {
             chunks: by_series(chunks),
             unmarked: HashMap::new(),
             in_blocks: ChunkPlace::new(0, 0),
+            without_marked: HashSet::new(),
             extra_refs: HashMap::new(),
             waiting_refs: HashMap::new(),
             done: Replayed::default(),
@@ -201,7 +206,13 @@ impl Replay<'_> {
     ///
     /// # Errors
     /// The disk failed.
-    pub fn finish(self) -> io::Result<Replayed> {
+    pub fn finish(mut self) -> io::Result<Replayed> {
+        for slot in std::mem::take(&mut self.without_marked) {
+            let series = self.head.slots.get_mut(slot);
+            if series.out_of_order.as_ref().is_some_and(|out_of_order| !out_of_order.samples().is_empty()) {
+                self.done.to_mark.push(LoggedMarker { series: series.log_ref, chunk: 0 });
+            }
+        }
         // A lost file's number must not be reused: a marker would confuse a new chunk with an old one.
         self.head.chunks.reserve(self.newest_marker)?;
         self.head.next_ref.fetch_max(self.newest_ref + 1, Ordering::SeqCst);
@@ -445,7 +456,11 @@ impl Replay<'_> {
                 if let Some(RefTarget { slot, .. }) = self.slots.get(marker.series)
                     && let Some(out_of_order) = &mut self.head.slots.get_mut(slot).out_of_order
                 {
-                    forget_moved(out_of_order, marker.chunk);
+                    if forget_moved(out_of_order, marker.chunk) {
+                        self.without_marked.remove(&slot);
+                    } else if marker.chunk != 0 && !out_of_order.samples().is_empty() {
+                        self.without_marked.insert(slot);
+                    }
                 }
             }
             return;
@@ -480,11 +495,13 @@ impl Replay<'_> {
     }
 }
 
-/// The samples before a marker are in a chunk. If that chunk was not found, they are kept.
-fn forget_moved(out_of_order: &mut OutOfOrder, chunk: u64) {
-    if chunk != 0 && out_of_order.full_chunks().iter().any(|full| full.place.number() == chunk) {
+/// The samples before a marker are in a chunk. If that chunk was not found, they are kept; returns whether it was.
+fn forget_moved(out_of_order: &mut OutOfOrder, chunk: u64) -> bool {
+    let found = chunk != 0 && out_of_order.full_chunks().iter().any(|full| full.place.number() == chunk);
+    if found {
         out_of_order.forget_samples();
     }
+    found
 }
 
 fn by_series(chunks: Vec<LoadedChunk>) -> HashMap<LogRef, Vec<LoadedChunk>> {

@@ -3,7 +3,8 @@
 //! 1. Blocks without `meta.json` get one, made from index and chunks.
 //! 2. The database is opened and closed: logs, head chunks, savepoint and the small files of blocks are repaired as at every
 //!    start.
-//! 3. Segments that the start did not read, because a savepoint has what was in them, are repaired too.
+//! 3. Segments that the start did not read, because a savepoint has what was in them, are repaired too, and what they had is
+//!    written to a checkpoint.
 //! 4. Blocks with anything unreadable are rewritten with all that can be read; the damaged ones are set aside.
 //!
 //! Nothing is deleted. Over an [`OverlayDisk`](crate::disk::OverlayDisk) nothing is changed either, and the answer is the same.
@@ -24,7 +25,7 @@ use crate::damage::{Damage, DamageKind, set_aside};
 use crate::db::Db;
 use crate::disk::Disk;
 use crate::options::{Options, WAL_DIR, WBL_DIR};
-use crate::recovery::Progress;
+use crate::recovery::{Progress, rebuild_checkpoint};
 use crate::wal::SegmentReader;
 use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments, segment_path};
 use crate::wal::reader::{Repair, repair};
@@ -47,7 +48,14 @@ pub fn repair_directory(
             reports.push(damage);
         }
     })?;
-    reports.extend(repair_segments(&**disk, dir)?);
+    let repaired = repair_segments(&**disk, dir)?;
+    if !repaired.is_empty()
+        && let Some(last) = db.head.log_segment().checked_sub(1)
+    {
+        // The next savepoint replaces the one that has these records.
+        rebuild_checkpoint(disk, &dir.join(WAL_DIR), &db.head, last, db.options.wal())?;
+    }
+    reports.extend(repaired);
     for block_dir in block_dirs(&**disk, dir)? {
         if matches!(disk.stat(&block_dir.join(META_FILE)), Ok(None)) {
             match Block::open_without_meta(disk, &block_dir, access).and_then(|block| block.mend()) {
@@ -103,7 +111,7 @@ fn repair_segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Damage>, ToolError
             damages.extend(found.into_iter().map(|damage| {
                 Damage::new(damage.kind, segment_path(&log, segment.number), damage.reason)
                     .at(damage.offset..damage.end)
-                    .cost("nothing: the savepoint has the records that began there")
+                    .cost("nothing: the savepoint had the records that began there")
                     .kept(Some(kept.clone()))
             }));
         }

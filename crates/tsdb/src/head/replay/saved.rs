@@ -30,6 +30,7 @@ impl Replay<'_> {
         self.head.clear();
         self.chunks = by_series(chunks);
         self.unmarked.clear();
+        self.without_marked.clear();
         self.slots = RefTable::default();
         self.extra_refs.clear();
         self.waiting_refs.clear();
