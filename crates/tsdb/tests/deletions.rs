@@ -49,8 +49,9 @@ fn lived() -> (FaultDisk, Db) {
     for second in (0..170).step_by(10) {
         scrape(&db, BEGIN + second * 1000);
         if second >= 50 {
-            let late: Vec<_> = (0..3).map(|n| (series(n), BEGIN + second * 1000 - 33_333, 1.0)).collect();
-            assert_eq!(commit(&db, &late).expect("written"), []);
+            let out_of_order: Vec<_> =
+                (0..3).map(|n| (series(n), BEGIN + second * 1000 - 33_333, 1.0)).collect();
+            assert_eq!(commit(&db, &out_of_order).expect("written"), []);
         }
     }
     maintain(&db, BEGIN + 170_000);
@@ -62,8 +63,8 @@ fn lived() -> (FaultDisk, Db) {
 fn out_of_order_samples_of_a_block_do_not_come_back_when_the_out_of_order_log_is_damaged() {
     let (disk, db) = lived();
     delete(&db, BEGIN, BEGIN + 99_999, vec![Matcher::equal("n", "001")]);
-    let late = vec![(series(0), BEGIN + 130_001, 1.0), (series(1), BEGIN + 130_001, 1.0)];
-    commit(&db, &late).expect("written");
+    let out_of_order = vec![(series(0), BEGIN + 130_001, 1.0), (series(1), BEGIN + 130_001, 1.0)];
+    commit(&db, &out_of_order).expect("written");
     db.sync().expect("synced");
     let before = floats(&db);
     drop(db);

@@ -147,7 +147,7 @@ fn repair_shows_what_was_still_there_says_what_is_lost_and_deletes_nothing() {
     assert!(lost_chunks.into_inner() >= 2, "blocks lost a chunk each");
 }
 
-/// Damages one file of a copy, repairs the copy, and checks what came of it; returns how many chunks were lost.
+/// Damages one file of a copy, repairs the copy, and checks the result; returns how many chunks were lost.
 fn repair_after(
     whole: &FaultDisk,
     before: &Floats,

@@ -71,7 +71,7 @@ fn prometheus_finds_samples_whose_chunk_was_lost_with_the_process() {
     ["1", "2"].iter().for_each(|n| commit(&db, n, NOW));
     let mut expected = BTreeSet::new();
     let mut next = NOW - 3_000_000;
-    let mut late = |db: &Db, n: &str, count: usize| {
+    let mut out_of_order_samples = |db: &Db, n: &str, count: usize| {
         for _ in 0..count {
             next += 1000;
             commit(db, n, next);
@@ -80,13 +80,13 @@ fn prometheus_finds_samples_whose_chunk_was_lost_with_the_process() {
         expected.clone()
     };
     // Four go to a chunk, which is named by a marker, and is still in a buffer when the process is killed.
-    late(&db, "1", 5);
+    out_of_order_samples(&db, "1", 5);
     drop(db);
     let mut disk = disk.restart(Survives::Written);
     for _ in 0..3 {
         db = open(&disk);
         // A chunk of another series, in a later file.
-        let expected = late(&db, "2", 8);
+        let expected = out_of_order_samples(&db, "2", 8);
         db.head.flush_chunks().expect("written");
         drop(db);
         disk = disk.restart(Survives::Written);
