@@ -14,6 +14,7 @@ use crate::alerting::Alerting;
 use crate::config_source::ConfigSource;
 use crate::flags::Flags;
 use crate::foundation::Foundation;
+use crate::memory_shares::MemoryShares;
 use crate::part_error::PartError;
 use crate::storage::LocalStore;
 
@@ -46,6 +47,7 @@ impl Agents {
                 timestamp_tolerance_max: Some(flags.timestamp_tolerance_max),
                 discovery_delay_max: Some(flags.discovery_delay_max),
             },
+            page_bytes_max: usize::try_from(MemoryShares::of_process().pages).unwrap_or(usize::MAX),
         });
         let alerting = match foundation.store {
             LocalStore::Server(db) => Some(Arc::new(Alerting::new(foundation, db, &flags.alerting))),

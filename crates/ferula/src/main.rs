@@ -18,6 +18,7 @@ mod foundation;
 mod limits;
 mod listen;
 mod maintenance;
+mod memory_shares;
 mod own_metrics;
 mod part_error;
 mod reload;

@@ -13,14 +13,8 @@ use ferula_telemetry::{Registry, register_machine_metrics};
 use time::OffsetDateTime;
 
 use crate::flags::{Flags, OtlpDeltas, table};
+use crate::memory_shares::MemoryShares;
 use crate::{limits, storage, version};
-
-/// The share of the process' memory that all queries together may hold.
-const QUERY_MEMORY_PERCENT: u64 = 30;
-/// The share of it that all request bodies together may hold, packed and unpacked, but at least
-const BODY_MEMORY_PERCENT: u64 = 8;
-/// this many bytes, which is enough for two of the largest remote writes.
-const BODY_BYTES_MIN: u64 = 128 << 20;
 
 /// The API's settings, from the flags.
 pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
@@ -75,9 +69,7 @@ pub fn api_settings(flags: &Flags, address: SocketAddr) -> Settings {
         auto_reload: flags.auto_reload.is_some(),
         read_timeout: flags.read_timeout,
         connections_max: flags.connections_max,
-        body_memory: MemoryContract::new(
-            (limits::memory_bytes() / 100 * BODY_MEMORY_PERCENT).max(BODY_BYTES_MIN),
-        ),
+        body_memory: MemoryContract::new(MemoryShares::of_process().bodies),
         notification_subscribers_max: flags.notification_subscribers_max,
         lookback_delta: flags.lookback_delta,
         data_dir: flags.storage.path.clone(),
@@ -99,7 +91,7 @@ pub fn query_service(
         max_samples: flags.query_samples_max,
         lookback_delta_ms: millis(flags.lookback_delta),
         features: flags.features.promql,
-        memory: MemoryContract::new(limits::memory_bytes() / 100 * QUERY_MEMORY_PERCENT),
+        memory: MemoryContract::new(MemoryShares::of_process().queries),
         spread: Some(Arc::new(Cores::of_machine())),
         ..EngineOptions::default()
     });

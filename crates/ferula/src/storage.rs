@@ -20,11 +20,9 @@ use ferula_tsdb::{
 use tokio::sync::Notify;
 
 use crate::flags::{AgentFlags, FeatureSet, StorageFlags};
-use crate::limits;
+use crate::memory_shares::MemoryShares;
 pub use local::LocalStore;
 
-/// The share of the process' memory at which the head refuses new series.
-const HEAD_MEMORY_PERCENT: u64 = 50;
 /// The shortest interval at which to look for blocks of other programs.
 pub const RELOAD_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// The number of exemplars to keep if the feature is on and the configuration sets no number.
@@ -141,10 +139,7 @@ impl StoreSettings {
             lock_file: flags.lock_file,
             savepoints: !flags.savepoint_interval.is_zero(),
             series_max: Some(flags.head_series_max).filter(|max| *max > 0),
-            head_bytes_max: Some(or_default(
-                flags.head_bytes_max,
-                limits::memory_bytes() / 100 * HEAD_MEMORY_PERCENT,
-            )),
+            head_bytes_max: Some(or_default(flags.head_bytes_max, MemoryShares::of_process().head)),
             floats: float_encoding(config).unwrap_or(self.features.floats()),
             start_timestamps: self.features.start_timestamps,
             histogram_start_timestamps: self.features.histogram_start_timestamps,

@@ -11,7 +11,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ferula_http_client::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
     HeaderValue,
@@ -20,6 +20,7 @@ use ferula_http_client::{HttpClient, Method, Request, RequestError, Response, St
 use ferula_runtime::clock::Sleep;
 use tokio::sync::Semaphore;
 
+use crate::body_pieces::BodyPieces;
 use crate::fetch::{Fetch, FetchError, Fetching, Page};
 use crate::gzip::{self, GzipError};
 use crate::options::JobOptions;
@@ -123,10 +124,11 @@ impl HttpFetch {
             Some(stated) => memory.share(stated, None).await,
             None => memory.larger_room(None, limit.usize()).await,
         };
-        let mut first = Bytes::new();
-        let mut body = BytesMut::new();
+        let reserved =
+            stated.and_then(|stated| usize::try_from(stated).ok()).map(|stated| stated.min(share.bytes()));
+        let mut body = BodyPieces::new(reserved);
         while let Some(chunk) = response.chunk().await? {
-            let length = first.len() + body.len() + chunk.len();
+            let length = body.bytes() + chunk.len();
             // Compressed bytes may not exceed the limit either, because the page would be even larger.
             if length as u64 >= limit.bytes {
                 return Err(limit.error);
@@ -136,21 +138,12 @@ impl HttpFetch {
                 share = memory.larger_room(Some(share), limit.usize()).await;
                 if share.bytes() <= before {
                     // The last class: this page already has all that pages may take.
-                    break;
+                    return Err(FetchError::NoMemory(before));
                 }
             }
-            // Most pages arrive in one piece, which needs no copy.
-            if first.is_empty() && body.is_empty() {
-                first = chunk;
-                continue;
-            }
-            if body.is_empty() {
-                body.reserve(stated.map_or(length, |stated| stated as usize).max(length));
-                body.extend_from_slice(&std::mem::take(&mut first));
-            }
-            body.extend_from_slice(&chunk);
+            body.push(chunk);
         }
-        Ok((if body.is_empty() { first } else { body.freeze() }, share))
+        Ok((body.joined(), share))
     }
 
     /// Decompresses a page. If its share is too small, it waits for a larger one and is decompressed

@@ -15,6 +15,7 @@
 //! commit; a misbehaving target only affects its own scrapes and takes bounded memory.
 
 pub mod bad_pages;
+mod body_pieces;
 pub mod error;
 pub mod failure_log;
 pub mod fetch;

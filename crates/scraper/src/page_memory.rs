@@ -15,8 +15,6 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The default budget for all pages.
-pub const DEFAULT_BUDGET_BYTES: usize = 512 << 20;
 const KIB: usize = 1 << 10;
 
 /// The memory for all pages. Clones share the same memory.
@@ -44,12 +42,6 @@ impl PageShare {
     /// The size that the page may reach within this share.
     pub fn bytes(&self) -> usize {
         self.bytes
-    }
-}
-
-impl Default for PageMemory {
-    fn default() -> Self {
-        PageMemory::new(DEFAULT_BUDGET_BYTES)
     }
 }
 

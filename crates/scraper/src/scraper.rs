@@ -43,6 +43,8 @@ pub struct ScraperSetup {
     pub random_seed: u64,
     /// What the feature flags enable.
     pub features: Features,
+    /// What all pages together may hold while they are fetched, decompressed and stored, in bytes.
+    pub page_bytes_max: usize,
 }
 
 /// Scrapes the targets of all jobs. Clones are handles to the same scraper.
@@ -119,7 +121,7 @@ impl Scraper {
             discovery: Manager::new("scrape", setup.clock, &setup.registry, setup.shutdown)
                 .with_delay_max(setup.features.discovery_delay_max),
             shared,
-            reading: PageReading::new(PageMemory::default()),
+            reading: PageReading::new(PageMemory::new(setup.page_bytes_max)),
             clients: HttpClients::default(),
             hostname: setup.hostname,
             features: setup.features,

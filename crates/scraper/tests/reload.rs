@@ -134,6 +134,7 @@ async fn reloads_every_second_for_a_minute_miss_and_double_no_scrape() {
         hostname: "here".into(),
         random_seed: 1,
         features: Features::default(),
+        page_bytes_max: 512 << 20,
     });
     let run = tokio::spawn({
         let scraper = scraper.clone();

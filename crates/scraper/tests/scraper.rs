@@ -71,6 +71,7 @@ impl TestBed {
             hostname: "here".into(),
             random_seed: 1,
             features: Features::default(),
+            page_bytes_max: 512 << 20,
         });
         let run = tokio::spawn({
             let scraper = scraper.clone();

@@ -106,7 +106,7 @@ fn fetcher(address: &str, job_yaml: &str) -> HttpFetch {
     let made = TargetMaker::new(&config).make(&LabelSet::from_pairs([("__address__", address)]), &group);
     let Ok(TargetOutcome::Scraped(target)) = made else { panic!("not a target: {made:?}") };
     let client = HttpClient::new(&config.http, USER_AGENT_TEXT).expect("a good client");
-    let reading = PageReading::new(PageMemory::default());
+    let reading = PageReading::new(PageMemory::new(512 << 20));
     HttpFetch::new(client, reading, &target, &JobOptions::of(&config, Features::default()))
 }
 
@@ -445,6 +445,26 @@ async fn pages_of_many_members_are_read_whole_and_counted_whole() {
         "the page needs more than the 4194304 bytes that pages may take of memory",
     ];
     assert!(too_large.contains(&text.as_str()), "{text}");
+}
+
+/// Its length is not stated, so it is found out while it arrives.
+#[tokio::test]
+async fn a_page_of_more_than_all_pages_may_take_is_refused() {
+    let line = b"flood_metric 1\n".repeat(1000);
+    let chunk = [format!("{:x}\r\n", line.len()).as_bytes(), &line, b"\r\n"].concat();
+    let head = format!("HTTP/1.1 200 OK\r\n{TEXT}transfer-encoding: chunked\r\n\r\n");
+    let page = [head.as_bytes(), &chunk.repeat(300), b"0\r\n\r\n"].concat();
+    let server = Server::start(move |_| page.clone(), AfterAnswer::Close).await;
+    let mut small = fetcher(&server.address.to_string(), "");
+    small.reading = PageReading::new(PageMemory::new(1 << 20));
+    let before = small.reading.memory.free_kib();
+    assert_eq!(
+        error(&small).await,
+        "the page needs more than the 786432 bytes that pages may take of memory"
+    );
+    assert_eq!(small.reading.memory.free_kib(), before, "all is given back");
+    let large = fetcher(&server.address.to_string(), "");
+    assert_eq!(fetch(&large).await.expect("a page").body.len(), 300 * line.len());
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ fn scraper(registry: &Registry) -> Scraper {
         hostname: "h".into(),
         random_seed: 1,
         features: Features::default(),
+        page_bytes_max: 512 << 20,
     })
 }
 
