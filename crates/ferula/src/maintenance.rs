@@ -376,7 +376,7 @@ mod tests {
     fn open(disk: &FaultDisk, unsynced: &Arc<Notify>) -> Arc<Db> {
         let unsynced = unsynced.clone();
         let on_unsynced = UnsyncedHook::new(move || unsynced.notify_one());
-        let options = Options { on_unsynced, ..Options::default() };
+        let options = Options { on_unsynced, savepoints: true, ..Options::default() };
         let disk = Arc::new(disk.clone());
         Arc::new(Db::open(Path::new("/db"), options, disk, &Registry::new(), &mut |_| {}).expect("opened"))
     }
