@@ -112,6 +112,7 @@ impl Journal {
             .iter()
             .map(|damage| format!("{} bytes at byte {} of {}", damage.bytes, damage.at, bytes.len()))
             .collect();
+        let mut marks = None;
         for content in frames {
             let record = match Record::decode(content) {
                 Ok(record) => record,
@@ -121,15 +122,18 @@ impl Journal {
                 }
             };
             if let Some(Record::Snapshot { silences, nflog }) = &record {
-                // The records have what is in these files.
-                stored.silences.take_if(|file| FileMark::of(file) == *silences);
-                stored.nflog.take_if(|file| FileMark::of(file) == *nflog);
+                marks = Some((*silences, *nflog));
                 let end = content.as_ptr() as usize - bytes.as_ptr() as usize + content.len();
                 self.state_bytes = end as u64;
             }
             stored.records.extend(record);
         }
         self.appended_bytes = bytes.len() as u64 - self.state_bytes;
+        // An undamaged journal has what is in the files that were written with it.
+        if let Some((silences, nflog)) = marks.filter(|_| stored.damages.is_empty()) {
+            stored.silences.take_if(|file| FileMark::of(file) == silences);
+            stored.nflog.take_if(|file| FileMark::of(file) == nflog);
+        }
     }
 
     /// Appends from now on to the file that was read, which must be undamaged.
@@ -379,6 +383,13 @@ mod tests {
         std::fs::write(dir.path().join(SILENCES), b"t").expect("written");
         let read = stored(dir.path());
         assert_eq!((read.silences.as_deref(), read.nflog), (Some(&b"t"[..]), None));
+        // A damaged journal may lack what they have.
+        let file = dir.path().join(JOURNAL);
+        let mut journal = std::fs::read(&file).expect("there");
+        journal[0] ^= 1;
+        std::fs::write(&file, journal).expect("written");
+        let read = stored(dir.path());
+        assert_eq!((read.silences.is_some(), read.nflog.is_some()), (true, true));
     }
 
     #[test]
