@@ -154,7 +154,7 @@ fn kind_text(kind: &str, linked: &BTreeMap<String, String>) -> String {
         "String" | "NamedChoice" | "AnyText" | "Positioned" | "ActionName" => "text",
         "Secret" | "SecretUrl" => "secret",
         "Duration" | "std::time::Duration" | "TextDuration" | "GoDuration" => "duration",
-        "i64" | "u64" | "u16" | "i32" | "f64" => "number",
+        "i64" | "u64" | "u16" | "i32" | "f64" | "Uint64" | "Int64" => "number",
         "ByteSize" => "size",
         "Url" | "HttpUrl" => "URL",
         "FileNames" => "list of file names",
