@@ -14,10 +14,10 @@ use std::sync::Arc;
 use ferula_config::alertmanager::{InhibitRule as RuleConfig, Matchers};
 use ferula_model::LabelSet;
 
-use crate::alert::Time;
 use crate::matcher_index::{MatcherIndex, matches};
 use crate::route::matchers_of;
 use crate::stored_alert::{StoredAlert, fingerprint};
+use crate::time::Time;
 
 /// The rules, and the alerts that may inhibit others.
 #[derive(Debug, Default)]

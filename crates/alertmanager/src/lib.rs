@@ -29,15 +29,17 @@ pub mod run;
 pub mod silence;
 mod stored_alert;
 pub mod template;
+mod time;
 mod time_interval;
 mod wire;
 
-pub use alert::{Alert, Time};
+pub use alert::Alert;
 pub use annotations::Annotations;
 pub use engine::{Engine, EngineSettings, Setup};
 pub use export::{ExportError, Exported, export};
 pub use route::{GroupBy, LabelValues, Labels, Route};
 pub use run::{Alertmanager, Intervals};
 pub use stored_alert::StoredAlert;
+pub use time::Time;
 pub use time_interval::TimeIntervals;
 pub use wire::WireError;

@@ -2,10 +2,10 @@
 
 use ferula_model::{Alert, AlertSink, UnixNanos};
 
-use crate::alert::Time;
 use crate::annotations::Annotations;
 use crate::run::Alertmanager;
 use crate::stored_alert::StoredAlert;
+use crate::time::Time;
 
 impl AlertSink for Alertmanager {
     fn send(&self, alerts: Vec<Alert>) {

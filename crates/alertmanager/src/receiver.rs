@@ -53,8 +53,9 @@ pub use self::record::{Exchange, Record};
 use self::rendering::Catalog;
 pub use self::rendering::{Rendering, TemplateFault};
 pub use self::trial::{TEST_ALERT, Trial, trial};
-use crate::alert::{Alert, Time};
+use crate::alert::Alert;
 use crate::route::Labels;
+use crate::time::Time;
 
 /// A notification for an integration.
 #[derive(Clone, Copy, Debug)]

@@ -8,8 +8,8 @@ use ferula_go::quote::go_quote;
 use ferula_model::LabelSet;
 use twox_hash::XxHash64;
 
-use crate::alert::Time;
 use crate::annotations::Annotations;
+use crate::time::Time;
 
 /// The label with the alert's name.
 pub const ALERT_NAME: &str = "alertname";

@@ -11,11 +11,11 @@ use super::Api;
 use super::answer::{Answer, Json, Status};
 use super::params::Params;
 use super::posted::{PostedAlert, read_alerts};
-use crate::alert::Time;
 use crate::annotations::Annotations;
 use crate::engine::{AlertStatus, AlertView, GroupView};
 use crate::matcher_index::matches;
 use crate::stored_alert::{StoredAlert, label_set};
+use crate::time::Time;
 
 impl Api {
     pub(super) fn alerts(&self, query: &str) -> Result<Answer, Answer> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ferula_go::json::push_string;
 
-use crate::alert::Time;
+use crate::time::Time;
 
 /// What an answer says about its request. Only here stand the numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use ferula_go::json_reader::{JsonError, first_of_stream};
 use serde_json::{Map, Value};
 
 use super::answer::{Answer, Status};
-use crate::alert::Time;
+use crate::time::Time;
 
 /// Parses a body. `what` is the name of the parameter, `alerts` or `silence`.
 pub(super) fn read(body: &[u8], what: &str) -> Result<Value, Answer> {

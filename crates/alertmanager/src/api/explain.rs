@@ -9,12 +9,12 @@ use super::Api;
 use super::alerts::write_alert;
 use super::answer::{Answer, Json, Status};
 use super::params::Params;
-use crate::alert::Time;
 use crate::engine::{
     Event, Explanation, IntegrationView, NextNotification, Outcome, RouteVerdict, RouteView, Verdict,
 };
 use crate::rendered::{RenderedNotification, render};
 use crate::route::{GroupBy, Labels, Route};
+use crate::time::Time;
 
 /// Default number of events; the parameter `limit` overrides it.
 const EVENTS_SHOWN: usize = 100;

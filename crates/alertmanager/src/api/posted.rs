@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::body;
-use crate::alert::Time;
+use crate::time::Time;
 
 /// Names and values, sorted by name.
 type Pairs<'b> = Vec<(Cow<'b, str>, Cow<'b, str>)>;

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::answer::{Answer, Json, Status};
 use super::params::Params;
 use super::{Api, Request, body};
-use crate::alert::Time;
 use crate::silence::{Silence, SilenceError, SilenceState};
+use crate::time::Time;
 
 /// Matchers before they are compiled: name, operator, value.
 type GivenMatchers = Vec<(String, MatchOp, String)>;

@@ -6,12 +6,13 @@ use std::time::Duration;
 use ferula_model::UnixNanos;
 
 use super::history::AttemptNote;
-use crate::alert::{Alert, Time};
+use crate::alert::Alert;
 use crate::notification_log::{FlushHashes, LogReceiver};
 use crate::receiver::{
     Integration, KeptValues, Notification, NotifyError, Reason, Record, Sent, TemplateFault,
 };
 use crate::route::Labels;
+use crate::time::Time;
 
 /// Identifies a group for as long as it exists.
 pub(super) type GroupId = u64;

@@ -9,11 +9,12 @@ use super::delivery::{ANNOUNCED, Attempt, Content, Delivery, GroupId};
 use super::history::{Event, Outcome};
 use super::record::Record;
 use super::state::{ALIVE_INTERVAL, Engine, Flush, RouteSettings, Timer};
-use crate::alert::{Alert, Time};
+use crate::alert::Alert;
 use crate::notification_log::{FlushHashes, LogEntry, LogReceiver, reason_to_notify};
 use crate::receiver::{Integration, KeptValue, KeptValues, Reason};
 use crate::route::Labels;
 use crate::stored_alert::StoredAlert;
+use crate::time::Time;
 
 /// Minimum time for a flush.
 pub(super) const FLUSH_MIN: Duration = Duration::from_secs(10);

@@ -11,11 +11,12 @@ use ferula_model::UnixNanos;
 use super::delivery::Content;
 use super::flush::log_receiver;
 use super::state::{Engine, Group, RouteSettings};
-use crate::alert::{Alert, Time};
+use crate::alert::Alert;
 use crate::notification_log::{FlushHashes, LogEntry, reason_to_notify};
 use crate::receiver::{Integration, KeptValues, Reason};
 use crate::route::Labels;
 use crate::stored_alert::StoredAlert;
+use crate::time::Time;
 
 /// Limits of simulated flushes and of looks at alerts.
 const TICKS_MAX: usize = 3000;

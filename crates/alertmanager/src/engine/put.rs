@@ -9,9 +9,9 @@ use ferula_model::{LabelSet, UnixNanos};
 use super::delivery::GroupId;
 use super::record::Record;
 use super::state::{Engine, Entry, Group, RouteSettings, Timer};
-use crate::alert::Time;
 use crate::route::{GroupBy, Route};
 use crate::stored_alert::{StoredAlert, show_labels};
+use crate::time::Time;
 
 /// How long after a start alerts that may be inhibited wait like new ones. Senders repeat firing alerts within a minute.
 const INHIBITORS_AWAITED: Duration = Duration::from_secs(75);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use ferula_model::{LabelSet, UnixNanos};
 
-use crate::alert::Time;
 use crate::annotations::Annotations;
 use crate::notification_log::LogEntry;
 use crate::silence::Silence;
 use crate::stored_alert::{StoredAlert, label_set};
+use crate::time::Time;
 use crate::wire::{Field, Message, WireError, fields};
 
 /// One change. Applying all changes in order to an empty engine restores its state.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use ferula_model::UnixNanos;
 
 use super::state::{Engine, Group, Setup, Timer};
-use crate::alert::Time;
 use crate::inhibit::Inhibitor;
 use crate::stored_alert::StoredAlert;
+use crate::time::Time;
 
 impl Engine {
     /// Distributes all alerts to the groups of a new configuration. A group that exists in both keeps its

@@ -9,9 +9,9 @@ use ferula_model::UnixNanos;
 use super::delivery::GroupId;
 use super::record::Record;
 use super::state::{Engine, Entry, Timer};
-use crate::alert::Time;
 use crate::notification_log::NotificationLog;
 use crate::stored_alert::StoredAlert;
+use crate::time::Time;
 
 impl Engine {
     /// Applies a record of an earlier run.

@@ -16,13 +16,14 @@ use super::history::{HistoryEntry, PastAlert, SilenceChange};
 use super::record::Record;
 use super::state::{Engine, Timer};
 use super::view::AlertView;
-use crate::alert::{Alert, Time};
+use crate::alert::Alert;
 use crate::matcher_index::matches;
 use crate::notification_log::FlushHashes;
 use crate::receiver::{KeptValues, Reason};
 use crate::route::Labels;
 use crate::silence::{REMINDED_AT, Silence, SilenceError, SilenceOptions, SilenceState, Silences};
 use crate::stored_alert::StoredAlert;
+use crate::time::Time;
 
 /// What a silence would cover.
 #[derive(Clone, Debug)]

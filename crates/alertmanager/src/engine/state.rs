@@ -12,7 +12,6 @@ use super::history::{History, HistoryLimits};
 use super::metrics::Metrics;
 use super::pair_state::Pair;
 use super::record::Record;
-use crate::alert::Time;
 use crate::inhibit::Inhibitor;
 use crate::notification_log::NotificationLog;
 use crate::receiver::Integration;
@@ -20,6 +19,7 @@ use crate::receiver::check::ConfigWarning;
 use crate::route::Route;
 use crate::silence::{SilenceLimits, Silences};
 use crate::stored_alert::StoredAlert;
+use crate::time::Time;
 use crate::time_interval::TimeIntervals;
 
 /// How often a record confirms that the server is receiving reports.

@@ -9,13 +9,13 @@ use ferula_model::{LabelSet, UnixNanos};
 use ferula_telemetry::Registry;
 
 use super::*;
-use crate::alert::Time;
 use crate::annotations::Annotations;
 use crate::receiver::{
     Attempt as Sending, FailureReason, Integration, KeptValues, Notification, Notifier, NotifyError, Sent,
 };
 use crate::silence::{Silence, SilenceLimits};
 use crate::stored_alert::StoredAlert;
+use crate::time::Time;
 
 mod clock;
 mod forecast;

@@ -7,8 +7,8 @@ use ferula_model::{LabelSet, UnixNanos};
 
 use super::history::{Event, History};
 use super::state::{Engine, Setup};
-use crate::alert::Time;
 use crate::stored_alert::{StoredAlert, label_order};
+use crate::time::Time;
 
 /// What suppresses an alert.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

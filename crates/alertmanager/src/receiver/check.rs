@@ -10,10 +10,11 @@ use ferula_http_client::HttpClients;
 use ferula_runtime::SharedClock;
 
 use super::{Environment, KeptValues, Notification, Reason, Record, TemplateFault, integrations};
-use crate::alert::{Alert, Time};
+use crate::alert::Alert;
 use crate::blocking::blocking;
 use crate::route::Labels;
 use crate::template::{Templates, TemplatesError};
+use crate::time::Time;
 
 /// A warning about a configuration; Alertmanager has none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -25,8 +25,8 @@ use super::fields::Fields;
 use super::group_key::hashed;
 use super::record::{Exchange, Record};
 use super::{Attempt, Notification, Notifier, NotifyError, Sent};
-use crate::alert::Time;
 use crate::template::{Data, Templates, TimeValue};
+use crate::time::Time;
 
 pub(super) struct Email {
     config: EmailConfig,

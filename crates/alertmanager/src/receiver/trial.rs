@@ -5,8 +5,9 @@ use std::time::Duration;
 use ferula_runtime::SharedClock;
 
 use super::{Exchange, Integration, KeptValues, Notification, NotifyError, Reason, Record, TemplateFault};
-use crate::alert::{Alert, Time};
+use crate::alert::Alert;
 use crate::route::Labels;
+use crate::time::Time;
 
 /// The name of the test alert, which nobody should mistake for a real one.
 pub const TEST_ALERT: &str = "FerulaTestNotification";

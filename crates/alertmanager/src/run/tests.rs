@@ -7,11 +7,11 @@ use ferula_model::LabelSet;
 use ferula_runtime::RealClock;
 
 use super::*;
-use crate::alert::Time;
 use crate::annotations::Annotations;
 use crate::engine::OwnSettings;
 use crate::silence::SilenceLimits;
 use crate::stored_alert::StoredAlert;
+use crate::time::Time;
 
 #[test]
 fn a_slow_disk_stops_only_those_who_wait_for_it() {

@@ -7,9 +7,9 @@ use ferula_template::json::to_json;
 use ferula_template::{CallError, Class, Map, MapElement, Method, Object, Parameter, Value, print};
 
 use super::time::TimeValue;
-use crate::alert::Time;
 use crate::receiver::Notification;
 use crate::route::Labels;
+use crate::time::Time;
 
 const FIRING: &str = "firing";
 const RESOLVED: &str = "resolved";

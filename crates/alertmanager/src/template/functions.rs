@@ -13,7 +13,7 @@ use ferula_template::{CallError, Duration, Function, FunctionMap, Map, MapElemen
 use jiff::tz::TimeZone;
 
 use super::time::{TimeValue, nanos_between, time_of};
-use crate::alert::Time;
+use crate::time::Time;
 
 const TEXT: &[Parameter] = &[Parameter::Text];
 const STRINGS: &str = "[]string";

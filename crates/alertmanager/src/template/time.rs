@@ -7,7 +7,7 @@ use ferula_go::calendar::{self, Civil, Zoned};
 use ferula_template::{CallError, Duration, Object, Value};
 use jiff::tz::TimeZone;
 
-use crate::alert::Time;
+use crate::time::Time;
 
 /// `time.Time`
 #[derive(Clone, Debug)]
