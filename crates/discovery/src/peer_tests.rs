@@ -81,8 +81,15 @@ impl Prometheus {
     /// The discovered labels of each target of a job, without those that every target has.
     async fn targets(&self, client: &HttpClient, job: &str) -> BTreeSet<String> {
         let url = format!("http://{}/api/v1/targets", self.address);
-        let request = Request::get(&url).expect("a URL");
-        let response = client.send(request).await.expect("an answer");
+        let response = loop {
+            let request = Request::get(&url).expect("a URL");
+            let response = client.send(request).await.expect("an answer");
+            // It listens before it is ready.
+            if response.status().as_u16() != 503 {
+                break response;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        };
         let body = response.bytes(64 << 20).await.expect("a body");
         let answer: Json = serde_json::from_slice(&body).expect("JSON");
         let active = answer["data"]["activeTargets"].as_array().cloned().unwrap_or_default();

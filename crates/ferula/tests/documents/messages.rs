@@ -50,5 +50,5 @@ fn quoted_messages_are_those_of_the_program() {
     }
     println!("{checked} pieces of messages found in the sources");
     assert!(missing.is_empty(), "no source has these messages:\n{}", missing.join("\n"));
-    assert!(checked >= 15, "hardly any message was checked");
+    assert!(checked >= 10, "hardly any message was checked");
 }

@@ -91,9 +91,14 @@ fn reply(question: &[u8], script: fn(&str, u16) -> Reply, is_tcp: bool) -> Optio
 
 /// A server on the same port for UDP and TCP.
 async fn serve(script: fn(&str, u16) -> Reply) -> SocketAddr {
-    let udp = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let (udp, tcp) = loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        // Another program may have the port for TCP.
+        if let Ok(tcp) = TcpListener::bind(udp.local_addr().expect("bound")).await {
+            break (udp, tcp);
+        }
+    };
     let address = udp.local_addr().expect("bound");
-    let tcp = TcpListener::bind(address).await.expect("the same port");
     tokio::spawn(async move {
         let mut bytes = [0; 4096];
         while let Ok((read, from)) = udp.recv_from(&mut bytes).await {
