@@ -15,6 +15,8 @@ pub const TESTS: &[Test] = &[
     ("alertmanager_links_of_its_own_pages_work", links),
     ("alertmanager_status_and_narrow_windows", status),
     ("alertmanager_pages_work_inside_the_server", inside),
+    ("alertmanager_settings_are_kept_and_silences_sorted", settings),
+    ("alertmanager_receivers_are_tested_from_the_page", receivers),
     ("module_alertmanager_matchers_are_read_as_they_are_written", matchers),
 ];
 
@@ -39,13 +41,18 @@ pub struct Alone {
 
 impl Alone {
     pub fn start() -> Alone {
+        Self::start_with(CONFIG, &[])
+    }
+
+    fn start_with(config: &str, more: &[&str]) -> Alone {
         let directory = tempfile::tempdir().expect("a directory");
-        std::fs::write(directory.path().join("alertmanager.yml"), CONFIG).expect("writable");
+        std::fs::write(directory.path().join("alertmanager.yml"), config).expect("writable");
         let program = directory.path().join("alertmanager");
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ferula"), &program).expect("a link");
         let arguments =
             ["--config.file=alertmanager.yml", "--storage.path=data", "--cluster.listen-address="];
-        let mut server = Server::spawn_program(&program, directory.path(), &arguments);
+        let mut server =
+            Server::spawn_program(&program, directory.path(), &[arguments.as_slice(), more].concat());
         let line = server.wait_for_line("Listening on");
         server.address =
             line.split_once(" address=").map(|(_, rest)| rest.trim().to_owned()).expect("an address");
@@ -201,7 +208,8 @@ fn links(browser: &Browser, _: &Site) {
         ),
         ("#/silences", "document.querySelector('h1')?.innerText === 'Silences'"),
         ("#/status", "document.querySelector('h1')?.innerText === 'Status'"),
-        ("#/settings", "document.querySelector('h1') !== null"),
+        ("#/settings", "document.querySelector('h1')?.innerText === 'Settings'"),
+        ("#/receivers", "document.querySelector('h1')?.innerText === 'Receivers'"),
         ("#/nothing", "document.querySelector('h1')?.innerText === 'Alerts'"),
         ("", "document.querySelector('h1')?.innerText === 'Alerts'"),
     ] {
@@ -231,7 +239,16 @@ fn status(browser: &Browser, _: &Site) {
     for (width, theme) in [(360, "light"), (360, "dark"), (1400, "dark")] {
         page.resize(width, 800);
         page.prefer(theme);
-        for hash in ["alerts", "silences", "silences/new", "notifications", "routes", "status"] {
+        for hash in [
+            "alerts",
+            "silences",
+            "silences/new",
+            "notifications",
+            "routes",
+            "receivers",
+            "status",
+            "settings",
+        ] {
             page.go(&format!("/?{width}{theme}#/{hash}"));
             page.wait("document.querySelector('main h1') !== null");
             page.eval("new Promise(done => setTimeout(done, 150))");
@@ -286,4 +303,95 @@ fn matchers(browser: &Browser, site: &Site) {
         }
         "#,
     );
+}
+
+fn settings(browser: &Browser, _: &Site) {
+    let alone = Alone::start();
+    for (n, (creator, end)) in [("zoe", "2098"), ("ann", "2097"), ("mia", "2099")].into_iter().enumerate() {
+        let body = json!({ "matchers": [{ "name": "a", "value": n.to_string(), "isRegex": false, "isEqual": true }], "startsAt": "2026-01-01T00:00:00Z", "endsAt": format!("{end}-01-01T00:00:00Z"), "createdBy": creator, "comment": format!("c{n}") }).to_string();
+        let (code, text) = alone
+            .server
+            .request("POST", "/api/v2/silences", "application/json", body.as_bytes())
+            .expect("an answer");
+        assert_eq!(code, 200, "{text}");
+    }
+    let mut page = Page::open(browser, &alone.base, "/#/settings");
+    page.allow("preview");
+    page.enter("input[aria-label='Creator of silences']", "nightshift");
+    page.enter("select[aria-label=Theme]", "dark");
+    page.wait("document.documentElement.dataset.theme === 'dark'");
+    page.enter("input[aria-label='Other time zone']", "Nowhere/Else");
+    page.wait("document.querySelector('input[aria-label=\"Other time zone\"]').getAttribute('aria-invalid') === 'true'");
+    page.enter("input[aria-label='Other time zone']", "Asia/Kathmandu");
+    page.wait("document.querySelector('main').innerText.includes('Asia/Kathmandu') && document.querySelector('[aria-label=\"Time zone: Asia/Kathmandu\"]') !== null");
+    // Under the name that Alertmanager's own pages use, as a bare text.
+    assert_eq!(page.eval("localStorage.getItem('defaultCreator')"), json!("nightshift"));
+    page.go("/?new#/silences/new");
+    page.wait("document.querySelector('input[aria-label=Creator]')?.value === 'nightshift'");
+    assert_eq!(page.eval("document.documentElement.dataset.theme"), json!("dark"));
+    page.go("/?sorted#/silences");
+    let creators = "[...document.querySelectorAll('tbody tr')].map(r => r.cells[2].innerText).join()";
+    page.wait(&format!("{creators} === 'ann,zoe,mia'"));
+    for (head, order) in [
+        ("Creator", "ann,mia,zoe"),
+        ("Creator", "zoe,mia,ann"),
+        ("Ends", "ann,zoe,mia"),
+        ("Comment", "zoe,ann,mia"),
+    ] {
+        page.press(head);
+        page.wait(&format!("{creators} === '{order}'"));
+    }
+    assert_eq!(
+        page.eval("document.querySelector('th[aria-sort=ascending]').innerText.trim()"),
+        json!("Comment")
+    );
+    assert_eq!(page.eval("location.hash"), json!("#/silences?order=comment"));
+}
+
+fn receivers(browser: &Browser, _: &Site) {
+    let page_of = |alone: &Alone| {
+        let mut page = Page::open(browser, &alone.base, "/#/receivers");
+        page.allow("receivers");
+        page.click("button[aria-label='Test team']");
+        page.wait("document.querySelector('dialog') !== null");
+        page
+    };
+    // Switched off, the page says how to switch it on.
+    let alone = Alone::start();
+    let page = page_of(&alone);
+    page.press("Show what would be sent");
+    page.wait("document.querySelector('dialog .note[data-kind=err]')?.innerText.includes('--web.enable-receiver-tests')");
+    drop(page);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (heard, hears) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let mut text = Vec::new();
+            let mut piece = [0; 4096];
+            while !String::from_utf8_lossy(&text).contains("\"truncatedAlerts\"") {
+                match client.read(&mut piece) {
+                    Ok(read) if read > 0 => text.extend(&piece[..read]),
+                    _ => break,
+                }
+            }
+            // The test has ended if nobody listens.
+            let _ =
+                client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfine");
+            let _ = heard.send(String::from_utf8_lossy(&text).into_owned());
+        }
+    });
+    let config = format!(
+        "route: {{receiver: team}}\nreceivers: [{{name: team, webhook_configs: [{{url: 'http://{address}/hook'}}]}}]\n"
+    );
+    let alone = Alone::start_with(&config, &["--web.enable-receiver-tests"]);
+    let page = page_of(&alone);
+    page.press("Show what would be sent");
+    page.wait("document.querySelector('dialog section .state')?.innerText === 'not sent' && document.querySelector('dialog pre')?.innerText.includes('\"alertname\":\"Test\"')");
+    assert!(hears.try_recv().is_err(), "nothing is sent by looking");
+    page.press("Send it");
+    page.wait("document.querySelector('dialog section .state')?.innerText === 'sent'");
+    let sent = hears.recv_timeout(crate::common::PATIENCE).expect("a notification");
+    assert!(sent.starts_with("POST /hook ") && sent.contains("\"alertname\":\"Test\""), "{sent}");
 }

@@ -13,12 +13,14 @@ pub const TESTS: &[Test] = &[
     ("a_line_of_the_configuration_has_an_address", config_lines),
     ("snapshots_and_tombstones_are_a_click_for_admins", admin_tools),
     ("blocks_lie_on_a_bar_of_time", blocks),
+    ("long_work_shows_how_far_it_is", progress),
+    ("the_page_of_an_address_is_a_place_in_the_list", pages),
 ];
 
 fn samples(browser: &Browser, site: &Site) {
     let page = Page::open(browser, &site.base, "/targets?pool=demo");
-    // Six counters, four buckets, sum and count.
-    page.wait("document.querySelector('tbody tr')?.cells[5].innerText === '12'");
+    // Six counters, a gauge, four buckets, sum and count.
+    page.wait("document.querySelector('tbody tr')?.cells[5].innerText === '13'");
     page.go("/rules?search=job:up");
     page.wait("/\\d+ samples/.test(document.querySelector('.section')?.innerText ?? '')");
 }
@@ -62,4 +64,64 @@ fn blocks(browser: &Browser, site: &Site) {
     assert_eq!(page.eval("document.querySelectorAll('.timebar > i[data-head]').length"), json!(1));
     let text = page.text("main");
     assert!(text.contains("New series in the last hour") || text.contains("Series in the head"), "{text}");
+}
+
+fn progress(browser: &Browser, site: &Site) {
+    // Two blocks have tombstones; one is rewritten, then the other.
+    let page = Page::open_with(
+        browser,
+        &site.base,
+        "/tsdb-status",
+        "{ const real = fetch; window.left = 2; window.cleaning = new Promise(done => window.cleaned = done); const block = n => ({ ulid: 'b' + n, minTime: 0, maxTime: 1, stats: { numTombstones: n < window.left ? 3 : 0 } }); \
+         window.fetch = async (a, ...r) => { const answer = data => new Response(JSON.stringify({ status: 'success', data })); if (String(a).includes('tsdb/blocks')) return answer({ blocks: [0, 1, 2].map(block) }); \
+         if (String(a).includes('clean_tombstones')) { await window.cleaning; return answer(null); } return real(a, ...r); }; }",
+    );
+    page.press("Clean tombstones");
+    page.wait("document.querySelector('main .note progress')?.value === 0 && document.querySelector('main .note').innerText.includes('0 of 2 blocks')");
+    assert_eq!(
+        page.eval("[...document.querySelectorAll('.page-head button')].every(b => b.disabled)"),
+        json!(true)
+    );
+    page.eval("(window.left = 1, 0)");
+    page.wait("document.querySelector('main .note progress')?.value === 0.5 && document.querySelector('main .note').innerText.includes('1 of 2 blocks')");
+    page.eval("(window.cleaned(), 0)");
+    page.wait("document.querySelector('dialog .note[data-kind=ok]') !== null && document.querySelector('main .note progress') === null");
+    assert_eq!(
+        page.eval("[...document.querySelectorAll('.page-head button')].some(b => b.disabled)"),
+        json!(false)
+    );
+    // A replay of a rule says that it runs, and for how long.
+    let mut page = Page::open_with(
+        browser,
+        &site.base,
+        "/rules?search=Never",
+        "{ const real = fetch; window.held = new Promise(done => window.release = done); window.fetch = async (a, ...r) => { if (String(a).includes('backtest')) await window.held; return real(a, ...r); }; }",
+    );
+    page.allow("ferula/backtest");
+    page.press("backtest");
+    page.wait("document.querySelector('dialog .note')?.innerText.includes('is replayed')");
+    page.eval("(window.release(), 0)");
+    page.wait(
+        "document.querySelector('dialog .empty') !== null && document.querySelector('dialog .note') === null",
+    );
+}
+
+/// Forty-five groups with an alerting rule each.
+const GROUPS: &str = "{ const real = fetch; window.fetch = async (a, ...r) => { if (!String(a).includes('v1/rules')) return real(a, ...r); \
+    const groups = Array.from({ length: 45 }, (_, g) => ({ name: 'group' + String((g * 7) % 45).padStart(2, '0'), file: 'f', interval: 60, limit: 0, evaluationTime: 0.1, lastEvaluation: '2026-11-30T00:00:00Z', rules: Array.from({ length: 6 }, (_, i) => ({ state: 'inactive', name: 'R' + i, query: 'up', duration: 0, labels: {}, annotations: {}, alerts: [], health: 'ok', evaluationTime: 0.1, lastEvaluation: '2026-11-30T00:00:00Z', type: 'alerting' })) })); \
+    return new Response(JSON.stringify({ status: 'success', data: { groups } })); }; }";
+
+fn pages(browser: &Browser, site: &Site) {
+    // Prometheus' lists have ten groups on a page, in the order of the answer: the third begins with the twenty-first.
+    let first = "[...document.querySelectorAll('main section h2')].find(h => h.getBoundingClientRect().bottom > 56)?.innerText ?? ''";
+    for path in ["/rules", "/alerts"] {
+        let page = Page::open_with(browser, &site.base, &format!("{path}?page=3"), GROUPS);
+        page.wait(&format!("({first}).startsWith('group05')"));
+        // What is seen is written back, so that a link leads there, here and in Prometheus.
+        page.eval("(() => { const h = [...document.querySelectorAll('main section h2')].find(h => h.getBoundingClientRect().bottom > 56); window.firstHeight = h.closest('section').offsetHeight; scrollBy(0, 12 * (window.firstHeight + 12)); })()");
+        page.wait("new URLSearchParams(location.search).get('page') === '4'");
+        page.eval("(scrollTo(0, 0), 0)");
+        page.wait("new URLSearchParams(location.search).get('page') === null");
+        page.wait(&format!("({first}).startsWith('group00')"));
+    }
 }

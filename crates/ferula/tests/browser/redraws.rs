@@ -107,8 +107,8 @@ fn focus(browser: &Browser, site: &Site) {
 }
 
 fn place(browser: &Browser, site: &Site) {
-    for path in ["/alerts", "/alerts?group=job", "/rules", "/targets", "/service-discovery"] {
-        let page = open(browser, site, path, "window.many = 3000");
+    for path in ["/alerts", "/alerts?group=job", "/targets"] {
+        let page = open(browser, site, path, "window.many = 1500");
         // Far down, where rows were made on the way.
         page.eval("(scrollTo(0, document.documentElement.scrollHeight * 0.6), 0)");
         page.wait("[...document.querySelectorAll('main tbody tr[aria-rowindex]')].some(r => { const b = r.getBoundingClientRect(); return b.top > 200 && b.bottom < innerHeight; })");
@@ -129,7 +129,9 @@ fn place(browser: &Browser, site: &Site) {
         let rows = page.eval("document.querySelectorAll('main tbody tr[aria-rowindex]').length");
         assert!(rows.as_u64() < Some(1_000), "{path}: {rows} rows");
         // Scrolled through to the end, what was passed is taken away again.
-        page.eval("(async () => { for (let y = 0; y < document.documentElement.scrollHeight; y += 600) { scrollTo(0, y); await new Promise(requestAnimationFrame); } })()");
+        for part in 0..=10 {
+            page.eval(&format!("(scrollTo(0, document.documentElement.scrollHeight * {part} / 10), new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(0)))))"));
+        }
         page.wait("scrollY + innerHeight > document.documentElement.scrollHeight - 700");
         let rows = page.eval("document.querySelectorAll('main tbody tr[aria-rowindex]').length");
         assert!(rows.as_u64() < Some(1_600), "{path}: {rows} rows at the end");

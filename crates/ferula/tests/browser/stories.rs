@@ -144,6 +144,7 @@ fn page_of_target(n: u64) -> String {
         writeln!(page, "demo_requests_total{{path=\"{label}\",i=\"{i}\"}} {}", n * (i as u64 + 1))
             .expect("a String");
     }
+    writeln!(page, "# TYPE demo_depth gauge\ndemo_depth {}", n % 7).expect("a String");
     page.push_str("# TYPE demo_latency_seconds histogram\n");
     for (le, share) in [("0.1", 2), ("0.5", 5), ("1", 8), ("+Inf", 10)] {
         writeln!(page, "demo_latency_seconds_bucket{{le=\"{le}\"}} {}", n * share).expect("a String");
@@ -857,12 +858,47 @@ fn relabel(browser: &Browser, site: &Site) {
 }
 
 fn hints(browser: &Browser, site: &Site) {
-    let page = site.page(browser, &panel("demo_requests_total", ""));
+    let mut page = site.page(browser, &panel("demo_requests_total", ""));
+    page.allow("/api/v1/query");
     page.press("Use rate(demo_requests_total[5m])");
     page.wait("document.querySelector('textarea').value === 'rate(demo_requests_total[5m])'");
     page.go(&panel("shop_orders_total{city=\"Rom\"}", ""));
     page.press("Use \"Rome\"");
     page.wait("document.querySelector('textarea').value === 'shop_orders_total{city=\"Rome\"}'");
+    // Each mistake, the words that name it, and what a click makes of it.
+    for (query, words, button, fixed) in [
+        ("rate(demo_depth[5m])", "is a gauge", "Use deriv", "deriv(demo_depth[5m])"),
+        (
+            "rate(sum(demo_requests_total)[5m:])",
+            "",
+            "Use sum (rate(demo_requests_total[5m]))",
+            "sum (rate(demo_requests_total[5m]))",
+        ),
+        ("rate(demo_requests_total[1s])", "scrape", "Use [", "rate(demo_requests_total["),
+        (
+            "histogram_quantile(0.9, sum by (job) (rate(demo_latency_seconds_bucket[5m])))",
+            "le",
+            "Keep le",
+            "histogram_quantile(0.9, sum by (le, job) (rate(demo_latency_seconds_bucket[5m])))",
+        ),
+        (
+            "demo_request_total",
+            "There is no metric demo_request_total",
+            "Use demo_requests_total",
+            "demo_requests_total",
+        ),
+    ] {
+        page.go(&panel(query, ""));
+        let of_hint = format!(
+            "[...document.querySelectorAll('.panel .note[data-kind=info]')].find(n => n.innerText.includes({})) && [...document.querySelectorAll('.panel .note button')].find(b => b.innerText.startsWith({}))",
+            json!(words),
+            json!(button)
+        );
+        page.wait(&format!(
+            "(() => {{ const b = {of_hint}; if (!b) return false; b.click(); return true; }})()"
+        ));
+        page.wait(&format!("document.querySelector('textarea').value.startsWith({})", json!(fixed)));
+    }
 }
 
 fn backtest(browser: &Browser, site: &Site) {

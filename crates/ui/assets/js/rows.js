@@ -138,10 +138,12 @@ export class VirtualTable {
   }
 }
 
-/** Rows that are made together. @typedef {{nodes: Node[] | null, spacer: HTMLElement | null}} Chunk */
+/** Rows that are made together; of each item the first. @typedef {{nodes: Node[] | null, firsts: Element[], spacer: HTMLElement | null}} Chunk */
 
 /** How far outside of the window rows are there already, in pixels. */
 const MARGIN = 800;
+/** The bar at the top, under which rows disappear. */
+const BAR = 56;
 /** Chunks that may be there at once. */
 const CHUNKS_MAX = 24;
 
@@ -183,6 +185,26 @@ export class Lists {
     this.all.push(new List(this, name, parent, items, make, key, Math.max(slice, Math.ceil(items.length / 500))));
   }
 
+  /** Scrolls to an item. @param {string} name of the list @param {number} index */
+  reveal(name, index) {
+    const list = this.all.find((one) => one.name === name);
+    const chunk = list?.chunks[Math.floor(index / list.slice)];
+    if (!list || !chunk) return;
+    chunk.spacer?.replaceWith(...list.made(Math.floor(index / list.slice)));
+    chunk.firsts[index % list.slice]?.scrollIntoView();
+    this.settle();
+  }
+
+  /** The first item of a list that is not above the window. @param {string} name of the list */
+  firstSeen(name) {
+    const list = this.all.find((one) => one.name === name);
+    for (const [c, { firsts, spacer }] of list?.chunks.entries() ?? []) {
+      const at = (spacer ? [spacer] : firsts).findIndex((one) => one.getBoundingClientRect().bottom > BAR);
+      if (at >= 0) return c * /** @type {List} */ (list).slice + at;
+    }
+    return 0;
+  }
+
   /** Makes what is in view, and drops what is far from it. */
   settle() {
     for (let more = true; more;) {
@@ -204,7 +226,7 @@ class List {
     const known = before.filter((height) => height > 0);
     this.usual = known.length > 0 ? known.reduce((sum, height) => sum + height, 0) / known.length : slice * 24;
     this.heights = Array.from({ length: count }, (_, c) => before[c] ?? 0);
-    /** @type {Chunk[]} */ this.chunks = Array.from({ length: count }, () => ({ nodes: null, spacer: null }));
+    /** @type {Chunk[]} */ this.chunks = Array.from({ length: count }, () => ({ nodes: null, firsts: [], spacer: null }));
     const { held } = owner;
     const wanted = new Set([0]);
     if (held?.size) items.forEach((item, i) => { if (held.has(key(item))) wanted.add(Math.floor(i / slice)); });
@@ -214,13 +236,15 @@ class List {
 
   /** The rows of a chunk. @param {number} c */
   made(c) {
+    /** @type {Element[]} */ const firsts = [];
     const nodes = this.items.slice(c * this.slice, (c + 1) * this.slice).flatMap((item, i) => {
       const index = c * this.slice + i;
       const all = [this.make(item, index)].flat();
+      firsts.push(/** @type {Element} */ (all[0]));
       if (this.parent.tagName === "TBODY") /** @type {Element} */ (all[0]).setAttribute("aria-rowindex", String(index + 2));
       return all.map((node, k) => keyed(node, k === 0 ? this.key(item) : `${this.key(item)}\u0001${k}`));
     });
-    Object.assign(this.chunks[c], { nodes, spacer: null });
+    Object.assign(this.chunks[c], { nodes, firsts, spacer: null });
     return nodes;
   }
 
@@ -229,7 +253,7 @@ class List {
     const share = Math.min(1, this.items.length / this.slice - c);
     const height = `${this.heights[c] || this.usual * share}px`;
     const spacer = this.parent.tagName === "TBODY" ? h("tr", { class: "pad", "aria-hidden": "true" }, h("td", { style: { height } })) : h("div", { "aria-hidden": "true", style: { height } });
-    Object.assign(this.chunks[c], { nodes: null, spacer });
+    Object.assign(this.chunks[c], { nodes: null, firsts: [], spacer });
     this.owner.watcher.observe(spacer);
     return spacer;
   }

@@ -57,8 +57,11 @@ pub fn typing(browser: &Browser) {
         for name in 0..100_000 {
             writeln!(text, "# TYPE service_{name}_requests gauge").expect("a String");
             for series in 0..10 {
-                writeln!(text, "service_{name}_requests{{instance=\"i{series}\"}} 1 {now}")
-                    .expect("a String");
+                writeln!(
+                    text,
+                    "service_{name}_requests{{instance=\"i{series}\",id=\"{name}-{series}\"}} 1 {now}"
+                )
+                .expect("a String");
             }
         }
     });
@@ -91,4 +94,33 @@ pub fn typing(browser: &Browser) {
         number(&bytes)
     );
     println!("ferula/editor on the server: median {:.1} ms, p99 {:.1} ms of 200", took[100], took[197]);
+    million_values(&page);
+}
+
+/// The label `id` has a million values: the page that counts them, and completion among them.
+fn million_values(page: &Page<'_>) {
+    page.go("/tsdb-status?focus=id");
+    page.wait(
+        "[...document.querySelectorAll('h2')].some(h => h.textContent === 'Series for each value of id')",
+    );
+    let figures = page.eval("(() => { const asked = performance.getEntriesByType('resource').find(r => r.name.includes('status/tsdb?')); return [asked.duration, asked.encodedBodySize, document.querySelectorAll('*').length]; })()");
+    println!(
+        "a label with a million values on the TSDB page: answered after {:.0} ms with {} bytes, {} nodes",
+        number(&figures[0]),
+        figures[1],
+        figures[2]
+    );
+    page.go("/query");
+    page.click("textarea");
+    let took = page.eval(
+        "(async () => { const list = document.querySelector('.completions'); document.execCommand('insertText', false, '{id=\"'); await new Promise(r => setTimeout(r, 3000)); const before = list.textContent; const began = performance.now(); \
+         document.execCommand('insertText', false, '4711'); while (list.hidden || list.textContent === before) { if (performance.now() - began > 10000) break; await new Promise(r => { const m = new MessageChannel(); m.port1.onmessage = r; m.port2.postMessage(0); }); } \
+         return [performance.now() - began, list.querySelectorAll('.option').length, Math.max(...performance.getEntriesByType('resource').filter(r => r.name.includes('ferula/editor')).map(r => r.encodedBodySize))]; })()",
+    );
+    println!(
+        "completion among a million values: {:.0} ms, {} candidates, the largest answer {} bytes",
+        number(&took[0]),
+        took[1],
+        took[2]
+    );
 }

@@ -22,7 +22,9 @@ const PAGES = [
   ["silences", "Silences", () => import("./silences.js")],
   ["notifications", "Notifications", () => import("./notifications.js")],
   ["routes", "Routes", () => import("./routes.js")],
+  ["receivers", "Receivers", () => import("./receivers.js")],
   ["status", "Status", () => import("./status.js")],
+  ["settings", "Settings", () => import("./settings.js")],
 ];
 
 const main = h("main", { tabindex: "-1", id: "main" });
@@ -51,7 +53,7 @@ async function show() {
   const mine = leave;
   refreshers = [];
   const { pieces, params } = address();
-  const page = PAGES.find(([path]) => path === pieces[0]) ?? (pieces[0] === "settings" ? PAGES[4] : PAGES[0]);
+  const page = PAGES.find(([path]) => path === pieces[0]) ?? PAGES[0];
   for (const link of nav.children) {
     if (link.getAttribute("href") === `#/${page[0]}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -62,7 +64,7 @@ async function show() {
     const module = await page[2]();
     if (mine.signal.aborted) return;
     fill(main);
-    await module.default({ root: main, signal: mine.signal, path: pieces.slice(1), params, setParams, onRefresh: (refresh) => void refreshers.push(refresh) });
+    await module.default({ root: main, signal: mine.signal, path: pieces.slice(1), params, setParams, onRefresh: (refresh) => void refreshers.push(refresh), .../** @type {any} */ ({ zoneChanged: drawZone }) });
   } catch (error) {
     if (mine.signal.aborted) return;
     console.error(error);

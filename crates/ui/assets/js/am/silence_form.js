@@ -1,12 +1,28 @@
 // The form to create or change a silence, with a preview of what it would cover.
 
 import { button, chips, fill, h, note } from "../dom.js";
-import { readStored, writeStored, zone } from "../settings.js";
+import { zone } from "../settings.js";
 import { formatDuration, formatTime, parseDuration, parseTime } from "../time.js";
 import { ask, filterText, parseMatchers } from "./api.js";
 
-/** As in Alertmanager's own pages. */
-const CREATOR_KEY = "creator";
+/** As in Alertmanager's own pages: a bare text. */
+const CREATOR_KEY = "defaultCreator";
+
+/** The name under which somebody creates silences. */
+export function creatorName() {
+  try {
+    return localStorage.getItem(CREATOR_KEY) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+/** @param {string} name */
+export function setCreatorName(name) {
+  try {
+    localStorage.setItem(CREATOR_KEY, name);
+  } catch { /* The form is filled in by hand then. */ }
+}
 
 /** @param {import("./app.js").Context} context @param {string | null} id of the silence to change */
 export async function silenceForm(context, id) {
@@ -23,7 +39,6 @@ export async function silenceForm(context, id) {
   }
   const now = Math.floor(Date.now() / 1000) * 1000;
   const times = { from: old ? Date.parse(old.startsAt) : now, to: old ? Date.parse(old.endsAt) : now + 7_200_000 };
-  const stored = readStored(CREATOR_KEY);
   const from = h("input", { class: "wide", "aria-label": "Start", on: { change: () => read("from", from) } });
   const to = h("input", { class: "wide", "aria-label": "End", on: { change: () => read("to", to) } });
   const span = h("input", { "aria-label": "Duration", style: { width: "90px" }, on: { change: () => {
@@ -33,7 +48,7 @@ export async function silenceForm(context, id) {
   } } });
   const matchers = h("textarea", { rows: 4, class: "mono", spellcheck: false, style: { width: "100%" }, "aria-label": "Matchers", placeholder: "alertname=\"Down\", instance=~\"web.*\"", on: { input: () => matchers.removeAttribute("aria-invalid") } });
   matchers.value = old ? filterText(old.matchers).slice(1, -1) : (params.get("filter") ?? "").trim().replace(/^\{|\}$/g, "");
-  const creator = h("input", { value: old?.createdBy ?? (typeof stored === "string" ? stored : ""), "aria-label": "Creator" });
+  const creator = h("input", { value: old?.createdBy ?? creatorName(), "aria-label": "Creator" });
   const comment = h("textarea", { rows: 2, style: { width: "100%" }, "aria-label": "Comment" });
   comment.value = old?.comment ?? params.get("comment") ?? "";
   const out = h("div", { role: "status" });
@@ -70,7 +85,7 @@ export async function silenceForm(context, id) {
     const list = parsed();
     if (!list) return;
     if (creator.value.trim() === "" || comment.value.trim() === "") return fill(out, note("err", "A silence needs a creator and a comment, so that others know whom to ask."));
-    writeStored(CREATOR_KEY, creator.value.trim());
+    setCreatorName(creator.value.trim());
     try {
       const { silenceID } = await ask("silences", {}, { signal, method: "POST", body: { id: id ?? undefined, matchers: list, startsAt: new Date(times.from).toISOString(), endsAt: new Date(times.to).toISOString(), createdBy: creator.value.trim(), comment: comment.value.trim() } });
       location.hash = `#/silences/${encodeURIComponent(silenceID)}`;

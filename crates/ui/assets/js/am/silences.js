@@ -2,8 +2,7 @@
 
 import { announce, button, clipped, fill, fillControls, h, stateWord, toast } from "../dom.js";
 import { holds, searchField, telling } from "../pages/lists.js";
-import { choice } from "../pages/range.js";
-import { Lists } from "../rows.js";
+import { compare, Lists } from "../rows.js";
 import { zone } from "../settings.js";
 import { ago, formatTime, humanSeconds } from "../time.js";
 import { ask, filterText, matcherText, parseMatchers } from "./api.js";
@@ -37,8 +36,9 @@ function actions(silence, signal, then) {
     : [h("a", { href: `#/silences/${encodeURIComponent(silence.id)}/edit` }, "edit"), " · ", button("expire", { class: "link", "aria-label": `Expire the silence ${silence.comment.slice(0, 80)}`, on: { click: () => void expire(silence, signal, then) } })];
 }
 
-/** @type {[string, string, (silence: any) => string | number][]} */
-const ORDERS = [["ends", "Ending first", (silence) => Date.parse(silence.endsAt)], ["starts", "Newest first", (silence) => -Date.parse(silence.startsAt)], ["creator", "By creator", (silence) => silence.createdBy], ["updated", "Changed last", (silence) => -Date.parse(silence.updatedAt)]];
+/** Columns: key, title, class, what they are sorted by. @type {[string, string, string, ((silence: any) => string | number) | null][]} */
+const COLUMNS = [["matchers", "Matchers", "", (silence) => filterText(silence.matchers)], ["comment", "Comment", "", (silence) => silence.comment], ["creator", "Creator", "fit", (silence) => silence.createdBy],
+  ["starts", "Began", "fit", (silence) => Date.parse(silence.startsAt)], ["updated", "Changed", "fit", (silence) => Date.parse(silence.updatedAt)], ["ends", "Ends", "fit", (silence) => Date.parse(silence.endsAt)], ["", "", "fit", null]];
 
 /** @param {import("./app.js").Context} context */
 async function list(context) {
@@ -56,16 +56,23 @@ async function list(context) {
   const matchers = h("input", { type: "search", class: "mono", value: filter, placeholder: "{job=\"api\"}", "aria-label": "Matchers", on: { change: () => { filter = matchers.value.trim(); setParams({ filter }); void load(); } } });
   const field = searchField(search, (value) => { search = value; draw(); }, "Filter by comment, creator or matcher");
   const drawControls = () => fillControls(controls, h("span", { class: "joined", role: "group", "aria-label": "State" }, ...["active", "pending", "expired"].map((name) => button(`${name[0].toUpperCase()}${name.slice(1)} ${all.filter((silence) => silence.status.state === name).length}`, { "aria-pressed": String(state === name), on: { click: () => { state = name; setParams({ state: name === "active" ? null : name }); drawControls(); draw(); } } }))),
-    matchers, field, choice("Order", ORDERS.map(([name, words]) => /** @type {[string, string]} */ ([name, words])), order, (value) => { order = value; setParams({ order: value === "ends" ? null : value }); draw(); }));
+    matchers, field);
+  /** Another column, or the other way round. @param {string} key */
+  const sortBy = (key) => {
+    order = order === key ? `-${key}` : key;
+    setParams({ order: order === "ends" ? null : order });
+    draw();
+  };
   const draw = () => lists.draw(body, () => {
-    const by = (ORDERS.find(([name]) => name === order) ?? ORDERS[0])[2];
-    const shown = all.filter((silence) => silence.status.state === state && holds(search, `${silence.comment} ${silence.createdBy} ${filterText(silence.matchers)} ${silence.id}`)).sort((a, b) => (by(a) < by(b) ? -1 : by(a) > by(b) ? 1 : 0));
+    const by = (COLUMNS.find(([name]) => name !== "" && name === order.replace(/^-/, "")) ?? COLUMNS[5])[3] ?? (() => 0);
+    const sign = order.startsWith("-") ? -1 : 1;
+    const shown = all.filter((silence) => silence.status.state === state && holds(search, `${silence.comment} ${silence.createdBy} ${filterText(silence.matchers)} ${silence.id}`)).sort((a, b) => sign * compare(by(a), by(b)) || (a.id < b.id ? -1 : 1));
     const tbody = h("tbody");
     if (shown.length === 0) return [h("div", { class: "empty" }, `No ${state} silence passes the filter.`)];
-    const table = h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...[["Matchers", ""], ["Comment", ""], ["Creator", "fit"], ["Began", "fit"], ["Ends", "fit"], ["", "fit"]].map(([title, kind]) => h("th", { scope: "col", class: kind }, title)))), tbody));
+    const table = h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...COLUMNS.map(([key, title, kind, sorts]) => h("th", { scope: "col", class: kind, "aria-sort": sorts && (order === key ? "ascending" : order === `-${key}` ? "descending" : "none") }, sorts ? button(title, { on: { click: () => sortBy(key) } }) : title)))), tbody));
     lists.rows("silences", tbody, shown, (silence) => h("tr", null,
       h("td", null, h("a", { href: `#/silences/${encodeURIComponent(silence.id)}` }, silence.matchers.map((/** @type {any} */ one) => h("span", { class: "chip" }, clipped(matcherText(one), 200))))),
-      h("td", { class: "wrap" }, clipped(silence.comment, 500)), h("td", null, silence.createdBy), h("td", { class: "fit" }, moment(silence.startsAt)), h("td", { class: "fit" }, moment(silence.endsAt)), h("td", { class: "fit" }, actions(silence, signal, load))), (silence) => silence.id, 60);
+      h("td", { class: "wrap" }, clipped(silence.comment, 500)), h("td", null, silence.createdBy), h("td", { class: "fit" }, moment(silence.startsAt)), h("td", { class: "fit" }, moment(silence.updatedAt)), h("td", { class: "fit" }, moment(silence.endsAt)), h("td", { class: "fit" }, actions(silence, signal, load))), (silence) => silence.id, 60);
     return [table];
   });
   const load = telling(message, signal, async () => {

@@ -7,19 +7,21 @@ import { Lists } from "../rows.js";
 import { onSetting, setSetting, setting, zone } from "../settings.js";
 import { ago, formatTime, humanSeconds } from "../time.js";
 import { queryAddress } from "../url_state.js";
-import { filterOf, groupBy, labelNames, searchField, stateButtons, telling } from "./lists.js";
+import { filterOf, groupBy, labelNames, paged, searchField, stateButtons, telling } from "./lists.js";
 import { choice } from "./range.js";
 
 const ORDER = /** @type {Record<string, number>} */ ({ firing: 0, pending: 1, inactive: 2, unknown: 3 });
 
-/** @typedef {{state: string, name: string, labels: Record<string, string>, annotations: Record<string, string>, since: number | null, value: number, rule: any, group: string, file: string, search: string, key: string}} Row */
+/** @typedef {{state: string, name: string, labels: Record<string, string>, annotations: Record<string, string>, since: number | null, value: number, rule: any, group: string, file: string, order: number, search: string, key: string}} Row */
 
 /** @param {import("../app.js").Context} context */
 export default async function alerts(context) {
   const { root, signal, params } = context;
   const states = new Set(params.getAll("state"));
   let search = params.get("search") ?? "";
-  let group = params.get("group") ?? "";
+  // A page is one of rule groups with all their rules, as Prometheus' pages count them.
+  const whole = params.has("page");
+  let group = params.get("group") ?? (whole ? "(group)" : "");
   /** @type {Row[]} */ let rows = [];
   /** @type {Set<string>} */ const open = new Set();
   const lists = new Lists();
@@ -45,11 +47,13 @@ export default async function alerts(context) {
     // Inactive alerts are shown only when selected, or when there is nothing else.
     const active = rows.some((row) => row.state !== "inactive" && row.state !== "unknown");
     const fits = filterOf(search);
-    const shown = rows.filter((row) => (states.size > 0 ? states.has(row.state) : !active || (row.state !== "inactive" && row.state !== "unknown")) && fits(row.search));
+    const shown = rows.filter((row) => (states.size > 0 ? states.has(row.state) : whole || !active || (row.state !== "inactive" && row.state !== "unknown")) && fits(row.search));
     if (shown.length === 0) return [h("div", { class: "empty" }, rows.length === 0 ? "No alerting rules are configured." : "No alert passes the filter.")];
     if (group === "") return [table("", shown)];
     const sections = h("div");
-    lists.rows("groups", sections, groupBy(shown, (row) => (group === "(group)" ? `${row.group} · ${row.file}` : row.labels[group] ?? "(none)")), ([title, members]) => {
+    const groups = groupBy(shown, (row) => (group === "(group)" ? `${row.group} · ${row.file}` : row.labels[group] ?? "(none)"));
+    if (group === "(group)") groups.sort(([, [a]], [, [b]]) => a.order - b.order);
+    lists.rows("groups", sections, groups, ([title, members]) => {
       const firing = members.filter((row) => row.state === "firing").length;
       return h("section", null, h("div", { class: "section" }, h("h2", null, visible(title.slice(0, 200))), h("span", { class: "count" }, `${members.length}`), firing > 0 && stateWord("firing", `${firing} firing`)), table(title, members));
     }, ([title]) => title, 4);
@@ -98,6 +102,7 @@ export default async function alerts(context) {
     draw();
   });
   await load();
+  paged(context, lists, "groups", () => group === "(group)");
   context.onRefresh(load);
   const step = 600;
   try {
@@ -134,9 +139,9 @@ function runs(times, step) {
 function collect(groups) {
   /** @type {Row[]} */
   const rows = [];
-  for (const group of groups) {
+  for (const [order, group] of groups.entries()) {
     for (const rule of group.rules) {
-      const common = { rule, group: group.name, file: group.file };
+      const common = { rule, group: group.name, file: group.file, order };
       const active = rule.alerts ?? [];
       for (const alert of active) rows.push({ ...common, state: alert.state, name: rule.name, labels: alert.labels, annotations: alert.annotations, since: Date.parse(alert.activeAt), value: Number(alert.value.replace("Inf", "Infinity")), search: "", key: "" });
       if (active.length === 0) rows.push({ ...common, state: rule.state, name: rule.name, labels: { alertname: rule.name, ...rule.labels }, annotations: rule.annotations, since: null, value: NaN, search: "", key: "" });

@@ -7,6 +7,7 @@ import { grouped } from "../format.js";
 import { Lists } from "../rows.js";
 import { zone } from "../settings.js";
 import { formatDuration, formatTime, humanSeconds, parseDuration } from "../time.js";
+import { working } from "./progress.js";
 import { momentField, rangeField } from "./range.js";
 
 /** @typedef {{labels: Record<string, string>, events: {at: number, change: string, value: string}[]}} Episode */
@@ -23,6 +24,7 @@ export function openBacktest(rule, group, signal) {
   const keep = h("input", { value: formatDuration((rule.keepFiringFor ?? 0) * 1000), style: { width: "80px" }, "aria-label": "keep_firing_for" });
   const when = h("span", { class: "row" });
   const out = h("div");
+  const busy = h("div");
   const lists = new Lists();
   const go = button("Run", { class: "primary", on: { click: () => void run() } });
   const drawWhen = () => fillControls(when, rangeField(rangeMs, (value) => { rangeMs = value; drawWhen(); }), momentField(end, rangeMs / 2, "End of the range", (value) => { end = value; drawWhen(); }));
@@ -42,10 +44,10 @@ export function openBacktest(rule, group, signal) {
     const to = Math.floor((end ?? Date.now()) / 1000);
     go.textContent = "Running…";
     try {
-      const { data } = await ask("ferula/backtest", {
+      const { data } = await working(busy, "The rule is replayed; Esc ends it", ask("ferula/backtest", {
         name: rule.name, expr: editor.text, for: formatDuration(holdMs), keep_firing_for: formatDuration(keepMs), labels: JSON.stringify(rule.labels ?? {}),
         interval: formatDuration(Math.round(group.interval * 1000)), group: group.name, file: group.file, start: to - Math.round(rangeMs / 1000), end: to,
-      }, { signal: mine.signal, post: true });
+      }, { signal: mine.signal, post: true }));
       show(data, to - rangeMs / 1000, to);
     } catch (error) {
       if (!mine.signal.aborted) fill(out, note("err", /** @type {Error} */ (error).message));
@@ -67,7 +69,7 @@ export function openBacktest(rule, group, signal) {
   };
 
   const dialog = openDialog(`Backtest of ${rule.name}`, h("p", { class: "muted" }, "Replays the rule over stored history, at the moments at which its group runs. What is edited here is not saved."), editor.element,
-    h("div", { class: "row backtest" }, h("label", null, "for ", hold), h("label", null, "keep firing for ", keep), when, go, button("As configured", { on: { click: () => { editor.replaceAll(rule.query); editor.close(); hold.value = formatDuration(rule.duration * 1000); } } })), out);
+    h("div", { class: "row backtest" }, h("label", null, "for ", hold), h("label", null, "keep firing for ", keep), when, go, button("As configured", { on: { click: () => { editor.replaceAll(rule.query); editor.close(); hold.value = formatDuration(rule.duration * 1000); } } })), busy, out);
   dialog.classList.add("wide");
   dialog.addEventListener("close", () => own.abort());
   void run();

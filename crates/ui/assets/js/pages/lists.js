@@ -33,6 +33,27 @@ export const telling = (place, signal, load) => async () => {
   }
 };
 
+/** Groups on a page of Prometheus' lists. */
+const PAGE = 10;
+
+/**
+ * Keeps the address' `page` and the place in a list of groups together, as Prometheus' pages count them.
+ * @param {import("../app.js").Context} context @param {import("../rows.js").Lists} lists @param {string} name @param {() => boolean} counts whether the list is in the order that they count
+ */
+export function paged({ signal, params, setParams }, lists, name, counts) {
+  let timer = 0;
+  addEventListener("scroll", () => {
+    clearTimeout(timer);
+    timer = window.setTimeout(() => {
+      if (signal.aborted || !counts()) return;
+      const page = 1 + Math.floor(lists.firstSeen(name) / PAGE);
+      setParams({ page: page > 1 ? String(page) : null });
+    }, 150);
+  }, { signal, passive: true });
+  const page = Number(params.get("page"));
+  if (page > 1 && counts()) lists.reveal(name, (page - 1) * PAGE);
+}
+
 /** A test whether a text in lower case holds all words. @param {string} words */
 export function filterOf(words) {
   const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);

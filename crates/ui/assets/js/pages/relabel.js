@@ -9,6 +9,7 @@ import { Lists } from "../rows.js";
 import { humanSeconds } from "../time.js";
 import { ruleText } from "./discovery.js";
 import { searchField, stateButtons } from "./lists.js";
+import { working } from "./progress.js";
 import { choice } from "./range.js";
 
 /** @typedef {{text: string, value: string, labels: Record<string, string>, changedBy: number[], droppedBy?: number, stored?: Record<string, string>, error?: string}} Line */
@@ -27,13 +28,14 @@ export default async function relabel(context) {
   const controls = h("span", { class: "row" });
   const rules = h("textarea", { class: "mono rules", rows: 3, spellcheck: false, "aria-label": "metric_relabel_configs", placeholder: "No rules: write some to try them, as in metric_relabel_configs", on: { input: () => { edited = true; fit(); } } });
   const state = h("span", { class: "muted", role: "status" });
+  const busy = h("div");
   const out = h("div");
   const words = searchField(search, (value) => { search = value; context.setParams({ search }); clearTimeout(timer); timer = window.setTimeout(() => void load(), 250); }, "Lines that contain");
   let timer = 0;
   fill(root, h("div", { class: "page-head" }, h("h1", null, "Relabelling"), controls),
     h("section", { "aria-label": "Samples of a target" }, h("div", { class: "section" }, h("h2", null, "Samples of a target"), h("span", { class: "muted" }, "The page is scraped again each time. Nothing is stored, and rules edited here are only tried.")),
       h("label", { class: "small muted" }, "metric_relabel_configs", rules),
-      h("div", { class: "row" }, button("Try these rules", { class: "primary", on: { click: () => void load() } }), button("As configured", { on: { click: () => { edited = false; void load(); } } }), button("Copy rules", { on: { click: () => void copy(rules.value) } }), words, state), out),
+      h("div", { class: "row" }, button("Try these rules", { class: "primary", on: { click: () => void load() } }), button("As configured", { on: { click: () => { edited = false; void load(); } } }), button("Copy rules", { on: { click: () => void copy(rules.value) } }), words, state), busy, out),
     labelsSection(signal));
 
   /** As high as its rules, within bounds. */
@@ -56,9 +58,9 @@ export default async function relabel(context) {
 
   const load = async () => {
     if (url === "") return fill(out, h("div", { class: "empty" }, "There is no target yet: scrape_configs is empty, or discovery has found nothing."));
-    state.textContent = "Scraping…";
+    state.textContent = "";
     try {
-      answer = (await ask("ferula/scrape_preview", { scrapePool: pool, scrapeUrl: url, search, limit: 2000, ...(edited ? { rules: rules.value === "" ? "[]" : rules.value } : {}) }, { signal, post: true })).data;
+      answer = (await working(busy, `${visible(url.slice(0, 300))} is being scraped`, ask("ferula/scrape_preview", { scrapePool: pool, scrapeUrl: url, search, limit: 2000, ...(edited ? { rules: rules.value === "" ? "[]" : rules.value } : {}) }, { signal, post: true }))).data;
       if (!edited) rules.value = answer.rules;
       fit();
       draw();

@@ -8,7 +8,7 @@ import { zone } from "../settings.js";
 import { ago, formatTime, humanSeconds } from "../time.js";
 import { queryAddress } from "../url_state.js";
 import { copy } from "../copy.js";
-import { holds, meter, searchField, stateButtons, telling } from "./lists.js";
+import { holds, meter, paged, searchField, stateButtons, telling } from "./lists.js";
 import { choice } from "./range.js";
 
 /** @param {import("../app.js").Context} context */
@@ -77,6 +77,7 @@ export default async function rules(context) {
     draw();
   });
   await load();
+  paged(context, lists, "groups", () => order === "");
   context.onRefresh(load);
 }
 

@@ -8,6 +8,7 @@ import { zone } from "../settings.js";
 import { formatTime, humanSeconds, parseTime } from "../time.js";
 import { queryAddress } from "../url_state.js";
 import { telling } from "./lists.js";
+import { working } from "./progress.js";
 import { choice } from "./range.js";
 
 /** @param {import("../app.js").Context} context */
@@ -19,23 +20,33 @@ export default async function tsdb(context) {
   const matchField = h("input", { type: "search", class: "mono", value: match, placeholder: "{job=\"api\"}", "aria-label": "Selector", title: "Count only these series", on: { change: () => { match = matchField.value.trim(); context.setParams({ match }); void load(); } } });
   const focusField = h("input", { type: "search", class: "mono", value: focus, placeholder: "label", "aria-label": "Focus label", title: "Series for each value of this label", on: { change: () => { focus = focusField.value.trim(); context.setParams({ focus }); void load(); } } });
   const message = h("div");
+  const busy = h("div");
   const body = h("div");
   const admin = document.documentElement.dataset.admin === "true";
   const controls = h("span", { class: "row" });
-  fill(root, h("div", { class: "page-head" }, h("h1", null, "TSDB"), controls), message, body);
+  fill(root, h("div", { class: "page-head" }, h("h1", null, "TSDB"), controls), message, busy, body);
   fill(controls, choice("Length of the lists", ["10", "20", "50", "100", "500"].map((n) => [n, `Top ${n}`]), limit, (value) => { limit = value; context.setParams({ limit: value === "10" ? null : value }); void load(); }),
     h("label", { class: "check" }, "Selector ", matchField), h("label", { class: "check" }, "Focus label ", focusField),
     admin && button("Delete series…", { class: "danger", on: { click: () => deleteDialog(signal) } }),
     admin && button("Clean tombstones", { on: { click: () => void act("clean_tombstones", "Deleted samples have been removed from disk.") } }),
     admin && button("Snapshot", { on: { click: () => void act("snapshot", "") } }));
 
+  /** Blocks that have tombstones. */
+  const withTombstones = async () => (await ask("status/tsdb/blocks", {}, { signal, quiet: true })).data.blocks.filter((/** @type {any} */ block) => block.stats?.numTombstones > 0).length;
   /** @param {string} what @param {string} words */
   const act = async (what, words) => {
+    const buttons = [...controls.querySelectorAll("button")];
+    for (const one of buttons) one.disabled = true;
     try {
-      const { data } = await ask(`admin/tsdb/${what}`, {}, { signal, post: true });
+      const clean = what === "clean_tombstones";
+      const all = clean ? await withTombstones().catch(() => 0) : 0;
+      const { data } = await working(busy, clean ? "Blocks with deleted samples are rewritten" : "The snapshot is being written", ask(`admin/tsdb/${what}`, {}, { signal, post: true }),
+        clean ? async () => ({ done: Math.max(0, all - await withTombstones()), all, unit: "blocks" }) : undefined);
       openDialog("Done", note("ok", data?.name ? `The snapshot is in ${data.name}, below snapshots/ of the data directory.` : words));
     } catch (error) {
       openDialog("That failed", note("err", /** @type {Error} */ (error).message));
+    } finally {
+      for (const one of buttons) one.disabled = false;
     }
   };
 
@@ -126,7 +137,7 @@ function deleteDialog(signal) {
   again.addEventListener("input", check);
   const preview = async () => {
     try {
-      const { data } = await ask("series", { "match[]": [match.value], ...range(), limit: 1000 }, { signal });
+      const { data } = await working(out, "Series are being counted", ask("series", { "match[]": [match.value], ...range(), limit: 1000 }, { signal }));
       checked = data.length > 0;
       fill(out, note(data.length > 0 ? "warn" : "info", data.length === 0 ? "No series matches." : `${data.length === 1000 ? "At least 1000" : data.length} series would lose their samples in this range. This cannot be undone.`),
         ...data.slice(0, 5).map((/** @type {Record<string, string>} */ labels) => h("div", { class: "mono wrap" }, visible(JSON.stringify(labels)))));
@@ -138,7 +149,7 @@ function deleteDialog(signal) {
   const remove = async () => {
     go.disabled = true;
     try {
-      await ask("admin/tsdb/delete_series", { "match[]": [match.value], ...range() }, { signal, post: true });
+      await working(out, "Samples are being deleted", ask("admin/tsdb/delete_series", { "match[]": [match.value], ...range() }, { signal, post: true }));
       fill(out, note("ok", "Deleted. The space on disk is freed by the next compaction, or by Clean tombstones."));
     } catch (error) {
       fill(out, note("err", /** @type {Error} */ (error).message));
