@@ -99,6 +99,25 @@ fn a_block_that_was_replaced_is_not_read_when_a_power_loss_brings_it_back() {
 }
 
 #[test]
+fn a_range_of_the_head_that_was_deleted_before_its_cut_does_not_come_back() {
+    let disk = FaultDisk::default();
+    let db = open(&disk, options());
+    scrape(&db, BEGIN);
+    delete(&db, BEGIN, BEGIN + 99_999, vec![]);
+    for second in (100..=200).step_by(10) {
+        scrape(&db, BEGIN + second * 1000);
+    }
+    // Nothing is left for a block that would tell a start where the head begins.
+    maintain(&db, BEGIN + 200_000);
+    assert_eq!(db.blocks().len(), 0);
+    let before = floats(&db);
+    assert_eq!(in_range(&before, BEGIN, BEGIN + 99_999), 0);
+    db.close().expect("closed");
+    drop(db);
+    assert_eq!(floats(&open(&disk.restart(Survives::Written), options())), before);
+}
+
+#[test]
 fn the_log_does_not_bring_back_a_block_in_which_everything_was_deleted() {
     let (disk, db) = lived();
     delete(&db, BEGIN, BEGIN + 99_999, vec![]);

@@ -77,6 +77,7 @@ impl Replay<'_> {
             self.replace_empty(slot, log_ref)?;
         }
         self.note_ref(log_ref);
+        self.drop_truncated_chunks(&saved);
         self.adopt_chunks(log_ref, slot);
         if let Some((open, data)) = &saved.open {
             if open.last_histogram.as_ref().is_some_and(|last| !is_sound(last)) {
@@ -129,6 +130,25 @@ impl Replay<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Drops in-order chunks that the series had no longer when it was saved. Their file may still be there, and no block
+    /// says that they are old if all of their samples were deleted; the deletion has been forgotten with the samples.
+    fn drop_truncated_chunks(&mut self, saved: &SeriesCopy<'_>) {
+        let Some(chunks) = self.chunks.get_mut(&saved.log_ref) else { return };
+        let last_place = saved.full.iter().map(|(place, _)| *place).max();
+        let open_min = saved.open.as_ref().map(|(open, _)| open.min);
+        chunks.retain(|chunk| {
+            let place = chunk.place.number();
+            // Chunks that were written since are behind the saved ones. With none to compare with, their samples are in
+            // the log behind the savepoint.
+            let is_newer = match (last_place, open_min) {
+                (Some(last), _) => place > last,
+                (None, Some(open)) => chunk.max >= open,
+                (None, None) => false,
+            };
+            chunk.out_of_order || is_newer || saved.full.iter().any(|(saved, _)| *saved == place)
+        });
     }
 
     fn reopen(&mut self, slot: SlotId, open: &Reopened, data: &[u8]) -> Result<(), Corrupt> {
