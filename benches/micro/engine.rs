@@ -151,6 +151,14 @@ impl Snapshot for View<'_> {
     ) -> Result<Vec<String>, StorageError> {
         Ok(Vec::new())
     }
+
+    fn is_in_memory(&self) -> bool {
+        true
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 fn queries(criterion: &mut Criterion) {

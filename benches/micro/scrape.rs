@@ -6,46 +6,17 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ferula_config::Config;
-use ferula_model::{LabelSet, SeriesRef, Timestamp};
+use ferula_model::{LabelSet, Timestamp};
 use ferula_scraper::fetch::Page;
 use ferula_scraper::metrics::Metrics;
 use ferula_scraper::options::{Features, JobOptions, PageOptions};
 use ferula_scraper::report::Report;
 use ferula_scraper::target_state::{ScrapeContext, TargetState};
-use ferula_storage::{
-    AppendError, AppendOutcome, Appendable, Appender, CommitError, Durability, SampleBatch,
-};
+use ferula_storage::Appendable;
 use ferula_telemetry::Registry;
+use ferula_testkit::NoStore;
 use ferula_tsdb::disk::RealDisk;
 use ferula_tsdb::{Db, Options};
-
-/// Accepts everything and keeps nothing.
-struct NoStore;
-
-struct NoAppender(u64);
-
-impl Appendable for NoStore {
-    fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(NoAppender(0))
-    }
-}
-
-impl Appender for NoAppender {
-    fn resolve(&mut self, _: &LabelSet) -> Result<SeriesRef, AppendError> {
-        self.0 += 1;
-        Ok(SeriesRef::new(self.0).expect("counted from 1"))
-    }
-
-    fn append(&mut self, batch: &mut SampleBatch) -> AppendOutcome {
-        let accepted = batch.refs.len();
-        batch.clear();
-        AppendOutcome { accepted, refused: Vec::new() }
-    }
-
-    fn commit(self: Box<Self>, _: Durability) -> Result<(), CommitError> {
-        Ok(())
-    }
-}
 
 const SERIES: usize = 10_000;
 const PAGES: usize = 16;

@@ -14,7 +14,7 @@ use ferula_go::quote::go_quote_bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::head_error::HeadError;
-use crate::wire::{HEADER_BYTES_MAX, Wire};
+use crate::wire::{HEADER_BYTES_MAX, Wire, write_through};
 
 /// A connection whose answers are checked; see the module.
 #[derive(Debug)]
@@ -155,31 +155,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadReader<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for HeadReader<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
+write_through!(HeadReader);
 
 /// The first line of an answer.
 #[derive(Debug)]

@@ -207,6 +207,14 @@ impl Snapshot for FailingView<'_> {
     fn label_values(&self, _: &str, _: &[Matcher], _: usize, _: &Hints) -> Result<Vec<String>, StorageError> {
         Ok(Vec::new())
     }
+
+    fn is_in_memory(&self) -> bool {
+        self.inner.is_in_memory()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ use ferula_storage::{
 use ferula_telemetry::{Counter, Registry, debug, warn};
 
 use self::headers::{AcceptedMessages, Encoding, UnpackError};
-use self::label_check::check_labels;
+use self::label_check::{LabelProblem, check_labels};
 use self::message::{Item, TimeSeries, WriteRequest};
 use self::sent_series::{SentSeries, SeriesState};
 use self::series_cache::SeriesCache;
@@ -192,10 +192,10 @@ impl Receiver {
             batch: SampleBatch::default(),
             latest: now.saturating_add_millis(AHEAD_MILLIS_MAX),
             written: Written::default(),
-            left_out: None,
+            samples_left_out: None,
+            series_left_out: None,
+            first_invalid: None,
         };
-        let mut left_out: Option<(usize, AppendError)> = None;
-        let mut first_invalid = None;
         let (mut window, mut expected) = (Vec::with_capacity(WINDOW_SERIES), 0);
         loop {
             window.clear();
@@ -219,24 +219,17 @@ impl Receiver {
             for sent in &window {
                 match &sent.state {
                     SeriesState::Known(series) => commit.add(*series, sent)?,
-                    SeriesState::Invalid(problem) => {
-                        commit.check(&sent.series)?;
-                        if commit.written.series_invalid == 0 {
-                            let shown = message::short_labels(&sent.series.labels()?);
-                            first_invalid = Some((shown, *problem));
-                        }
-                        commit.written.series_invalid += 1;
-                    }
-                    SeriesState::Unresolved => commit.check(&sent.series)?,
-                    SeriesState::Refused(limit) => {
-                        commit.check(&sent.series)?;
-                        left_out.get_or_insert_with(|| (0, limit.clone())).0 += 1;
-                    }
+                    _ => commit.skip(sent)?,
                 }
             }
         }
+        self.finish(commit)
+    }
+
+    /// Commits what was accepted, and reports what was not.
+    fn finish(&self, mut commit: Commit<'_>) -> Result<Written, WriteError> {
         commit.flush()?;
-        let Commit { appender, written, left_out: samples_left_out, .. } = commit;
+        let Commit { appender, written, samples_left_out, series_left_out, first_invalid, .. } = commit;
         if let Err(error) = appender.commit(Durability::Written) {
             self.without_metadata.add(written.samples as u64);
             return Err(error.into());
@@ -251,7 +244,7 @@ impl Receiver {
                 reason = reason
             );
         }
-        match (samples_left_out, left_out) {
+        match (samples_left_out, series_left_out) {
             (Some((count, first)), _) => Err(WriteError::SamplesLeftOut { count, first: Box::new(first) }),
             (None, Some((count, limit))) => Err(WriteError::NewSeries { count, limit }),
             (None, None) => Ok(written),
@@ -324,7 +317,11 @@ struct Commit<'s> {
     latest: Timestamp,
     written: Written,
     /// How many samples were skipped, and why the first one was.
-    left_out: Option<(usize, WriteError)>,
+    samples_left_out: Option<(usize, WriteError)>,
+    /// How many series had no room in the store, and why the first one had none.
+    series_left_out: Option<(usize, AppendError)>,
+    /// The labels of the first series with invalid ones, shortened.
+    first_invalid: Option<(String, LabelProblem)>,
 }
 
 impl Commit<'_> {
@@ -395,8 +392,26 @@ impl Commit<'_> {
         })
     }
 
+    /// Notes why a series is not written. It is parsed all the same, so that malformed bytes in it are an error.
+    fn skip(&mut self, sent: &SentSeries<'_>) -> Result<(), WriteError> {
+        self.check(&sent.series)?;
+        match &sent.state {
+            SeriesState::Invalid(problem) => {
+                if self.first_invalid.is_none() {
+                    self.first_invalid = Some((message::short_labels(&sent.series.labels()?), *problem));
+                }
+                self.written.series_invalid += 1;
+            }
+            SeriesState::Refused(limit) => {
+                self.series_left_out.get_or_insert_with(|| (0, limit.clone())).0 += 1;
+            }
+            SeriesState::Known(_) | SeriesState::Unresolved => {}
+        }
+        Ok(())
+    }
+
     fn leave_out(&mut self, why: WriteError) {
-        self.left_out.get_or_insert((0, why)).0 += 1;
+        self.samples_left_out.get_or_insert((0, why)).0 += 1;
     }
 
     fn flush(&mut self) -> Result<(), WriteError> {

@@ -288,6 +288,10 @@ impl Snapshot for FanoutSnapshot<'_> {
         self.store.label_values(name, matchers, limit, hints)
     }
 
+    fn is_in_memory(&self) -> bool {
+        false
+    }
+
     fn warnings(&self) -> Vec<String> {
         self.warnings.locked().clone()
     }

@@ -158,14 +158,10 @@ pub trait Snapshot: Send + Sync {
     ) -> Result<Vec<String>, StorageError>;
 
     /// Whether everything is answered from memory: nobody waits for a disk or another machine.
-    fn is_in_memory(&self) -> bool {
-        false
-    }
+    fn is_in_memory(&self) -> bool;
 
     /// What readers should be told about the answers so far: sources beside the store that failed.
-    fn warnings(&self) -> Vec<String> {
-        Vec::new()
-    }
+    fn warnings(&self) -> Vec<String>;
 }
 
 /// A compressed run of a series' samples.

@@ -375,6 +375,10 @@ impl Snapshot for MemSnapshot<'_> {
         true
     }
 
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn series_count(&self, selection: SelectionId) -> usize {
         self.selections[selection.0].len()
     }

@@ -4,25 +4,15 @@ mod common;
 
 use std::path::Path;
 
-use common::{DIR, Floats, commit, floats, open, series};
+use common::{DIR, Floats, commit, floats, open, series, small_options};
 use ferula_model::{Matcher, TimeRange, Timestamp};
 use ferula_tsdb::disk::{Disk, FaultDisk, Survives};
 use ferula_tsdb::{Db, Options};
 
-const RANGE: i64 = 100_000;
 const BEGIN: i64 = 1_000_000;
 
 fn options() -> Options {
-    Options {
-        min_block_duration_ms: RANGE,
-        max_block_duration_ms: 3 * RANGE,
-        samples_per_chunk: 8,
-        wal_segment_bytes: 32 * 1024,
-        out_of_order_window_ms: 2 * RANGE,
-        out_of_order_samples_max: 4,
-        savepoints: true,
-        ..Options::default()
-    }
+    Options { savepoints: true, ..small_options() }
 }
 
 fn scrape(db: &Db, at: i64) {

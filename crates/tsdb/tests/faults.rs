@@ -7,27 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
-use common::{DIR, Floats, commit, floats, helper, open, open_reporting, series, try_open};
+use common::{
+    DIR, Floats, RANGE, commit, floats, helper, open, open_reporting, series, small_options, try_open,
+};
 use ferula_model::{LabelSet, Matcher, TimeRange, Timestamp};
 use ferula_storage::{AppendError, CommitError};
-use ferula_tsdb::Retention;
 use ferula_tsdb::disk::Survives;
 use ferula_tsdb::disk::{Disk, FaultDisk, Faults};
 use ferula_tsdb::{Options, Progress, UnsyncedHook};
 
-const RANGE: i64 = 100_000;
-
 fn options() -> Options {
-    Options {
-        min_block_duration_ms: RANGE,
-        max_block_duration_ms: 3 * RANGE,
-        samples_per_chunk: 8,
-        wal_segment_bytes: 32 * 1024,
-        out_of_order_window_ms: RANGE,
-        out_of_order_samples_max: 4,
-        retention: Retention::default(),
-        ..Options::default()
-    }
+    Options { out_of_order_window_ms: RANGE, ..small_options() }
 }
 
 /// What the last query returned, and what had been written by then.

@@ -20,28 +20,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{DIR, Floats, commit, floats, series, try_open};
+use common::{DIR, Floats, RANGE, commit, floats, series, small_options, try_open};
 use ferula_model::{Matcher, TimeRange, Timestamp};
 use ferula_tsdb::disk::{Disk, FaultDisk, Faults, Survives};
 use ferula_tsdb::tools::verify_directory;
 use ferula_tsdb::{Db, Options, Retention};
 
-const RANGE: i64 = 100_000;
 const SCRAPE_MS: i64 = 10_000;
 const SERIES: usize = 3;
 
 fn options() -> Options {
-    Options {
-        min_block_duration_ms: RANGE,
-        max_block_duration_ms: 3 * RANGE,
-        samples_per_chunk: 8,
-        wal_segment_bytes: 32 * 1024,
-        out_of_order_window_ms: 2 * RANGE,
-        out_of_order_samples_max: 4,
-        retention: Retention::default(),
-        savepoints: true,
-        ..Options::default()
-    }
+    Options { savepoints: true, ..small_options() }
 }
 
 /// Numbers from a seed.

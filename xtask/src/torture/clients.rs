@@ -11,6 +11,27 @@ use super::Orders;
 use super::harness::{Directory, REMOTE_WRITE, configure, post, start, write_request};
 use crate::peer::{get, percent_encode};
 
+/// Requests that want everything, or have no end.
+fn hostile_paths(time: i64) -> Vec<String> {
+    let matchers = "&match[]={__name__=~\".%2B\"}".repeat(400);
+    let many_labels: Vec<String> = (0..100_000).map(|n| format!("a{n}")).collect();
+    vec![
+        format!("/api/v1/query?time={time}&query={}", percent_encode("torture[1h]")),
+        format!(
+            "/api/v1/query_range?start={}&end={time}&step=1&query={}",
+            time - 3600,
+            percent_encode("label_join(torture, \"z\", \",\", \"series\", \"series\", \"series\")")
+        ),
+        format!(
+            "/api/v1/query?time={time}&query={}",
+            percent_encode("count by (series) ({__name__=~\".+\"} * on(series) group_left torture)")
+        ),
+        format!("/api/v1/query?time={time}&query=sum%20by%20({})(torture)", many_labels[..15_000].join(",")),
+        format!("/federate?{}", &matchers[1..]),
+        format!("/api/v1/series?{}", &matchers[1..]),
+    ]
+}
+
 pub fn run(orders: &Orders) -> Result<()> {
     let dir = Directory::new("clients")?;
     configure(&dir.0, "")?;
@@ -26,23 +47,7 @@ pub fn run(orders: &Orders) -> Result<()> {
     }
     let (port, end) = (server.port, Instant::now() + orders.time);
     let time = at_ms / 1000 + 300;
-    let matchers = "&match[]={__name__=~\".%2B\"}".repeat(400);
-    let many_labels: Vec<String> = (0..100_000).map(|n| format!("a{n}")).collect();
-    let paths = vec![
-        format!("/api/v1/query?time={time}&query={}", percent_encode("torture[1h]")),
-        format!(
-            "/api/v1/query_range?start={}&end={time}&step=1&query={}",
-            time - 3600,
-            percent_encode("label_join(torture, \"z\", \",\", \"series\", \"series\", \"series\")")
-        ),
-        format!(
-            "/api/v1/query?time={time}&query={}",
-            percent_encode("count by (series) ({__name__=~\".+\"} * on(series) group_left torture)")
-        ),
-        format!("/api/v1/query?time={time}&query=sum%20by%20({})(torture)", many_labels[..15_000].join(",")),
-        format!("/federate?{}", &matchers[1..]),
-        format!("/api/v1/series?{}", &matchers[1..]),
-    ];
+    let paths = hostile_paths(time);
     let mut threads = Vec::new();
     for client in 0..20usize {
         let paths = paths.clone();

@@ -262,6 +262,14 @@ impl Snapshot for OnDiskView<'_> {
     fn label_values(&self, _: &str, _: &[Matcher], _: usize, _: &Hints) -> Result<Vec<String>, StorageError> {
         Ok(Vec::new())
     }
+
+    fn is_in_memory(&self) -> bool {
+        false
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

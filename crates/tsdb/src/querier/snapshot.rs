@@ -392,6 +392,10 @@ impl Snapshot for DbSnapshot<'_> {
         self.blocks.is_empty()
     }
 
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn label_names(
         &self,
         matchers: &[Matcher],

@@ -1,3 +1,5 @@
+//! What a start makes of logs and chunks that do not fit together, and what Prometheus finds afterwards.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;

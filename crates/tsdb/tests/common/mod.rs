@@ -19,6 +19,22 @@ use ferula_tsdb::{Db, Options, Progress};
 
 pub const DIR: &str = "/data";
 
+/// Milliseconds of a small block.
+pub const RANGE: i64 = 100_000;
+
+/// A database that cuts, spills and starts new segments after a handful of samples.
+pub fn small_options() -> Options {
+    Options {
+        min_block_duration_ms: RANGE,
+        max_block_duration_ms: 3 * RANGE,
+        samples_per_chunk: 8,
+        wal_segment_bytes: 32 * 1024,
+        out_of_order_window_ms: 2 * RANGE,
+        out_of_order_samples_max: 4,
+        ..Options::default()
+    }
+}
+
 /// A second thread that reads the log.
 pub fn helper() -> ReplayHelper {
     ReplayHelper::new(|beside, here| {

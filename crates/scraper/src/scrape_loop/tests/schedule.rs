@@ -3,8 +3,7 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-use ferula_model::SeriesRef;
-use ferula_storage::{AppendError, AppendOutcome, Appender, CommitError, Durability, SampleBatch};
+use ferula_testkit::NoStore;
 
 use super::*;
 
@@ -13,34 +12,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const ROUNDS: u32 = 2;
 /// Time advances in steps of this length, so a scrape may begin so much after its moment.
 const STEP: Duration = Duration::from_millis(5);
-
-/// Accepts everything and keeps nothing.
-struct NoStore;
-
-struct NoAppender(u64);
-
-impl Appendable for NoStore {
-    fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(NoAppender(0))
-    }
-}
-
-impl Appender for NoAppender {
-    fn resolve(&mut self, _: &LabelSet) -> Result<SeriesRef, AppendError> {
-        self.0 += 1;
-        Ok(SeriesRef::new(self.0).expect("counted from 1"))
-    }
-
-    fn append(&mut self, batch: &mut SampleBatch) -> AppendOutcome {
-        let accepted = batch.refs.len();
-        batch.clear();
-        AppendOutcome { accepted, refused: Vec::new() }
-    }
-
-    fn commit(self: Box<Self>, _: Durability) -> Result<(), CommitError> {
-        Ok(())
-    }
-}
 
 /// A host of the network.
 struct Host {
