@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ferula_model::value::STALE_NAN;
-use ferula_model::{Matcher, TimeRange};
+use ferula_model::{LabelSet, Matcher, TimeRange, Timestamp};
 use ferula_promql::{
     Engine, EngineOptions, Features, Grid, MemoryContract, QueryControl, QueryError, QueryOptions,
-    QueryOutcome, Spread, StopReason,
+    QueryOutcome, QueryValue, Spread, StopReason,
 };
-use ferula_storage::{Hints, Queryable, RowSink, SelectionId, SeriesSamples, Snapshot, StorageError};
+use ferula_storage::{
+    Appendable, Durability, Hints, Queryable, RowSink, SampleBatch, SelectionId, SeriesSamples, Snapshot,
+    StorageError,
+};
 use ferula_testkit::MemStorage;
 
 /// Three threads for any work, and how often they were lent.
@@ -229,4 +232,35 @@ fn the_first_row_that_fails_is_the_error_and_a_panic_is_one_of_that_query_alone(
         let after = run(&failing.store, "sum(b)", options(spread), &QueryControl::new());
         assert!(after.result.is_ok(), "the next query runs");
     }
+}
+
+#[test]
+fn series_with_and_without_start_timestamps_may_stand_beside_each_other() {
+    let store = MemStorage::new();
+    let mut appender = store.appender();
+    let mut batch = SampleBatch::default();
+    for (name, offset_ms, has_start) in
+        [("a", 0, true), ("b", 1_000, false), ("c", 2_000, true), ("d", 3_000, false)]
+    {
+        let labels = LabelSet::from_pairs([("__name__", "m_total"), ("i", name)]);
+        let series = appender.resolve(&labels).expect("a series");
+        for at in 1..200 {
+            let time = Timestamp::from_millis(at * 15_000 + offset_ms);
+            let start = Timestamp::from_millis(if has_start { 1 } else { 0 });
+            batch.push_float_with_start(series, time, at as f64, start);
+        }
+    }
+    assert!(appender.append(&mut batch).refused.is_empty());
+    appender.commit(Durability::Written).expect("stored");
+    let features = Features { use_start_timestamps: true, ..Features::default() };
+    let options = EngineOptions { features, ..EngineOptions::default() };
+    let shown = |query: &str| {
+        let outcome = run(&store, query, options.clone(), &QueryControl::new());
+        let Ok(QueryValue::Matrix(series)) = outcome.result else { panic!("{query}: {:?}", outcome.result) };
+        series.into_iter().map(|series| format!("{series:?}")).collect::<Vec<_>>()
+    };
+    let alone = |name: &str| shown(&format!("rate(m_total{{i=\"{name}\"}}[5m])"));
+    let each: Vec<String> = ["a", "b", "c", "d"].into_iter().flat_map(alone).collect();
+    assert_eq!(each.len(), 4);
+    assert_eq!(shown("rate(m_total[5m])"), each);
 }

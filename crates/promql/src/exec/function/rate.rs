@@ -91,11 +91,13 @@ impl RangeFunction for RateFunction {
                 &self.passing
             }
             Some(number) => {
-                // Axes are numbered as they come up.
-                if number == self.stretches.len() {
-                    let mut new = Stretches::default();
-                    new.work_out(self.rate, &axis, samples.float_times, windows, call)?;
-                    self.stretches.push(new);
+                // The axes of series that go window by window have none.
+                if number >= self.stretches.len() {
+                    self.stretches.resize_with(number + 1, Stretches::default);
+                }
+                let kept = &mut self.stretches[number];
+                if kept.ends.is_empty() {
+                    kept.work_out(self.rate, &axis, samples.float_times, windows, call)?;
                 }
                 &self.stretches[number]
             }

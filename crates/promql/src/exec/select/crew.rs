@@ -38,6 +38,8 @@ pub(crate) struct Crew<W> {
     /// Rows that were made on the query's own thread, and how much work they were.
     measured_rows: u64,
     measured_work: u64,
+    /// Bytes of those that were kept. Histograms are not known before they are made.
+    measured_bytes: usize,
 }
 
 impl<W> Default for Crew<W> {
@@ -49,6 +51,7 @@ impl<W> Default for Crew<W> {
             held: None,
             measured_rows: 0,
             measured_work: 0,
+            measured_bytes: 0,
         }
     }
 }
@@ -102,6 +105,7 @@ impl<W: Worker> Crew<W> {
             self.measured_rows += rows.len() as u64;
             self.measured_work +=
                 scan.rows().fill(rows, &mut self.workers[0], Task { params, read }, scope, query, out)?;
+            self.measured_bytes = self.measured_bytes.saturating_add(out.bytes());
         }
         Ok(true)
     }
@@ -130,7 +134,9 @@ impl<W: Worker> Crew<W> {
         let steps = scope.steps();
         let rows_each = Batch::rows_wanted(steps).min(scan.left().div_ceil(width));
         let batches = scan.left().div_ceil(rows_each).min(width * BATCHES_PER_RUN);
-        let bytes = Batch::bytes_for(rows_each, steps).saturating_mul(batches);
+        let probable = self.measured_bytes / usize::try_from(self.measured_rows).unwrap_or(usize::MAX).max(1);
+        let row_bytes = probable.max(Batch::bytes_for(1, steps));
+        let bytes = row_bytes.saturating_mul(rows_each).saturating_mul(batches);
         let Ok(held) = query.account.reserve(bytes) else { return Ok(false) };
         self.held = Some(held);
         let all: Vec<Range<usize>> = (0..batches).map(|_| scan.take(rows_each)).collect();
@@ -164,6 +170,10 @@ impl<W: Worker> Crew<W> {
             self.ready.extend(run.finished);
         }
         self.workers.extend(idle);
+        // What they really are: the threads' own accounts have ended.
+        self.held = None;
+        self.held =
+            Some(query.account.reserve(self.ready.iter().map(|finished| finished.rows.bytes()).sum())?);
         query.account.saw_beside(peak_bytes);
         let kept: usize = self.workers.iter().map(Worker::kept_bytes).sum();
         query.account.charge(kept.saturating_sub(self.kept_bytes))?;

@@ -1,6 +1,8 @@
 //! The windows of all steps over a list of sample times. Series of one target have the same times, so what follows from
 //! the times alone is worked out once for all of them: where each window begins and ends, and how many samples that is.
 
+use std::collections::HashMap;
+
 use super::index::FloatWindows;
 use crate::QueryError;
 use crate::exec::context::{PIECE, QueryContext};
@@ -72,14 +74,13 @@ const BOUNDS_BYTES: usize = size_of::<(u32, u32)>();
 /// The axes of the series so far.
 #[derive(Debug, Default)]
 pub(super) struct Axes {
-    /// How many times there are, the first and the last: most comparisons end here.
-    keys: Vec<(usize, i64, i64)>,
+    /// The newest axis with so many times, this first and this last one. Others with the same three are rare, and only
+    /// worked out again.
+    numbers: HashMap<(usize, i64, i64), usize>,
     kept: Vec<Axis>,
     kept_bytes: usize,
     /// For times that are not kept.
     passing: Axis,
-    /// Where the series after this one probably belongs: series of several targets take turns.
-    next: usize,
 }
 
 /// Which axis.
@@ -107,15 +108,11 @@ impl Axes {
         };
         let worth_it = steps >= times.len() / SAMPLES_PER_WINDOW_MAX;
         let key = (times.len(), first, last);
-        if worth_it {
-            query.work(1 + self.keys.len() / 8)?;
-            let turn = self.next.min(self.keys.len());
-            for number in (turn..self.keys.len()).chain(0..turn) {
-                if self.keys[number] == key && same(&self.kept[number].times, times, query)? {
-                    self.next = number + 1;
-                    return Ok(Which::Kept(number));
-                }
-            }
+        if worth_it
+            && let Some(&number) = self.numbers.get(&key)
+            && same(&self.kept[number].times, times, query)?
+        {
+            return Ok(Which::Kept(number));
         }
         // What functions keep for each of the steps counts as well.
         let bytes = size_of_val(times) + steps.saturating_mul(4 * BOUNDS_BYTES);
@@ -128,9 +125,8 @@ impl Axes {
         let mut axis = Axis { number: Some(number), times: times.to_vec(), ..Axis::default() };
         axis.work_out(walk, steps, query)?;
         self.kept.push(axis);
-        self.keys.push(key);
+        self.numbers.insert(key, number);
         self.kept_bytes += bytes;
-        self.next = number + 1;
         Ok(Which::Kept(number))
     }
 
