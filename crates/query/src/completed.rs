@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferula_promql::{QueryOutcome, QueryValue};
+use ferula_promql::{QueryOutcome, QueryValue, SampleValue};
 
 use crate::request::QueryRequest;
 
@@ -18,14 +18,24 @@ pub struct CompletedQuery {
 }
 
 impl CompletedQuery {
-    /// How many points the result has; 0 without one.
-    pub fn points(&self) -> usize {
+    /// How many floats the result is as large as; 0 without one. Histograms weigh as in the limit of samples.
+    pub fn weight(&self) -> usize {
         match &self.outcome.result {
             Ok(QueryValue::Scalar { .. } | QueryValue::String { .. }) => 1,
-            Ok(QueryValue::Vector(samples)) => samples.len(),
-            Ok(QueryValue::Matrix(series)) => {
-                series.iter().map(|series| series.floats.len() + series.histograms.len()).sum()
-            }
+            Ok(QueryValue::Vector(samples)) => samples
+                .iter()
+                .map(|sample| match &sample.value {
+                    SampleValue::Float(_) => 1,
+                    SampleValue::Histogram(histogram) => histogram.sample_weight(),
+                })
+                .sum(),
+            Ok(QueryValue::Matrix(series)) => series
+                .iter()
+                .map(|series| {
+                    let histograms = series.histograms.iter().map(|(_, histogram)| histogram.sample_weight());
+                    series.floats.len() + histograms.sum::<usize>()
+                })
+                .sum(),
             Err(_) => 0,
         }
     }

@@ -1,4 +1,4 @@
-//! The cores that queries share: each has its own thread, and a large one may borrow others while they are free.
+//! The threads that queries share: each query has one of its own, and a large one may borrow others while they are free.
 //!
 //! Threads are lent for some milliseconds at a time, so several large queries take turns, and a small query never waits:
 //! it needs nothing but its own thread. A thread that is lent costs some 20 microseconds to start, which is little beside
@@ -13,7 +13,7 @@ use ferula_promql::Spread;
 /// Less work is not worth a thread. A unit is a sample or a step, and takes some nanoseconds.
 const WORK_PER_THREAD: u64 = 150_000;
 
-/// Lends threads, at most one less than there are cores.
+/// Lends threads, at most one less than there are cores, beside the queries' own.
 #[derive(Debug)]
 pub struct Cores {
     free: AtomicUsize,

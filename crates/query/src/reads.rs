@@ -128,9 +128,8 @@ impl ReadRecord {
                     state.insert_metric(name, reader, now_ms);
                 }
             }
-            // No stored name is that long.
-            Some(_) => {}
-            None => {
+            // A longer name is remembered as a selector, which then selects more.
+            _ => {
                 let text = selector_text(matchers);
                 let mut state = self.state.locked();
                 state.is_changed = true;

@@ -4,7 +4,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use ferula_go::sync::RwLockExt;
-use ferula_model::UnixNanos;
+use ferula_model::{TimeRange, UnixNanos};
 use ferula_promql::{Engine, QueryControl, QueryError, QueryOutcome, StopReason};
 use ferula_promql_syntax::Expr;
 use ferula_runtime::{SharedClock, Shutdown};
@@ -315,7 +315,15 @@ impl AdmittedQuery {
     /// # Errors
     /// It is not small, or was stopped, or fails: whatever limits made it fail do not hold for `run`.
     pub fn run_if_small(self) -> Result<CompletedQuery, Box<Self>> {
-        if self.control.check("").is_err() || self.request.query.len() > SMALL_QUERY_BYTES_MAX {
+        let (query, store) = (&self.request.query, &self.service.store);
+        // What reaches into blocks is not begun twice.
+        if has_costly_pattern(query) || query.len() > SMALL_QUERY_BYTES_MAX || self.control.check("").is_err()
+        {
+            return Err(Box::new(self));
+        }
+        let (start, end, _) = self.request.time.start_end_step_ms();
+        let at_hand = store.snapshot(TimeRange::from_millis(start, end)).is_ok_and(|it| it.is_in_memory());
+        if !at_hand {
             return Err(Box::new(self));
         }
         let outcome = self.outcome(&self.service.engine().brief(), &self.control.brief());
@@ -369,6 +377,13 @@ impl AdmittedQuery {
         service.account(&completed);
         completed
     }
+}
+
+/// Whether a query may have a regular expression that takes long to compile, however short it is: one with counted
+/// repetitions, classes of Unicode, or without regard to case.
+fn has_costly_pattern(query: &str) -> bool {
+    let counts = query.as_bytes().windows(2).any(|pair| pair[0] == b'{' && pair[1].is_ascii_digit());
+    counts || ["\\p", "\\P", "(?"].iter().any(|mark| query.contains(mark))
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ pub(super) async fn run<S: Send + 'static>(
     };
     match admitted {
         Ok(((admitted, guard), shape)) => match admitted.run_if_small() {
-            Ok(completed) if completed.points() <= POINTS_AT_ONCE_MAX => {
+            Ok(completed) if completed.weight() <= WEIGHT_AT_ONCE_MAX => {
                 answer::answer_now(encoding, &what, || execute(completed, shape))
             }
             Ok(completed) => {
@@ -108,8 +108,8 @@ pub(super) async fn run<S: Send + 'static>(
     }
 }
 
-/// A result of more points is written on a thread that may block.
-const POINTS_AT_ONCE_MAX: usize = 2_000;
+/// A larger result, in floats, is written on a thread that may block.
+const WEIGHT_AT_ONCE_MAX: usize = 2_000;
 
 /// Parameters that affect the answer but not the query.
 struct Shape {

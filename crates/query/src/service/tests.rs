@@ -338,6 +338,9 @@ async fn only_small_queries_run_where_they_were_admitted() {
         ("m{i=~\".*7.*\"} * on () group_left () vector(1)", grid(200), false),
         ("vector(1)", grid(200_000), false),
         ("label_replace(m, \"", now, false),
+        ("m{i=~\"(x{100}){9}\"}", now, false),
+        ("m{i=~\"\\\\pL7\"}", now, false),
+        ("m{i=~\"(?i)7\"}", now, false),
         ("m * on () m", now, false),
     ] {
         let (admitted, _guard) = admit(query, time).await;

@@ -177,7 +177,7 @@ impl Head {
 
     /// Whether the row has only in-order samples, none of them deleted.
     pub(crate) fn is_plain(&self, row: &FrozenRow) -> bool {
-        row.out_of_order.is_none() && self.deleted_ranges(row.slot).is_none()
+        row.out_of_order.is_none() && !self.deleted.read().contains_key(&row.slot)
     }
 
     /// Adds the samples in the span that the series had at the moment of the cut; in-order samples only from
