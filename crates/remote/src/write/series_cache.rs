@@ -4,8 +4,8 @@
 //! another's series. Entries are in the order of their first arrival. Senders keep that order, so the next series of a request
 //! is expected directly behind the last one that was found; only surprises are looked up in the index.
 //!
-//! When the table is full, entries that nobody has used since the last time are dropped, and the table grows with what is left,
-//! up to a limit. A sender of more series than that does not push its own entries out: those that are in the table stay while
+//! When the table is full, entries that nobody has used since the last time but one are dropped, and the table grows with what is
+//! left, up to a limit. A sender of more series than that does not push its own entries out: those that are in the table stay while
 //! they are used, and the others are looked up in the store.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -162,7 +162,8 @@ impl Table {
         }
         let period = self.period;
         let before = self.entries.len();
-        self.entries.retain_mut(|entry| *entry.used.get_mut() == period);
+        // Nor has a sender used its entries again while its first round lasts, so those of the period before stay too.
+        self.entries.retain_mut(|entry| period.wrapping_sub(*entry.used.get_mut()) <= 1);
         self.period = period.wrapping_add(1);
         self.left_out = 0;
         self.room = (self.entries.len() * 2).max(ENTRIES_MIN).min(entries_max);
@@ -241,14 +242,26 @@ mod tests {
     fn entries_that_are_used_stay_and_the_others_are_dropped_when_the_table_is_full() {
         let cache = SeriesCache::new();
         let full = ENTRIES_MIN as u128;
-        // The table fills twice; in between, only the first half of the first entries is used.
+        // The table fills three times; in between, only the first half of the first entries is used.
         insert(&cache, 0..full + 1);
         assert_eq!(round(&cache, 0..full / 2), full as usize / 2);
         insert(&cache, full + 1..2 * full + 1);
+        assert_eq!(round(&cache, 0..full / 2), full as usize / 2);
+        insert(&cache, 2 * full + 1..4 * full + 1);
         assert_eq!(get(&cache, 0), Some(series(0)));
         assert_eq!(get(&cache, full / 2 - 1), Some(series(full / 2 - 1)));
         assert_eq!(get(&cache, full / 2 + 7), None, "unused since the table was full before");
         assert_eq!(get(&cache, 2 * full), Some(series(2 * full)));
+    }
+
+    #[test]
+    fn a_sender_of_many_series_finds_all_of_them_from_the_third_round_on() {
+        for count in [131_073, 140_000, 300_000, 1_000_000] {
+            let cache = SeriesCache::new();
+            round(&cache, 0..count);
+            round(&cache, 0..count);
+            assert_eq!(round(&cache, 0..count), count as usize);
+        }
     }
 
     #[test]
