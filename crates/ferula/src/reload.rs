@@ -139,6 +139,40 @@ impl ConfiguredParts {
 
 /// Parts that failed are tried again after this time.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// The parts that may get the configuration in force without a reload.
+const RETRIED: [&str; 4] = [DB_STORAGE, REMOTE_STORAGE, QUERY_ENGINE, NOTIFY];
+/// In the place of a part: the file itself was not loaded.
+const FILE: &str = "file";
+
+/// The parts that do not have the configuration of the file.
+#[derive(Debug, Default)]
+struct FailedParts(BTreeSet<&'static str>);
+
+impl FailedParts {
+    /// Takes the result of a start or a reload, which are about everything.
+    fn loaded(&mut self, result: &Result<(), ReloadError>) {
+        match result {
+            Ok(()) => self.0.clear(),
+            Err(ReloadError::Parts { failed, .. }) => self.0 = failed.iter().map(PartError::part).collect(),
+            // What was in force stays in force, where it was.
+            Err(_) => drop(self.0.insert(FILE)),
+        }
+    }
+
+    /// Those to be tried again.
+    fn to_retry(&self) -> Vec<&'static str> {
+        self.0.iter().copied().filter(|part| RETRIED.contains(part)).collect()
+    }
+
+    /// Takes the result of a retry of those. Returns whether no part is left.
+    fn retried(&mut self, result: &Result<(), ReloadError>) -> bool {
+        self.0.retain(|part| !RETRIED.contains(part));
+        if let Err(ReloadError::Parts { failed, .. }) = result {
+            self.0.extend(failed.iter().map(PartError::part));
+        }
+        self.0.is_empty()
+    }
+}
 
 /// Loads the configuration repeatedly.
 pub struct Reloader {
@@ -148,8 +182,7 @@ pub struct Reloader {
     parts: ConfiguredParts,
     metrics: ReloadMetrics,
     loaded: watch::Sender<Arc<LoadedConfig>>,
-    /// The parts that do not have the configuration in force.
-    failed: Mutex<BTreeSet<&'static str>>,
+    failed: Mutex<FailedParts>,
 }
 
 impl Reloader {
@@ -171,6 +204,7 @@ impl Reloader {
         let failed = Mutex::default();
         let reloader = Reloader { source, own_address, parts, metrics, loaded, failed };
         let applied = reloader.parts.apply(&first.config, &file);
+        reloader.failed.locked().loaded(&applied);
         match reloader.note(&file, begin, applied) {
             Err(ReloadError::Parts { .. }) | Ok(()) => Ok((reloader, receiver)),
             Err(other) => Err(other),
@@ -190,34 +224,28 @@ impl Reloader {
             self.loaded.send_replace(loaded);
             applied
         });
-        self.note(&file, begin, self.parts.reload_alertmanager(applied, &file))
+        let applied = self.parts.reload_alertmanager(applied, &file);
+        self.failed.locked().loaded(&applied);
+        self.note(&file, begin, applied)
     }
 
     /// Whether a part lacks the configuration in force and may get it without a reload.
     fn may_retry(&self) -> bool {
-        let again = [DB_STORAGE, REMOTE_STORAGE, QUERY_ENGINE, NOTIFY];
-        self.failed.locked().iter().any(|part| again.contains(part))
+        !self.failed.locked().to_retry().is_empty()
     }
 
+    /// Tries again what failed. It is a success only when nothing is left, rules and scrape jobs and the file included.
     fn retry(&self) -> Result<(), ReloadError> {
         let begin = self.parts.site.clock.elapsed();
         let file = self.source.name();
         let loaded = self.loaded.borrow().clone();
-        let parts: Vec<&'static str> = self.failed.locked().iter().copied().collect();
+        let parts = self.failed.locked().to_retry();
         let applied = self.parts.retry(&parts, &loaded.config, &file);
-        self.note(&file, begin, applied)
+        if self.failed.locked().retried(&applied) { self.note(&file, begin, applied) } else { applied }
     }
 
     fn note(&self, file: &str, begin: Duration, result: Result<(), ReloadError>) -> Result<(), ReloadError> {
         let clock = &self.parts.site.clock;
-        match &result {
-            Ok(()) => self.failed.locked().clear(),
-            Err(ReloadError::Parts { failed, .. }) => {
-                *self.failed.locked() = failed.iter().map(PartError::part).collect();
-            }
-            // What was in force stays in force, where it was.
-            Err(_) => {}
-        }
         self.metrics.note(result.is_ok(), clock.now().seconds());
         if result.is_ok() {
             let took = clock.elapsed().saturating_sub(begin);
@@ -303,7 +331,12 @@ impl Requests {
         if let Some(interval) = self.auto_reload {
             info!("Automatic configuration file reloading enabled", interval = format!("{interval:?}"));
         }
+        // The moment of the next retry. It stands still while the other timer starts again and again.
+        let mut retry_at = None;
         loop {
+            let now = reloader.parts.site.clock.elapsed();
+            retry_at = reloader.may_retry().then(|| retry_at.unwrap_or(now + RETRY_AFTER));
+            let retry_in = retry_at.map(|at: Duration| at.saturating_sub(now));
             let answer = tokio::select! {
                 () = shutdown.requested() => return,
                 hangup = self.hangup.recv() => match hangup {
@@ -319,7 +352,8 @@ impl Requests {
                     }
                     None => return,
                 },
-                () = tick(&reloader.parts.site.clock, reloader.may_retry().then_some(RETRY_AFTER)) => {
+                () = tick(&reloader.parts.site.clock, retry_in) => {
+                    retry_at = None;
                     let worker = reloader.clone();
                     if let Err(panic) = tokio::task::spawn_blocking(move || worker.retry()).await {
                         error!("Error reloading config", err = panic);
@@ -390,6 +424,29 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+
+    fn parts(names: &[&'static str]) -> Result<(), ReloadError> {
+        let failed = names.iter().map(|name| PartError::new(name, anyhow::anyhow!("no"))).collect();
+        Err(ReloadError::Parts { file: "f".to_owned(), failed })
+    }
+
+    #[test]
+    fn a_retry_is_a_success_only_when_nothing_is_left() {
+        let mut failed = FailedParts::default();
+        failed.loaded(&parts(&["rules", REMOTE_STORAGE, NOTIFY]));
+        assert_eq!(failed.to_retry(), [NOTIFY, REMOTE_STORAGE]);
+        assert!(!failed.retried(&parts(&[NOTIFY])), "two are left");
+        assert_eq!(failed.to_retry(), [NOTIFY]);
+        assert!(!failed.retried(&Ok(())), "the rules are the old ones");
+        assert!(failed.to_retry().is_empty());
+        // A file that is not loaded stays one, whatever parts do.
+        failed.loaded(&parts(&[REMOTE_STORAGE]));
+        failed.loaded(&Err(ReloadError::Panicked("no".to_owned())));
+        assert_eq!(failed.to_retry(), [REMOTE_STORAGE]);
+        assert!(!failed.retried(&Ok(())), "the file is invalid");
+        failed.loaded(&parts(&[REMOTE_STORAGE]));
+        assert!(failed.retried(&Ok(())));
+    }
 
     #[tokio::test]
     async fn a_file_that_changes_while_it_is_read_is_read_again() {
