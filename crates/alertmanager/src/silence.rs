@@ -209,12 +209,11 @@ impl Silences {
     /// The matcher sets that match these labels, whatever the state of their silences, and how many were looked at. If there are
     /// many to look at, the result is remembered until silences change.
     fn matching(&self, labels: &LabelSet) -> (Vec<SetKey>, usize) {
-        let candidates: Vec<SetKey> = self.index.candidates(labels).copied().collect();
-        if candidates.len() >= REMEMBERED_FROM
-            && let Some(known) = self.remembered.borrow().get(labels)
-        {
+        let are_many = self.index.candidates(labels).nth(REMEMBERED_FROM - 1).is_some();
+        if are_many && let Some(known) = self.remembered.borrow().get(labels) {
             return (known.to_vec(), known.len());
         }
+        let candidates: Vec<SetKey> = self.index.candidates(labels).copied().collect();
         let is_match = |key: &SetKey| {
             let stored = self.silence_of(*key);
             stored.is_some_and(|stored| matches(&stored.silence.matcher_sets[key.1], labels))
@@ -222,7 +221,7 @@ impl Silences {
         let looked_at = candidates.len();
         let matching: Vec<SetKey> = candidates.into_iter().filter(is_match).collect();
         let mut remembered = self.remembered.borrow_mut();
-        if looked_at >= REMEMBERED_FROM && remembered.len() < REMEMBERED_MAX {
+        if are_many && remembered.len() < REMEMBERED_MAX {
             remembered.insert(labels.clone(), matching.as_slice().into());
         }
         (matching, looked_at)

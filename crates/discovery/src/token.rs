@@ -60,6 +60,16 @@ impl TokenCache {
     /// # Errors
     /// The server refused, or its answer contains no token.
     pub(crate) fn keep(&mut self, answer: &Answer) -> Result<String, RefreshError> {
+        let (token, lifetime) = Self::read(answer)?;
+        self.put(&token, lifetime);
+        Ok(token)
+    }
+
+    /// The token of an OAuth answer, and how long it is good.
+    ///
+    /// # Errors
+    /// The server refused, or its answer contains no token.
+    pub(crate) fn read(answer: &Answer) -> Result<(String, Duration), RefreshError> {
         let said: Result<TokenAnswer, _> = answer.json();
         if !answer.status.is_success() {
             let said = said.unwrap_or_default();
@@ -71,8 +81,7 @@ impl TokenCache {
         if said.access_token.is_empty() {
             return Err(RefreshError::Answer("server response missing access_token".to_owned()));
         }
-        self.put(&said.access_token, said.expires_in.map_or(LIFETIME, Duration::from_secs));
-        Ok(said.access_token)
+        Ok((said.access_token, said.expires_in.map_or(LIFETIME, Duration::from_secs)))
     }
 
     /// Keeps a token that is good for so long.

@@ -177,12 +177,14 @@ impl<'a> StatusLine<'a> {
         let code = status.split(|byte| *byte == b' ').next().unwrap_or_default();
         // As by `strconv.Atoi`, which accepts a sign.
         let number = match code {
-            [b'+' | b'-', digits @ ..] | digits if digits.iter().all(u8::is_ascii_digit) => {
+            [b'+' | b'-', digits @ ..] | digits
+                if code.len() == 3 && digits.iter().all(u8::is_ascii_digit) =>
+            {
                 digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0'))
             }
             _ => u16::MAX,
         };
-        if code.len() != 3 || number == u16::MAX || (code[0] == b'-' && number > 0) {
+        if number == u16::MAX || (code[0] == b'-' && number > 0) {
             return Err(HeadError::StatusCode(go_quote_bytes(code)));
         }
         let [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] = version else {

@@ -19,11 +19,6 @@ pub(super) fn failed(what: &str, why: &str) -> Answer {
     Answer::refused(Status::BadRequest, &format!("parsing {what} body from \"\" failed, because {why}"))
 }
 
-/// The answer to a body with missing or invalid fields.
-pub(super) fn invalid(code: u16, text: &str) -> Answer {
-    Answer::invalid(code, text)
-}
-
 /// The name that Go's decoder uses for a value's type.
 fn kind(value: &Value) -> &'static str {
     match value {

@@ -141,7 +141,8 @@ fn read_values(body: Value) -> Result<Vec<PostedAlert<'static>>, Answer> {
         let object = match item {
             // Alertmanager closes the connection here.
             Value::Null => {
-                problem = problem.or_else(|| Some(body::invalid(602, &format!("{at} in body is required"))));
+                problem =
+                    problem.or_else(|| Some(Answer::invalid(602, &format!("{at} in body is required"))));
                 continue;
             }
             Value::Object(object) => object,
@@ -160,12 +161,12 @@ fn read_values(body: Value) -> Result<Vec<PostedAlert<'static>>, Answer> {
         if problem.is_none() {
             if !is_request_uri(&generator_url) {
                 let quoted = go_quote(&generator_url);
-                problem = Some(body::invalid(
+                problem = Some(Answer::invalid(
                     601,
                     &format!("{at}.generatorURL in body must be of type uri: {quoted}"),
                 ));
             } else if labels.is_none() {
-                problem = Some(body::invalid(602, &format!("{at}.labels in body is required")));
+                problem = Some(Answer::invalid(602, &format!("{at}.labels in body is required")));
             }
         }
         alerts.push(PostedAlert {

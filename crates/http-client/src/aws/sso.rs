@@ -37,6 +37,7 @@ struct Session {
 }
 
 /// The file that `aws sso login` wrote.
+#[derive(Clone)]
 struct TokenFile {
     path: PathBuf,
     json: Value,
@@ -68,8 +69,10 @@ impl TokenFile {
     /// Replaces the file, which no one else may read. Refresh tokens are good for one use.
     fn save(&self) -> std::io::Result<()> {
         let temporary = self.path.with_extension("json.tmp");
+        // One that an interrupted run left may be readable by others.
+        let _ = std::fs::remove_file(&temporary);
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(self.json.to_string().as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&temporary, &self.path)
@@ -150,7 +153,11 @@ impl Sources {
         if let Some(next) = answer["refreshToken"].as_str() {
             token.json["refreshToken"] = next.into();
         }
-        token.save().map_err(|error| AwsError::File { file: token.path.display().to_string(), error })
+        let copy = token.clone();
+        let saved = tokio::task::spawn_blocking(move || copy.save()).await;
+        saved
+            .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+            .map_err(|error| AwsError::File { file: token.path.display().to_string(), error })
     }
 
     async fn role_credentials(&self, session: &Session, access_token: &str) -> Result<Credentials, AwsError> {

@@ -23,10 +23,12 @@ pub fn check_field_selector(selector: &str) -> Result<(), FieldSelectorError> {
     // The first error in this order is the one that is reported.
     terms.sort_unstable();
     for term in terms.into_iter().filter(|term| !term.is_empty()) {
-        let Some((_, value)) = term.split_once('=') else {
+        let Some((field, value)) = term.split_once('=') else {
             return Err(FieldSelectorError::Term { selector: selector.to_owned(), term: term.to_owned() });
         };
-        check_value(value.strip_prefix('=').unwrap_or(value))?;
+        // `!=` is an operator of its own, so a second `=` belongs to the value.
+        let value = if field.ends_with('!') { value } else { value.strip_prefix('=').unwrap_or(value) };
+        check_value(value)?;
     }
     Ok(())
 }
@@ -77,6 +79,7 @@ mod tests {
             ("=b", ""),
             ("a=", ""),
             ("a=b=c", "invalid field selector: unescaped character in value: 61"),
+            ("a!==b", "invalid field selector: unescaped character in value: 61"),
             ("a===b", "invalid field selector: unescaped character in value: 61"),
             ("a=b\\,c", ""),
             ("a=b\\x", "invalid field selector: invalid escape sequence: \\x"),

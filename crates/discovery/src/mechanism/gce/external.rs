@@ -7,6 +7,7 @@ use std::time::Duration;
 use ferula_http_client::{HeaderName, HeaderValue, Request};
 use ferula_runtime::SharedClock;
 use serde_json::{Value as Json, json};
+use tokio::io::AsyncReadExt;
 
 use crate::api_client::{Answer, ApiClient};
 use crate::json::{self, answers};
@@ -132,12 +133,11 @@ impl External {
     ) -> Result<String, RefreshError> {
         let subject = self.subject_token(api).await?;
         let answer = self.exchange(api, &subject).await?;
-        let exchanged = cache.keep(&answer)?;
         if self.impersonation_url.is_empty() {
-            return Ok(exchanged);
+            return cache.keep(&answer);
         }
-        // It is not the one to be kept.
-        cache.forget();
+        // This one is not the one to be kept.
+        let (exchanged, _) = TokenCache::read(&answer)?;
         self.impersonate(api, clock, cache, &exchanged).await
     }
 
@@ -161,11 +161,13 @@ impl External {
                         "external_account: failed to open credential file {file:?}: {error}"
                     ))
                 };
-                let bytes = tokio::fs::metadata(file).await.map_err(failed)?.len();
-                if bytes > TOKEN_FILE_BYTES_MAX {
+                let mut bytes = Vec::new();
+                let opened = tokio::fs::File::open(file).await.map_err(failed)?;
+                opened.take(TOKEN_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).await.map_err(failed)?;
+                if bytes.len() as u64 > TOKEN_FILE_BYTES_MAX {
                     return Err(failed(std::io::Error::other("it is too large for a token")));
                 }
-                tokio::fs::read(file).await.map_err(failed)?
+                bytes
             }
         };
         let token = match source.format.format_type.as_str() {
