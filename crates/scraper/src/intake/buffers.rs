@@ -36,7 +36,7 @@ impl Buffers {
         self.exemplar_groups.clear();
     }
 
-    /// Adds a sample of a series, of which `entry` is the cache entry. `new`: the previous page did not have it.
+    /// Adds a sample of a series, of which `entry` is the cache entry. `new`: the cache did not know it.
     #[inline]
     pub(super) fn push(
         &mut self,
@@ -87,7 +87,7 @@ impl Buffers {
         }
     }
 
-    /// The number of samples whose series the previous page did not have.
+    /// The number of samples whose series the cache did not know.
     pub(super) fn new_series(&self) -> u64 {
         let all = self.floats.iter().chain(&self.histograms);
         all.filter(|(_, new)| *new).count() as u64

@@ -144,14 +144,23 @@ function isAlike(old, fresh) {
 }
 
 let pressed = 0;
+let timer = 0;
 /** @type {(() => void)[]} */
 let waiting = [];
 
 /** Waits while a button of the mouse or a key that presses is down: a list that changes then would take the click away. */
 export const atRest = () => (pressed === 0 || Date.now() - pressed > 5000 ? undefined : new Promise((resolve) => waiting.push(() => resolve(undefined))));
 
+/** Something is pressed; that it was let go may never be said. */
+const press = () => {
+  pressed = Date.now();
+  clearTimeout(timer);
+  timer = setTimeout(release, 5000);
+};
+
 const release = () => {
   pressed = 0;
+  clearTimeout(timer);
   const all = waiting;
   waiting = [];
   // After the click that follows.
@@ -159,8 +168,8 @@ const release = () => {
 };
 
 const early = { capture: true, passive: true };
-document.addEventListener("pointerdown", () => { pressed = Date.now(); setTimeout(release, 5000); }, early);
+document.addEventListener("pointerdown", press, early);
 for (const name of ["pointerup", "pointercancel", "dragend", "keyup"]) document.addEventListener(name, release, early);
 document.addEventListener("pointermove", (event) => { if (pressed && event.buttons === 0) release(); }, early);
-document.addEventListener("keydown", (event) => { if (event.key === " " && event.target instanceof Element && event.target.matches("button, summary, input[type=checkbox]")) pressed = Date.now(); }, early);
+document.addEventListener("keydown", (event) => { if (event.key === " " && event.target instanceof Element && event.target.matches("button, summary, input[type=checkbox]")) press(); }, early);
 addEventListener("blur", release);

@@ -237,8 +237,9 @@ fn without_variables(matchers: &[Matcher]) -> Option<Vec<Matcher>> {
                 MatchOp::Regex => matcher.value.to_string(),
                 MatchOp::NotEqual | MatchOp::NotRegex => continue,
             };
+            // What else the selector asks for still counts.
             if &*text == VARIABLE {
-                return None;
+                continue;
             }
             kept.extend(Matcher::new(MatchOp::Regex, METRIC_NAME, &text.replace(VARIABLE, ".*")));
         }
@@ -292,8 +293,9 @@ mod tests {
     #[test]
     fn a_variable_as_the_name_and_other_languages_are_reported() {
         let options = crate::tools::analyze::all_features();
-        let whole = read("rate($metric{job=\"x\"}[5m])", &options);
+        let whole = read("rate($metric[5m])", &options);
         assert!(whole.selectors.is_empty() && whole.note.is_some());
+        assert_eq!(read_texts("rate($metric{job=\"x\"}[5m])"), ["{job=\"x\"}"]);
         let other = read("{app=\"x\"} |= \"error\" | json a_b", &options);
         assert_eq!(other.words, ["app", "x", "error", "json", "a_b"]);
         assert!(other.note.is_some());

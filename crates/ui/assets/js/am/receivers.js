@@ -31,7 +31,9 @@ function testDialog(name, signal) {
   const labels = h("input", { class: "mono", style: { width: "100%" }, value: "alertname=\"Test\", severity=\"page\"", "aria-label": "Labels of the test alert" });
   const out = h("div", { role: "status" });
   const run = async (/** @type {boolean} */ dryRun) => {
-    const list = parseMatchers(labels.value);
+    // Labels, written as matchers: other operators than `=` mean no label.
+    const typed = parseMatchers(labels.value);
+    const list = typed?.every((one) => one.isEqual && !one.isRegex) ? typed : null;
     labels.setAttribute("aria-invalid", String(list === null));
     if (list === null) return;
     fill(out, h("p", { class: "muted" }, dryRun ? "Rendering…" : "Sending; the receiver may take a while to answer…"));
