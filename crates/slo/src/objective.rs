@@ -96,7 +96,7 @@ pub enum ObjectiveError {
     NoAlertName(&'static str),
     #[error("{what} alert: {name:?} is not a label name")]
     AlertLabel { what: &'static str, name: String },
-    /// What the format of the file says otherwise.
+    /// A fault that only one of the file formats can have; its text names the key.
     #[error("{0}")]
     Written(String),
     #[error("the query of errors and the query of all events are the same")]
