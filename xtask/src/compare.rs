@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use ferula_free_port::free_port;
 use serde_json::Value;
 
-use crate::peer::{Process, free_port};
+use crate::peer::Process;
 use crate::run::root;
 
 /// Queries over node_exporter whose results do not depend on the time of the scrape: values that stay constant while

@@ -16,9 +16,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use ferula_free_port::free_port;
 
 use crate::compare::ferula_binary;
-use crate::peer::{Process, Usage, free_port, get, percent_encode};
+use crate::peer::{Process, Usage, get, percent_encode};
 
 /// How much there is of what.
 #[derive(Clone, Copy)]

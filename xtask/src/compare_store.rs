@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
+use ferula_free_port::free_port;
 
 use crate::compare::ferula_binary;
 use crate::generated::{FAMILIES, PAGE_SERIES, STEP_MS, Series, family, pages, series_of_family};
-use crate::peer::{Process, Usage, free_port};
+use crate::peer::{Process, Usage};
 
 /// The programs, in the order in which they run.
 const SERVERS: [Server; 3] = [Server::Ferula, Server::Prometheus, Server::VictoriaMetrics];

@@ -15,8 +15,9 @@ use ferula_demo::inbox::{Channel, Message};
 use ferula_demo::run::Stage;
 use ferula_demo::scenario::{Scenario, scenarios};
 use ferula_demo::services::Service;
+use ferula_free_port::free_port;
 
-use crate::peer::{Process, free_port};
+use crate::peer::Process;
 use crate::run::{build_ferula, root};
 
 mod dashboards;

@@ -125,10 +125,8 @@ async fn a_trial_is_marked_and_shows_what_was_sent_and_answered() {
 
 #[tokio::test]
 async fn failures_of_every_service_show_no_secret() {
-    // A port that has just been closed.
-    let address =
-        TcpListener::bind("127.0.0.1:0").await.and_then(|socket| socket.local_addr()).expect("a port");
-    for integration in &integrations(&EVERY_SERVICE.replace("HOST", &address.to_string())) {
+    let address = format!("127.0.0.1:{}", ferula_free_port::free_port().expect("a port"));
+    for integration in &integrations(&EVERY_SERVICE.replace("HOST", &address)) {
         let record = Record::on();
         let error = notify(integration, &record).await.expect_err("nobody listens");
         let exchanges = record.take();

@@ -523,13 +523,6 @@ impl Drop for Peer {
     }
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a port")
-        .port()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_recorded_behaviour_is_that_of_the_real_alertmanager() {
     let Some(peers) = std::env::var_os("FERULA_PEERS") else {
@@ -546,7 +539,7 @@ async fn the_recorded_behaviour_is_that_of_the_real_alertmanager() {
     let routes: Vec<String> = cases.iter().map(route).collect();
     let directory = tempfile::tempdir().expect("a directory");
     fs::write(directory.path().join("am.yml"), configuration(&receivers, &routes)).expect("written");
-    let port = free_port();
+    let port = ferula_free_port::free_port().expect("a port");
     let log = fs::File::create(directory.path().join("log")).expect("a file");
     let child = Command::new(Path::new(&peers).join("alertmanager"))
         .current_dir(directory.path())

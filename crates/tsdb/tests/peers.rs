@@ -7,7 +7,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
@@ -282,7 +282,7 @@ impl Drop for Prometheus {
 /// Starts Prometheus on the directory with frequent scrapes of itself, and waits until it is ready.
 fn prometheus(dir: &Path) -> Option<Prometheus> {
     let program = peer("prometheus")?;
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").to_string();
+    let address = format!("127.0.0.1:{}", ferula_free_port::free_port().expect("a port"));
     let config = dir.with_extension("yml");
     std::fs::write(
         &config,

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ferula_demo::condition::Condition;
+use ferula_free_port::free_port;
 use serde_json::Value;
 
 use super::RunningDemo;
-use crate::peer::{free_port, percent_encode};
+use crate::peer::percent_encode;
 use crate::run::root;
 
 /// A panel that nobody waits longer for.

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ferula_free_port::free_port;
 use serde_json::Value;
 
 use super::Orders;
-use crate::peer::{Process, free_port, get, percent_encode};
+use crate::peer::{Process, get, percent_encode};
 
 /// Numbers from a seed.
 pub struct Random(pub u64);

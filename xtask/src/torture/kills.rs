@@ -8,13 +8,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use ferula_free_port::free_port;
 
 use super::Orders;
 use super::harness::{
     Directory, REMOTE_WRITE, Random, ShownSamples, configure, count, missing, post, shown, start, tool,
     write_request,
 };
-use crate::peer::{Process, free_port};
+use crate::peer::Process;
 
 /// Blocks of eight seconds, so that every part of a block's life is met by a kill.
 const FLAGS: [&str; 5] = [

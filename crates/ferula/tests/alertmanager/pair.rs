@@ -1,7 +1,6 @@
 //! Two servers that notify as one, and are killed in turn.
 
 use std::collections::{HashMap, HashSet};
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -45,10 +44,6 @@ impl Member {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it has one").port()
-}
-
 #[test]
 fn a_pair_notifies_once_and_loses_nothing() {
     let hook = Webhook::start();
@@ -57,7 +52,7 @@ fn a_pair_notifies_once_and_loses_nothing() {
          receivers: [{{name: a, webhook_configs: [{{url: 'http://{}/a'}}]}}]\n",
         hook.address
     );
-    let ports = [free_port(), free_port()];
+    let ports = [(); 2].map(|()| ferula_free_port::free_port().expect("a free port"));
     let mut members = [("first", 0), ("second", 1)].map(|(name, at): (&'static str, usize)| {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("alertmanager.yml"), &yaml).expect("written");

@@ -42,9 +42,7 @@ impl Drop for Server {
 
 /// A server that uses every part: discovery, rules, alerts, remote write, the Alertmanager inside.
 fn start(directory: &std::path::Path) -> (Server, u16) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("it has an address").port();
-    drop(listener);
+    let port = ferula_free_port::free_port().expect("a free port");
     let config = format!(
         "global: {{scrape_interval: 200ms, evaluation_interval: 200ms}}\n\
          rule_files: [rules.yml]\n\

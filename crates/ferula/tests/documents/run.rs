@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -65,10 +65,7 @@ impl Bench {
         // The shipped rules and examples, by the paths that the documents use.
         let config = ferula_testkit::shared::workspace_root().join("config");
         std::os::unix::fs::symlink(config, directory.path().join("work/config")).expect("linked");
-        let listeners: Vec<TcpListener> =
-            PORTS.iter().map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let ports = PORTS.iter().zip(&listeners);
-        let ports = ports.map(|(port, it)| (*port, it.local_addr().expect("it has an address").port()));
+        let ports = PORTS.iter().map(|port| (*port, ferula_free_port::free_port().expect("a free port")));
         Bench {
             name: name.to_owned(),
             path: format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -58,8 +58,7 @@ fn series_are_those_of_node_exporter() {
         println!("LEFT OUT: FERULA_PEERS is not set, so nothing was compared with node_exporter");
         return;
     };
-    let port =
-        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+    let port = ferula_free_port::free_port().expect("a port");
     let program = Path::new(&peers).join("node_exporter");
     let child = Command::new(program)
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))

@@ -123,9 +123,7 @@ impl Drop for KilledOnDrop {
 fn victoria_metrics_receives_everything_across_kills() {
     let Some(program) = peer("victoria-metrics") else { return };
     let directory = tempfile::tempdir().expect("a directory for the test");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = free.local_addr().expect("bound").to_string();
-    drop(free);
+    let address = format!("127.0.0.1:{}", ferula_free_port::free_port().expect("a free port"));
     let child = Command::new(program)
         .current_dir(directory.path())
         .args([&format!("-httpListenAddr={address}"), "-storageDataPath=data", "-retentionPeriod=1d"])

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -79,8 +79,7 @@ impl Peer {
         let config = directory.path().join("prometheus.yml");
         std::fs::write(&config, "global: {evaluation_interval: 1m}\n")
             .map_err(told("writing the configuration"))?;
-        let port =
-            TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(told("a port"))?.port();
+        let port = ferula_free_port::free_port().map_err(told("a port"))?;
         let address = format!("127.0.0.1:{port}");
         let child = Command::new(program)
             .arg(format!("--config.file={}", config.display()))

@@ -240,11 +240,9 @@ async fn answers_without_a_page_are_reported() {
 
 #[tokio::test]
 async fn a_refused_connection_is_reported_as_in_go() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("it is bound");
-    drop(listener);
+    let address = format!("127.0.0.1:{}", ferula_free_port::free_port().expect("a port"));
     assert_eq!(
-        error(&fetcher(&address.to_string(), "")).await,
+        error(&fetcher(&address, "")).await,
         format!("Get \"http://{address}/metrics\": dial tcp {address}: connect: connection refused")
     );
 }
