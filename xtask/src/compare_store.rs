@@ -17,8 +17,6 @@ use crate::compare::ferula_binary;
 use crate::generated::{FAMILIES, PAGE_SERIES, STEP_MS, Series, family, pages, series_of_family};
 use crate::peer::{Process, Usage};
 
-/// The programs, in the order in which they run.
-const SERVERS: [Server; 3] = [Server::Ferula, Server::Prometheus, Server::VictoriaMetrics];
 /// Targets of `scrape`, each with [`PAGE_SERIES`] series, scraped every second.
 const TARGETS: usize = 50;
 /// How long a server has to settle before its resident memory is read again.
@@ -27,20 +25,28 @@ const SETTLING: Duration = Duration::from_secs(10);
 const VISIBLE_WITHIN: Duration = Duration::from_secs(6);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Server {
+pub enum Server {
     Ferula,
     Prometheus,
     VictoriaMetrics,
 }
 
+/// Whether VictoriaMetrics keeps the results of queries; the others have nothing of the kind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Cache {
+    On,
+    Off,
+}
+
 /// A comparison's directory, which is removed at the end.
-struct Work {
+pub struct Work {
     dir: PathBuf,
     peers: PathBuf,
 }
 
 impl Work {
-    fn new(peers: &Path, scrapes: &str) -> Result<Self> {
+    /// Creates it; every server gets `scrapes` as its configuration.
+    pub fn new(peers: &Path, scrapes: &str) -> Result<Self> {
         let dir = std::env::temp_dir().join(format!("ferula-compare-store-{}", std::process::id()));
         fs::create_dir_all(&dir)?;
         fs::write(dir.join("prometheus.yml"), scrapes)?;
@@ -60,7 +66,10 @@ impl Drop for Work {
 }
 
 impl Server {
-    fn name(self) -> &'static str {
+    /// All of them, in the order in which they run.
+    pub const ALL: [Server; 3] = [Server::Ferula, Server::Prometheus, Server::VictoriaMetrics];
+
+    pub fn name(self) -> &'static str {
         match self {
             Server::Ferula => "ferula",
             Server::Prometheus => "prometheus",
@@ -69,11 +78,11 @@ impl Server {
     }
 
     /// Starts it on its directory, and waits until it is ready.
-    fn start(self, work: &Work) -> Result<Process> {
+    pub fn start(self, work: &Work, cache: Cache) -> Result<Process> {
         let port = free_port()?;
         let (data, config) = (work.data(self), work.dir.join("prometheus.yml"));
         let (data, config) = (data.display(), config.display());
-        let args = match self {
+        let mut args = match self {
             Server::Ferula | Server::Prometheus => vec![
                 format!("--config.file={config}"),
                 format!("--storage.tsdb.path={data}"),
@@ -86,9 +95,11 @@ impl Server {
                 format!("-httpListenAddr=127.0.0.1:{port}"),
                 "-retentionPeriod=1y".to_owned(),
                 "-search.latencyOffset=0s".to_owned(),
-                "-search.disableCache".to_owned(),
             ],
         };
+        if self == Server::VictoriaMetrics && cache == Cache::Off {
+            args.push("-search.disableCache".to_owned());
+        }
         let program = match self {
             Server::Ferula => ferula_binary()?,
             other => work.peers.join(other.name()),
@@ -108,9 +119,9 @@ pub fn ingest(peers: &Path, is_short: bool) -> Result<()> {
         let series = Series::new(*count);
         println!("remote write of {count} series, {rounds} samples each");
         let mut table = Table::default();
-        for server in SERVERS {
+        for server in Server::ALL {
             let work = Work::new(peers, "")?;
-            let process = server.start(&work)?;
+            let process = server.start(&work, Cache::Off)?;
             let begin = Instant::now();
             let idle = process.usage()?;
             let end_ms = send(&process, &series, *rounds)?;
@@ -152,9 +163,9 @@ pub fn scrape(peers: &Path, seconds: u64) -> Result<()> {
     }
     println!("{} series scraped every second for {seconds} s", TARGETS * PAGE_SERIES);
     let mut table = Table::default();
-    for server in SERVERS {
+    for server in Server::ALL {
         let work = Work::new(peers, &config)?;
-        let process = server.start(&work)?;
+        let process = server.start(&work, Cache::Off)?;
         std::thread::sleep(SETTLING);
         let (before, begin) = (process.usage()?, now_ms());
         std::thread::sleep(Duration::from_secs(seconds));
@@ -187,15 +198,15 @@ pub fn restart(peers: &Path, is_short: bool) -> Result<()> {
     let series = Series::new(count);
     println!("kill -9 after {} samples of {count} series, and a start", count * rounds);
     let mut table = Table::default();
-    for server in SERVERS {
+    for server in Server::ALL {
         let work = Work::new(peers, "")?;
-        let process = server.start(&work)?;
+        let process = server.start(&work, Cache::Off)?;
         let end_ms = send(&process, &series, rounds)?;
         let before = process.usage()?;
         process.signal("KILL")?;
         drop(process);
         let begin = Instant::now();
-        let process = server.start(&work)?;
+        let process = server.start(&work, Cache::Off)?;
         let ready = begin.elapsed();
         let at_ready = process.usage()?;
         let (mut lost, until) = (0, begin + ready + VISIBLE_WITHIN);
@@ -226,9 +237,9 @@ pub fn disk(peers: &Path, is_short: bool) -> Result<()> {
     let series = Series::new(count);
     println!("{} samples of {count} series over six hours", count * rounds);
     let mut table = Table::default();
-    for server in SERVERS {
+    for server in Server::ALL {
         let work = Work::new(peers, "")?;
-        let process = server.start(&work)?;
+        let process = server.start(&work, Cache::Off)?;
         send(&process, &series, rounds)?;
         // Blocks are cut every minute; three of them become one.
         std::thread::sleep(Duration::from_secs(if is_short { 5 } else { 150 }));
@@ -255,33 +266,59 @@ pub fn disk(peers: &Path, is_short: bool) -> Result<()> {
 }
 
 /// Sends that many rounds that end now. Returns the time of the last one.
-fn send(process: &Process, series: &Series, rounds: usize) -> Result<i64> {
-    let mut stream = TcpStream::connect(("127.0.0.1", process.port))?;
+pub fn send(process: &Process, series: &Series, rounds: usize) -> Result<i64> {
+    let end_ms = now_ms() - STEP_MS;
+    send_until(process, series, rounds, end_ms)?;
+    Ok(end_ms)
+}
+
+/// Sends that many rounds, the last one with this time.
+pub fn send_until(process: &Process, series: &Series, rounds: usize, end_ms: i64) -> Result<()> {
+    let mut stream = connect(process)?;
+    let first = end_ms - (rounds as i64 - 1) * STEP_MS;
+    (0..rounds).try_for_each(|round| {
+        write_round(&mut stream, process, series, round, first + round as i64 * STEP_MS)
+    })
+}
+
+/// Sends one round.
+pub fn send_round(process: &Process, series: &Series, round: usize, at_ms: i64) -> Result<()> {
+    write_round(&mut connect(process)?, process, series, round, at_ms)
+}
+
+fn connect(process: &Process) -> Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", process.port))?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(120)))?;
-    let first = now_ms() - rounds as i64 * STEP_MS;
+    Ok(stream)
+}
+
+fn write_round(
+    stream: &mut TcpStream,
+    process: &Process,
+    series: &Series,
+    round: usize,
+    at_ms: i64,
+) -> Result<()> {
     let mut answer = vec![0; 64 << 10];
-    for round in 0..rounds {
-        for body in series.requests(round, first + round as i64 * STEP_MS) {
-            let body = body?;
-            let head = format!(
-                "POST /api/v1/write HTTP/1.1\r\nHost: compare\r\nContent-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
-                 X-Prometheus-Remote-Write-Version: 0.1.0\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            );
-            stream.write_all(&[head.as_bytes(), &body].concat())?;
-            let mut read = 0;
-            while !answer[..read].windows(4).any(|four| four == b"\r\n\r\n") {
-                let more = stream.read(&mut answer[read..])?;
-                ensure!(more > 0, "{} closed the connection", process.name);
-                read += more;
-            }
-            let status =
-                String::from_utf8_lossy(&answer[..read]).lines().next().unwrap_or_default().to_owned();
-            ensure!(status.contains(" 204") || status.contains(" 200"), "{}: {status}", process.name);
+    for body in series.requests(round, at_ms) {
+        let body = body?;
+        let head = format!(
+            "POST /api/v1/write HTTP/1.1\r\nHost: compare\r\nContent-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
+             X-Prometheus-Remote-Write-Version: 0.1.0\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), &body].concat())?;
+        let mut read = 0;
+        while !answer[..read].windows(4).any(|four| four == b"\r\n\r\n") {
+            let more = stream.read(&mut answer[read..])?;
+            ensure!(more > 0, "{} closed the connection", process.name);
+            read += more;
         }
+        let status = String::from_utf8_lossy(&answer[..read]).lines().next().unwrap_or_default().to_owned();
+        ensure!(status.contains(" 204") || status.contains(" 200"), "{}: {status}", process.name);
     }
-    Ok(first + (rounds as i64 - 1) * STEP_MS)
+    Ok(())
 }
 
 /// Waits until as many samples of a family are visible as were sent, or after `until` no more come. Returns their number.
@@ -312,12 +349,12 @@ fn value_of(process: &Process, query: &str, at_ms: i64) -> Result<f64> {
     Ok(answer["result"][0]["value"][1].as_str().and_then(|value| value.parse().ok()).unwrap_or(0.0))
 }
 
-fn now_ms() -> i64 {
+pub fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn mib(bytes: u64) -> f64 {
+pub fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
@@ -425,7 +462,7 @@ fn shown(figure: f64) -> String {
 
 impl Usage {
     /// What was used since an earlier time.
-    fn since(&self, before: &Usage) -> Usage {
+    pub fn since(&self, before: &Usage) -> Usage {
         Usage {
             cpu_seconds: self.cpu_seconds - before.cpu_seconds,
             written_bytes: self.written_bytes - before.written_bytes,

@@ -1,12 +1,13 @@
 //! Development tasks: `cargo xtask <chore>`. Nothing needs to be installed.
 //!
 //! Here: the list of chores. Elsewhere: the rules of `tidy` (`tidy.rs`), chores that run
-//! commands (`run.rs`), comparisons with the real programs (`compare.rs`, `compare_rules.rs`, `compare_store.rs`,
+//! commands (`run.rs`), comparisons with the real programs (`compare.rs`, `compare_rules.rs`, `compare_store.rs`, `compare_query.rs`,
 //! `peer.rs`), the demonstration (`demo.rs`), attacks on the real binary (`torture.rs`), what is published
 //! with a version (`release.rs`).
 
 mod compare;
 mod compare_alertmanager;
+mod compare_query;
 mod compare_rules;
 mod compare_store;
 mod demo;
@@ -38,6 +39,10 @@ cargo xtask <chore>
   compare ingest|restart|disk --peers PEERS [--short]
                          ferula, Prometheus and VictoriaMetrics get the same samples by remote write, one after the other:
                          CPU, rate, memory, bytes on disk and written; times to ready after kill -9, samples lost; blocks
+  compare query --peers PEERS [--short]
+                         each of them holds a day of samples and answers the same 42 queries: times, CPU, memory, ratios
+  compare query --peers PEERS --clients N
+                         dashboards of N clients beside the ingestion of 200,000 series
   compare scrape --peers PEERS [SECONDS]
                          each of them scrapes 100,000 series every second: the same figures
   compare rules --peers PEERS [MINUTES]
@@ -83,6 +88,11 @@ fn chore() -> Result<()> {
         ["compare", "ingest", "--peers", peers, "--short"] => compare_store::ingest(Path::new(peers), true),
         ["compare", "restart", "--peers", peers] => compare_store::restart(Path::new(peers), false),
         ["compare", "restart", "--peers", peers, "--short"] => compare_store::restart(Path::new(peers), true),
+        ["compare", "query", "--peers", peers] => compare_query::query(Path::new(peers), false),
+        ["compare", "query", "--peers", peers, "--short"] => compare_query::query(Path::new(peers), true),
+        ["compare", "query", "--peers", peers, "--clients", clients] => {
+            compare_query::clients::clients(Path::new(peers), clients.parse()?)
+        }
         ["compare", "disk", "--peers", peers] => compare_store::disk(Path::new(peers), false),
         ["compare", "disk", "--peers", peers, "--short"] => compare_store::disk(Path::new(peers), true),
         ["compare", "scrape", "--peers", peers] => compare_store::scrape(Path::new(peers), 30),
