@@ -122,7 +122,9 @@ impl StoreSettings {
     fn options(&self, config: Option<&Config>) -> Options {
         let (flags, defaults) = (&self.flags, Options::default());
         let retention = configured_retention(config, flags).time;
+        let tsdb = config.and_then(|config| config.storage.tsdb.as_ref());
         Options {
+            out_of_order_window_ms: tsdb.map_or(0, |tsdb| tsdb.out_of_order_time_window_ms),
             min_block_duration_ms: millis(flags.min_block),
             max_block_duration_ms: millis(max_block(flags, retention)).max(millis(flags.min_block)),
             samples_per_chunk: flags.samples_per_chunk,

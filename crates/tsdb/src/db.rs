@@ -32,6 +32,7 @@ use crate::sync::{Mutex, rank};
 use crate::view::Views;
 use crate::wal::Writer;
 use crate::wal::group::GroupLog;
+use crate::wal::record::LoggedMarker;
 
 /// A database of time series.
 pub struct Db {
@@ -50,6 +51,8 @@ pub struct Db {
     pub(crate) damages: Arc<DamageList>,
     /// What is known of the segments of the out-of-order log.
     pub(crate) out_of_order_segments: SharedSegments,
+    /// Out-of-order chunks that the out-of-order log must name when it is opened.
+    pub(crate) to_mark: Vec<LoggedMarker>,
     /// What readers of the log still need.
     pub(crate) held: LogHold,
     /// Held for the whole life of the database.
@@ -102,8 +105,21 @@ impl Db {
             if self.options.savepoints {
                 note_beginnings(&mut writer, &self.out_of_order_segments);
             }
-            Ok(GroupLog::new(writer, self.options.start_timestamps, self.options.on_unsynced.clone()))
+            let log = GroupLog::new(writer, self.options.start_timestamps, self.options.on_unsynced.clone());
+            self.log_marks(&log)?;
+            Ok(log)
         })
+    }
+
+    /// Logs which out-of-order chunks were found on disk, so that the next start does not pass over them. Comes before any
+    /// commit: a marker says that all samples before it are in chunks.
+    fn log_marks(&self, log: &GroupLog) -> io::Result<()> {
+        if self.to_mark.is_empty() {
+            return Ok(());
+        }
+        // Without room for this, nothing else is logged either.
+        log.commit(self.head.marks_of_found_chunks(&self.to_mark))?;
+        log.sync().map(drop)
     }
 
     /// Sets the encoding of new chunks of floats; `None` restores the one with which the database was opened.

@@ -5,7 +5,7 @@
 /// Segments of the log and of the out-of-order log, and their records.
 pub mod wal {
     pub use crate::ids::LogRef;
-    pub use crate::wal::format::{list_segments, segment_path};
+    pub use crate::wal::format::{checkpoint_path, list_checkpoints, list_segments, segment_path};
     pub use crate::wal::reader::repair;
     pub use crate::wal::record::{LoggedSample, RecordKind, Records, begin_series, put_samples, put_series};
     pub use crate::wal::{Compression, SegmentReader, Writer, WriterOptions};
@@ -13,7 +13,8 @@ pub mod wal {
 
 /// The head's chunk files.
 pub mod head_chunks {
-    pub use crate::head_chunks::load;
+    pub use crate::head_chunks::format::{file_path, read_chunk};
+    pub use crate::head_chunks::{ChunkPlace, LoadedChunk, load};
 }
 
 /// The files of a block.

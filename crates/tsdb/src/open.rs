@@ -26,7 +26,8 @@ use crate::retention::replaced;
 use crate::savepoint::SAVEPOINT_DIR;
 use crate::savepoint::in_blocks::{self, IN_BLOCKS_FILE};
 use crate::savepoint::segments::{
-    LOG_LIST, LostSegment, OUT_OF_ORDER_LIST, Segments, SegmentsError, SharedSegments, note_beginnings,
+    LOG_LIST, LostSegment, OUT_OF_ORDER_LIST, Segments, SegmentsError, SharedSegments, missing_list,
+    note_beginnings,
 };
 use crate::series_state;
 use crate::sync::Mutex;
@@ -92,12 +93,12 @@ impl Db {
             recovered,
             damages,
             out_of_order_segments,
+            to_mark,
             held: Default::default(),
             lock: Mutex::new(lock),
             options,
         };
         db.set_out_of_order_window(db.options.out_of_order_window_ms).map_err(at(&dir.join(WBL_DIR)))?;
-        db.log_marks(&to_mark).map_err(at(&dir.join(WBL_DIR)))?;
         // Only Prometheus needs the file.
         if let Err(error) = series_state::update(&*db.disk, dir, &db.head) {
             ferula_telemetry::warn!(
@@ -107,15 +108,6 @@ impl Db {
             );
         }
         Ok(db)
-    }
-
-    /// Logs which out-of-order chunks were found on disk, so that the next start does not pass over them.
-    fn log_marks(&self, found: &[LoggedMarker]) -> io::Result<()> {
-        let Some(log) = self.head.out_of_order_log().filter(|_| !found.is_empty()) else { return Ok(()) };
-        // Without room for this, nothing else is logged either.
-        log.commit(self.head.marks_of_found_chunks(found))
-            .map_err(|error| io::Error::other(error.to_string()))?;
-        log.sync().map(drop)
     }
 
     /// A database that exists only in memory.
@@ -253,34 +245,39 @@ impl HeadStart<'_> {
     fn segment_lists(&self, wal: &Path, report: &mut dyn FnMut(Progress)) -> io::Result<KnownSegments> {
         let list = |name| Segments::new(self.disk.clone(), self.dir.join(SAVEPOINT_DIR), name);
         let (mut log, mut out_of_order) = (list(LOG_LIST), list(OUT_OF_ORDER_LIST));
+        let present = list_segments(&**self.disk, wal)?;
+        let checkpoint = list_checkpoints(&**self.disk, wal)?.last().copied();
         let mut read = Ok(());
         if self.options.savepoints {
             read = log.load();
             let lists = [
-                (LOG_LIST, read.as_ref().err().map(ToString::to_string), "time: the whole log is read"),
-                (
-                    OUT_OF_ORDER_LIST,
-                    out_of_order.load().err().map(|error| error.to_string()),
-                    "missing segments of the out-of-order log are not noticed",
-                ),
+                (LOG_LIST, read.as_ref().err().map(ToString::to_string)),
+                (OUT_OF_ORDER_LIST, out_of_order.load().err().map(|error| error.to_string())),
             ];
-            for (name, error, cost) in lists {
+            for (name, error) in lists {
                 let Some(error) = error else { continue };
                 let path = self.dir.join(SAVEPOINT_DIR).join(name);
                 let kept = set_aside(&**self.disk, &path).ok();
                 let damage = Damage::new(DamageKind::Unreadable, path, error);
-                report(Progress::Damaged(damage.cost(cost).kept(kept)));
+                report(Progress::Damaged(damage.cost(without_list(name)).kept(kept)));
+            }
+            let has_records = checkpoint.is_some() || present.iter().any(|segment| segment.bytes > 0);
+            if let Some(name) = missing_list(&log, &out_of_order, has_records) {
+                let path = self.dir.join(SAVEPOINT_DIR).join(name);
+                let damage = Damage::new(DamageKind::Missing, path, "the other list of segments is there");
+                report(Progress::Damaged(damage.cost(without_list(name))));
             }
         }
-        let present = list_segments(&**self.disk, wal)?;
-        let checkpoint = list_checkpoints(&**self.disk, wal)?.last().copied();
         let log_lost = log.lost(&present, checkpoint);
-        // Prometheus removes segments of the out-of-order log too.
         let continued_by_another = log.continued_by_another(&present);
-        let out_of_order_lost = match continued_by_another {
+        // Prometheus removes segments of the out-of-order log too.
+        let out_of_order_lost = match continued_by_another && log.is_known() {
             true => Vec::new(),
             false => out_of_order.lost(&list_segments(&**self.disk, &self.dir.join(WBL_DIR))?, None),
         };
+        if self.options.savepoints {
+            [&mut out_of_order, &mut log].into_iter().for_each(Segments::create_if_missing);
+        }
         Ok(KnownSegments {
             log: Arc::new(Mutex::new(log)),
             out_of_order: Arc::new(Mutex::new(out_of_order)),
@@ -346,6 +343,14 @@ struct KnownSegments {
     out_of_order_lost: Vec<LostSegment>,
     /// Whether another program has begun segments of the log since.
     continued_by_another: bool,
+}
+
+/// What a start without this list costs.
+fn without_list(list: &str) -> &'static str {
+    match list {
+        LOG_LIST => "time: the whole log is read; missing segments at its end are not noticed",
+        _ => "missing segments of the out-of-order log are not noticed",
+    }
 }
 
 /// Sets aside whatever has the name of the lock file but is not a file.

@@ -396,3 +396,61 @@ fn a_start_comes_whatever_is_in_the_directory() {
         }
     }
 }
+
+/// A process that was killed right after its first commits: nothing was synced yet by the clock.
+#[test]
+fn a_segment_that_is_gone_is_told_together_with_any_other_file_that_is_gone() {
+    let disk = FaultDisk::default();
+    let db = open(&disk, options());
+    for second in 0..20 {
+        let now = BEGIN + second * 10_000;
+        let samples: Vec<_> = (0..3).map(|n| (series(n), now, now as f64)).collect();
+        commit(&db, &samples).expect("written");
+        commit(&db, &[(series(1), now - 7 * MINUTE + 1, now as f64)]).expect("written");
+        if second == 10 {
+            db.savepoint().expect("there is room");
+        }
+    }
+    let before = floats(&db);
+    drop(db);
+    let whole = disk.restart(Survives::Written);
+    let files = ["ferula_savepoint/state", "ferula_savepoint/segments", "ferula_savepoint/wbl_segments"];
+    for segment in ["wal/00000000", "wbl/00000000"] {
+        for other in files.iter().copied().map(Some).chain([None]) {
+            let changes: [(&str, fn(&FaultDisk, &str)); 2] =
+                [CHANGES[0], CHANGES[1]].map(|change| (change.0, change.1));
+            for (what, change) in changes {
+                let copy = whole.restart(Survives::Written);
+                change(&copy, segment);
+                if let Some(other) = other {
+                    copy.remove_file(&path(other)).expect("removed");
+                }
+                let verified = verify_directory(&(Arc::new(copy.clone()) as Arc<dyn Disk>), Path::new(DIR));
+                let problems =
+                    verified.expect("readable").into_iter().map(|part| part.verified.problems.len());
+                assert!(problems.sum::<usize>() > 0, "{segment} {what}, without {other:?}: verify is silent");
+                let (db, reports) = open_reporting(&copy, options());
+                let (gone, told) = (lost(&before, &floats(&db)), damages(reports));
+                assert!(!told.is_empty(), "{segment} {what}, without {other:?}: {gone} samples are gone");
+            }
+        }
+    }
+}
+
+/// The lists of segments are made together; at no moment of a first start does the next one miss a list.
+#[test]
+fn a_kill_at_any_moment_of_the_first_start_is_no_damage() {
+    for calls in 1.. {
+        let disk = FaultDisk::default();
+        disk.create_dir_all(Path::new(DIR)).expect("made");
+        disk.set_faults(Faults { crash_at: Some(calls), ..Faults::default() });
+        let opened = common::try_open(&disk, options());
+        let alive = !disk.crashed();
+        drop(opened);
+        let (_, reports) = open_reporting(&disk.restart(Survives::Written), options());
+        assert_eq!(damages(reports), [], "killed at call {calls}");
+        if alive {
+            break;
+        }
+    }
+}

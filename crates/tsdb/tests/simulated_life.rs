@@ -10,6 +10,7 @@
 //! - Nothing is there that nobody wrote, and nothing twice. Of a scrape all is there, or nothing.
 //! - What was deleted stays deleted.
 //! - Cut anywhere, the log is a valid state of the past.
+//! - What was acknowledged before a kill, Prometheus finds too (`common/as_prometheus.rs`).
 //!
 //! `FERULA_LIVES=100000 cargo test -p ferula-tsdb --test simulated_life` tries so many lives; a failure names its seed, and
 //! `FERULA_LIFE_SEED` repeats one.
@@ -20,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{DIR, Floats, RANGE, commit, floats, series, small_options, try_open};
+use common::{DIR, Floats, RANGE, as_prometheus, commit, floats, series, small_options, try_open};
 use ferula_model::{Matcher, TimeRange, Timestamp};
 use ferula_tsdb::disk::{Disk, FaultDisk, Faults, Survives};
 use ferula_tsdb::tools::verify_directory;
@@ -376,6 +377,9 @@ impl Life {
                 assert_eq!(part.verified.problems, Vec::<String>::new(), "{what}: {}", part.name);
             }
         }
+        if survives == Survives::Written {
+            self.check_as_prometheus(&next, what);
+        }
         self.disk = next;
         self.retention_ms = None;
         match try_open(&self.disk, options()) {
@@ -405,6 +409,17 @@ impl Life {
         }
         let newest = found.values().filter_map(|samples| samples.last_key_value()).map(|(at, _)| *at).max();
         self.now = self.now.max(newest.unwrap_or(BEGIN));
+    }
+
+    /// What was acknowledged, Prometheus finds too in what a kill left.
+    fn check_as_prometheus(&self, left: &FaultDisk, what: &str) {
+        let found = as_prometheus::found(left, Path::new(DIR));
+        for (n, at) in self.model.acknowledged.keys() {
+            if *at >= self.model.kept_from && !self.model.in_doubt.contains(&(*n, *at)) {
+                let there = found.get(&series(*n)).is_some_and(|times| times.contains(at));
+                assert!(there, "{what}: Prometheus does not find {n} at {at}");
+            }
+        }
     }
 
     /// Cuts the last segment of the log somewhere: what is left is a state of the past.

@@ -24,6 +24,7 @@ use ferula_storage::{
 
 use super::histogram_count::HistogramCount;
 use super::metrics::{FLOAT, HISTOGRAM};
+use super::out_of_order_records::OutOfOrderRecords;
 use super::{
     Bounds, ChunkRules, Head, HeldNumber, OutOfOrderSample, OutOfOrderValue, Placement, Series, handle,
     stale_histogram,
@@ -31,8 +32,7 @@ use super::{
 use crate::ids::{LogRef, SlotId, TimeSpan};
 use crate::wal::group::Entry;
 use crate::wal::record::{
-    LoggedExemplar, LoggedHistogram, LoggedMarker, LoggedSample, put_exemplars, put_histograms, put_markers,
-    put_metadata,
+    LoggedExemplar, LoggedHistogram, LoggedSample, put_exemplars, put_histograms, put_metadata,
 };
 
 /// So many label sets are looked up under one lock of the index, for which readers may have to wait.
@@ -468,103 +468,6 @@ pub(crate) fn zero_histogram(like: &HistogramValue) -> HistogramValue {
             custom_values: like.custom_values.clone(),
             ..FloatHistogram::default()
         })),
-    }
-}
-
-impl Head {
-    /// Markers of chunks that were found without one, for the out-of-order log. To a reader a marker says that all earlier
-    /// samples of the series are in chunks, so those that are in memory follow once more.
-    pub(crate) fn marks_of_found_chunks(&self, markers: &[LoggedMarker]) -> Entry<'static> {
-        let marked: HashSet<LogRef> = markers.iter().map(|marker| marker.series).collect();
-        let mut records = OutOfOrderRecords::new(self);
-        records.markers.extend(markers.iter().filter(|marker| marker.chunk != 0));
-        for slot in self.slots.all() {
-            let Some(series) = self.slots.get(slot).filter(|series| marked.contains(&series.log_ref)) else {
-                continue;
-            };
-            for sample in series.out_of_order.iter().flat_map(|out_of_order| out_of_order.samples()) {
-                records.sample(series.log_ref, sample);
-            }
-        }
-        records.entry().map(Entry::into_owned).unwrap_or_default()
-    }
-}
-
-/// What a commit writes to the out-of-order log.
-struct OutOfOrderRecords<'a> {
-    head: &'a Head,
-    seen: HashSet<SlotId>,
-    markers: Vec<LoggedMarker>,
-    samples: Vec<LoggedSample>,
-    histograms: Vec<LoggedHistogram>,
-}
-
-impl<'a> OutOfOrderRecords<'a> {
-    /// Series and timestamps of the samples.
-    fn keys(&self) -> impl Iterator<Item = (LogRef, i64)> + '_ {
-        let floats = self.samples.iter().map(|sample| (sample.series, sample.at));
-        floats.chain(self.histograms.iter().map(|sample| (sample.series, sample.at)))
-    }
-
-    fn new(head: &'a Head) -> Self {
-        OutOfOrderRecords {
-            head,
-            seen: HashSet::new(),
-            markers: Vec::new(),
-            samples: Vec::new(),
-            histograms: Vec::new(),
-        }
-    }
-
-    /// Moves the samples that a series has in memory to a chunk if there are many; once per commit, so that
-    /// the marker precedes all samples of this one.
-    fn make_room(&mut self, slot: SlotId, series: &mut Series) {
-        let log_ref = series.log_ref;
-        let Some(out_of_order) = &mut series.out_of_order else { return };
-        if !self.seen.insert(slot) || out_of_order.samples().len() < self.head.out_of_order_samples_max {
-            return;
-        }
-        let places = out_of_order.move_to(&self.head.rules.now(), log_ref, &self.head.chunks);
-        self.head.metrics.chunks.add(places.len() as f64);
-        self.head.metrics.chunks_created.add(places.len() as u64);
-        let markers = places.iter().map(|place| LoggedMarker { series: log_ref, chunk: place.number() });
-        self.markers.extend(markers);
-    }
-
-    /// Adds a sample as it lies in memory.
-    fn sample(&mut self, series: LogRef, sample: &OutOfOrderSample) {
-        let OutOfOrderSample { at, start, value } = sample;
-        match value {
-            OutOfOrderValue::Float(value) => {
-                self.samples.push(LoggedSample { series, at: *at, start: *start, value: *value });
-            }
-            OutOfOrderValue::Histogram(value) => {
-                self.histograms.push(LoggedHistogram {
-                    series,
-                    at: *at,
-                    start: *start,
-                    value: value.clone(),
-                });
-            }
-        }
-    }
-
-    /// The records; `None` if there is nothing to log.
-    fn entry(&self) -> Option<Entry<'_>> {
-        let mut entry = Entry::default();
-        let start_timestamps = self.head.rules.start_timestamps();
-        if !self.markers.is_empty() {
-            let mut record = Vec::new();
-            put_markers(&mut record, &self.markers);
-            entry.record(record);
-        }
-        entry.samples(&self.samples);
-        put_histograms(&self.histograms, start_timestamps, |write| {
-            let mut record = Vec::new();
-            write(&mut record);
-            entry.record(record);
-        });
-        (!entry.is_empty()).then_some(entry)
     }
 }
 

@@ -22,8 +22,7 @@ use ferula_model::{Exemplar, FloatHistogram, Histogram, HistogramValue, LabelSet
 use super::histogram_count::HistogramCount;
 use super::index::Full;
 use super::{
-    ChunkRules, ExtraRef, FullChunk, Head, OutOfOrder, OutOfOrderSample, OutOfOrderValue, Slots,
-    stale_histogram,
+    ChunkRules, ExtraRef, FullChunk, Head, OutOfOrderSample, OutOfOrderValue, Slots, stale_histogram,
 };
 use crate::head_chunks::{ChunkPlace, LoadedChunk};
 use crate::ids::{LogRef, SlotId, TimeSpan};
@@ -445,24 +444,7 @@ impl Replay<'_> {
     /// Processes a record of the out-of-order log.
     pub fn out_of_order_record(&mut self, kind: RecordKind, records: &Records) {
         if kind == RecordKind::MmapMarkers {
-            for marker in &records.markers {
-                let place = ChunkPlace::from_number(marker.chunk);
-                self.newest_marker = self.newest_marker.max(place.file());
-                self.note_ref(marker.series);
-                self.adopt_unmarked_before(marker.series, marker.chunk);
-                if let Some((slot, full)) = self.unmarked.remove(&marker.chunk) {
-                    self.adopt_out_of_order(slot, full);
-                }
-                if let Some(RefTarget { slot, .. }) = self.slots.get(marker.series)
-                    && let Some(out_of_order) = &mut self.head.slots.get_mut(slot).out_of_order
-                {
-                    if forget_moved(out_of_order, marker.chunk) {
-                        self.without_marked.remove(&slot);
-                    } else if marker.chunk != 0 && !out_of_order.samples().is_empty() {
-                        self.without_marked.insert(slot);
-                    }
-                }
-            }
+            self.markers(&records.markers);
             return;
         }
         for sample in &records.samples {
@@ -483,6 +465,36 @@ impl Replay<'_> {
         }
     }
 
+    /// Processes markers that were logged together.
+    fn markers(&mut self, markers: &[LoggedMarker]) {
+        for marker in markers {
+            self.newest_marker = self.newest_marker.max(ChunkPlace::from_number(marker.chunk).file());
+            self.note_ref(marker.series);
+            self.adopt_unmarked_before(marker.series, marker.chunk);
+            if let Some((slot, full)) = self.unmarked.remove(&marker.chunk) {
+                self.adopt_out_of_order(slot, full);
+            }
+        }
+        // The samples of a series may be in several chunks; they are forgotten only if all of those were found. Chunk 0 stands
+        // for none.
+        let mut all_found: HashMap<SlotId, bool> = HashMap::new();
+        for marker in markers.iter().filter(|marker| marker.chunk != 0) {
+            let Some(RefTarget { slot, .. }) = self.slots.get(marker.series) else { continue };
+            let Some(out_of_order) = &self.head.slots.get_mut(slot).out_of_order else { continue };
+            let found = out_of_order.full_chunks().iter().any(|full| full.place.number() == marker.chunk);
+            *all_found.entry(slot).or_insert(true) &= found;
+        }
+        for (slot, all_found) in all_found {
+            let Some(out_of_order) = &mut self.head.slots.get_mut(slot).out_of_order else { continue };
+            if all_found {
+                out_of_order.forget_samples();
+                self.without_marked.remove(&slot);
+            } else if !out_of_order.samples().is_empty() {
+                self.without_marked.insert(slot);
+            }
+        }
+    }
+
     fn out_of_order_sample(&mut self, log_ref: LogRef, sample: OutOfOrderSample) {
         let at = sample.at;
         self.note_ref(log_ref);
@@ -493,15 +505,6 @@ impl Replay<'_> {
             self.out_of_order = self.out_of_order.cover(TimeSpan::closed(at, at));
         }
     }
-}
-
-/// The samples before a marker are in a chunk. If that chunk was not found, they are kept; returns whether it was.
-fn forget_moved(out_of_order: &mut OutOfOrder, chunk: u64) -> bool {
-    let found = chunk != 0 && out_of_order.full_chunks().iter().any(|full| full.place.number() == chunk);
-    if found {
-        out_of_order.forget_samples();
-    }
-    found
 }
 
 fn by_series(chunks: Vec<LoadedChunk>) -> HashMap<LogRef, Vec<LoadedChunk>> {

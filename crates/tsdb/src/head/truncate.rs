@@ -34,10 +34,12 @@ impl RemovedSlots {
 /// The out-of-order chunks of a series that are in blocks.
 #[derive(Debug)]
 pub(crate) struct MovedOutOfOrder {
-    slot: SlotId,
-    log_ref: LogRef,
+    pub slot: SlotId,
+    pub log_ref: LogRef,
     /// Their number, oldest first.
-    chunks: usize,
+    pub chunks: usize,
+    /// The time from their first to their last sample.
+    pub span: TimeSpan,
 }
 
 impl Head {
@@ -199,7 +201,8 @@ impl Head {
             let log_ref = series.log_ref;
             let Some(samples) = &mut series.out_of_order else { continue };
             samples.move_to(&rules, log_ref, &self.chunks);
-            moved.push(MovedOutOfOrder { slot, log_ref, chunks: samples.full_chunks().len() });
+            let (chunks, span) = (samples.full_chunks().len(), samples.span());
+            moved.push(MovedOutOfOrder { slot, log_ref, chunks, span });
         }
         moved
     }
@@ -207,7 +210,7 @@ impl Head {
     /// Drops the out-of-order chunks that [`move_out_of_order_samples`](Self::move_out_of_order_samples)
     /// counted.
     pub(crate) fn forget_out_of_order_chunks(&self, moved: &[MovedOutOfOrder]) {
-        for MovedOutOfOrder { slot, log_ref, chunks } in moved {
+        for MovedOutOfOrder { slot, log_ref, chunks, .. } in moved {
             let mut series = self.slots.lock(*slot);
             if series.log_ref != *log_ref {
                 continue;

@@ -1,4 +1,10 @@
 //! Creates blocks from out-of-order samples, and removes these samples.
+//!
+//! 1. The samples in memory are moved to chunks, and blocks are written from the chunks.
+//! 2. Once no snapshot reads those chunks, the out-of-order log is begun anew with what has arrived since, and its earlier
+//!    segments are removed. So the log has no sample that the head does not know: a deletion of such a sample would not be
+//!    logged, and the next start would bring it back.
+//! 3. The head forgets the chunks.
 
 use std::io;
 
@@ -21,18 +27,15 @@ impl Db {
         pending: &mut Pending,
         done: &mut Maintained,
     ) -> Result<(), BlockError> {
-        let Some(out_of_order) = self.head.out_of_order_span().some() else { return Ok(()) };
-        let segment = self.head.cut_out_of_order_log();
-        let next = segment.map_err(|error| BlockError::io(&self.dir.join(WBL_DIR), error))?;
-        let segment = next.and_then(|next| next.checked_sub(1));
-        // Commits that logged to the earlier segments are now in memory and are included: those segments will
-        // be removed.
-        self.head.land();
         let chunks = self.head.move_out_of_order_samples();
         let end = self.head.chunks_end();
+        let Some(moved) = chunks.iter().map(|moved| moved.span).fold(TimeSpan::EMPTY, TimeSpan::cover).some()
+        else {
+            return Ok(());
+        };
         let range = self.options.min_block_duration_ms;
-        let mut start = range_end(out_of_order.start(), range).saturating_sub(range);
-        while start <= out_of_order.last() {
+        let mut start = range_end(moved.start(), range).saturating_sub(range);
+        while start <= moved.last() {
             let end = start.saturating_add(range);
             let span = TimeSpan::new(start, end);
             let source = HeadSource::new(&self.head, Samples::OutOfOrder, span);
@@ -40,8 +43,7 @@ impl Db {
             self.publish(written, i64::MIN, done)?;
             start = end;
         }
-        pending.out_of_order =
-            Some(OutOfOrderTruncation { moment: self.head.end_moment(), chunks, end, segment });
+        pending.out_of_order = Some(OutOfOrderTruncation { moment: self.head.end_moment(), chunks, end });
         Ok(())
     }
 
@@ -53,7 +55,11 @@ impl Db {
     pub(super) fn forget_out_of_order(&self, truncation: &OutOfOrderTruncation) -> io::Result<()> {
         in_blocks::note(&*self.disk, &self.dir, truncation.end)?;
         let wbl = self.dir.join(WBL_DIR);
-        if let Some(last) = truncation.segment {
+        if let Some(first) = self.head.cut_out_of_order_log()? {
+            // What the earlier segments have is in memory after this.
+            self.head.land();
+            self.head.log_out_of_order_again(&truncation.chunks)?;
+            let last = first.saturating_sub(1);
             self.out_of_order_segments.lock().removing(last);
             for segment in list_segments(&*self.disk, &wbl)?.iter().filter(|segment| segment.number <= last) {
                 self.disk.remove_file(&segment_path(&wbl, segment.number))?;
@@ -135,11 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_that_was_logged_before_the_cut_and_applied_after_it_survives_a_kill() {
+    fn a_commit_that_was_logged_before_the_log_is_begun_anew_and_applied_after_it_survives_a_kill() {
         let disk = FaultDisk::default();
         let db = open(&disk);
         [NOW, NOW - HOUR].into_iter().for_each(|at| commit(&db, at));
         let (mut pending, mut done) = (Pending::default(), Maintained::default());
+        db.cut_out_of_order(NOW, &mut pending, &mut done).expect("cut");
+        let truncation = pending.out_of_order.take().expect("there is something to forget");
         let log = db.head.out_of_order_log().expect("there is one");
         let logged = log.position();
         let room = db.head.freeze_room();
@@ -149,17 +157,39 @@ mod tests {
                 std::thread::yield_now();
             }
             // The commit has been logged, and cannot be applied yet.
-            let cut = scope.spawn(|| db.cut_out_of_order(NOW, &mut pending, &mut done).expect("cut"));
-            while !cut.is_finished() && !db.head.is_landing() {
+            let forgetting = scope.spawn(|| db.forget_out_of_order(&truncation).expect("forgotten"));
+            while !forgetting.is_finished() && !db.head.is_landing() {
                 std::thread::yield_now();
             }
             drop(room);
         });
-        let truncation = pending.out_of_order.take().expect("there is something to forget");
-        db.forget_out_of_order(&truncation).expect("forgotten");
         assert_eq!(done.errors, Vec::<String>::new());
         let wanted = [NOW - HOUR, NOW - HOUR / 2, NOW];
         assert_eq!(times(&db), wanted);
         assert_eq!(times(&open(&disk.restart(Survives::Written))), wanted);
+    }
+
+    #[test]
+    fn samples_of_blocks_that_were_logged_with_later_ones_stay_deleted() {
+        let disk = FaultDisk::default();
+        let db = open(&disk);
+        commit(&db, NOW);
+        let minutes = |range: std::ops::Range<i64>| range.map(|minute| NOW - HOUR + minute * 60_000);
+        minutes(0..3).for_each(|at| commit(&db, at));
+        let (mut pending, mut done) = (Pending::default(), Maintained::default());
+        db.cut_out_of_order(NOW, &mut pending, &mut done).expect("cut");
+        // While snapshots read the chunks: some fill a chunk, whose marker comes before the log is begun anew, and one is in
+        // memory.
+        minutes(3..8).for_each(|at| commit(&db, at));
+        let truncation = pending.out_of_order.take().expect("there is something to forget");
+        db.forget_out_of_order(&truncation).expect("forgotten");
+        let later = minutes(3..8).chain([NOW]).collect::<Vec<i64>>();
+        let range = TimeRange::from_millis(NOW - HOUR, NOW - HOUR + 2 * 60_000);
+        db.delete(range, &[Vec::new()]).expect("deleted");
+        assert_eq!(times(&db), later);
+        assert_eq!(times(&open(&disk.restart(Survives::Written))), later);
+        // And what is in no block is not only in segments that are gone.
+        db.head.sync().expect("synced");
+        assert_eq!(times(&open(&disk.restart(Survives::Synced))), later);
     }
 }

@@ -39,8 +39,6 @@ pub(crate) struct OutOfOrderTruncation {
     pub chunks: Vec<MovedOutOfOrder>,
     /// All of those chunks stand before this place of `chunks_head`.
     pub end: ChunkPlace,
-    /// Segments of the out-of-order log up to this one are no longer needed.
-    pub segment: Option<u32>,
 }
 
 /// Series whose samples are in blocks, and which are to be removed.

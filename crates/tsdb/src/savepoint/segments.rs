@@ -8,9 +8,10 @@
 //! file:  magic 8 bytes | entry entry … | crc32 u32 (of all before it)
 //! entry: segment u32 | how many bytes u32, highest bit: they were synced | crc32 of those u32
 //! ```
-//! An entry is made before the first bytes are written, and marked when they were synced. So a segment with a marked entry
-//! that is not there, or is shorter, was lost: by this a start tells damage from a process that was killed and from a power
-//! loss. Before segments are removed their entries are, or a checkpoint stands for them.
+//! An entry is made after the segment's name was synced and before its first bytes are written, and marked when those were
+//! synced, which is before the first commit is acknowledged. So a segment with an entry that is not there was lost, and so was
+//! one with a marked entry that is shorter: by this a start tells damage from a process that was killed and from a power loss.
+//! Before segments are removed their entries are, or a checkpoint stands for them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ use crate::wal::writer::Beginning;
 use crate::wal::{SegmentReader, Writer};
 
 const MAGIC: [u8; 8] = *b"ferulasg";
+/// That of the out-of-order log's list, so that the two lists are not taken for each other. Before, both had the other one.
+const OUT_OF_ORDER_MAGIC: [u8; 8] = *b"ferulawb";
 /// The list of the log's segments.
 pub(crate) const LOG_LIST: &str = "segments";
 /// The list of the out-of-order log's segments.
@@ -44,7 +47,7 @@ struct SegmentBeginning {
     synced: bool,
 }
 
-/// A segment that was synced and is not as it was.
+/// A segment that is gone, or was synced and is not as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LostSegment {
     pub segment: u32,
@@ -72,6 +75,8 @@ pub(crate) struct Segments {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     file: &'static str,
+    /// Whether there was a file when the list was loaded.
+    is_there: bool,
     begun: Vec<SegmentBeginning>,
     /// The last write failed, and that was logged.
     failing: bool,
@@ -80,7 +85,7 @@ pub(crate) struct Segments {
 impl Segments {
     /// A list in directory `dir` that knows of no segment yet. The file stays as it is.
     pub fn new(disk: Arc<dyn Disk>, dir: PathBuf, file: &'static str) -> Self {
-        Segments { disk, dir, file, begun: Vec::new(), failing: false }
+        Segments { disk, dir, file, is_there: false, begun: Vec::new(), failing: false }
     }
 
     /// Loads the file; a missing file means an empty list.
@@ -93,17 +98,30 @@ impl Segments {
         let file = match read_file(&*self.disk, &path, bytes_max) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.forget();
+                self.is_there = false;
+                self.begun.clear();
                 return Ok(());
             }
-            Err(error) => return Err(SegmentsError::List(error)),
+            Err(error) => {
+                self.is_there = true;
+                return Err(SegmentsError::List(error));
+            }
         };
-        self.begun = decode(&file).ok_or(SegmentsError::ListDamaged)?;
+        self.is_there = true;
+        self.begun = decode(self.file, &file).ok_or(SegmentsError::ListDamaged)?;
         Ok(())
     }
 
-    fn forget(&mut self) {
-        self.begun.clear();
+    /// Makes the file, if there is none.
+    pub fn create_if_missing(&mut self) {
+        if matches!(self.disk.stat(&self.dir.join(self.file)), Ok(None)) {
+            self.write_or_warn(self.next());
+        }
+    }
+
+    /// Whether segments of other programs can be told from those of this one.
+    pub fn is_known(&self) -> bool {
+        self.is_there
     }
 
     /// Forgets segments that are lost: they are reported once.
@@ -115,16 +133,16 @@ impl Segments {
         }
     }
 
-    /// The segments behind `stands_for` that were synced and are not as they were: gone, or shorter than their first bytes.
+    /// The segments behind `stands_for` that are gone, or were synced and are shorter than their first bytes.
     pub fn lost(&self, present: &[Segment], stands_for: Option<u32>) -> Vec<LostSegment> {
         let mut lost = Vec::new();
         for (at, begun) in self.begun.iter().enumerate() {
             let newer = self.begun[at + 1..].iter().any(|other| other.segment == begun.segment);
-            if newer || !begun.synced || stands_for.is_some_and(|last| begun.segment <= last) {
+            if newer || stands_for.is_some_and(|last| begun.segment <= last) {
                 continue;
             }
             let bytes = present.iter().find(|segment| segment.number == begun.segment).map(|s| s.bytes);
-            if bytes.is_none_or(|bytes| bytes < u64::from(begun.bytes)) {
+            if bytes.is_none_or(|bytes| begun.synced && bytes < u64::from(begun.bytes)) {
                 lost.push(LostSegment { segment: begun.segment, bytes });
             }
         }
@@ -188,7 +206,7 @@ impl Segments {
 
     fn write(&self) -> io::Result<()> {
         create_dir_durable(&*self.disk, &self.dir)?;
-        write_whole(&*self.disk, &self.dir.join(self.file), &encode(&self.begun))
+        write_whole(&*self.disk, &self.dir.join(self.file), &encode(self.file, &self.begun))
     }
 
     /// Checks that all of `segments`, which are in `wal`, were begun by this program. One that begins with other bytes, which
@@ -214,6 +232,20 @@ impl Segments {
     }
 }
 
+/// Which of the two lists of a directory is missing though there must be both: they are made together, that of the out-of-order
+/// log first. `log_has_records` tells a list that was removed from a process that was killed in between, at its first start.
+pub(crate) fn missing_list(
+    log: &Segments,
+    out_of_order: &Segments,
+    log_has_records: bool,
+) -> Option<&'static str> {
+    match (log.is_there, out_of_order.is_there) {
+        (true, false) => Some(OUT_OF_ORDER_LIST),
+        (false, true) if log_has_records || !out_of_order.begun.is_empty() => Some(LOG_LIST),
+        _ => None,
+    }
+}
+
 /// A list that a log notes its segments in.
 pub(crate) type SharedSegments = Arc<Mutex<Segments, rank::Segments>>;
 
@@ -233,8 +265,8 @@ fn first_crc(disk: &dyn Disk, path: &Path, bytes: u32) -> io::Result<Option<u32>
     Ok((read == bytes as usize).then(|| crc32fast::hash(&first)))
 }
 
-fn encode(begun: &[SegmentBeginning]) -> Vec<u8> {
-    let mut out = MAGIC.to_vec();
+fn encode(list: &str, begun: &[SegmentBeginning]) -> Vec<u8> {
+    let mut out = if list == OUT_OF_ORDER_LIST { OUT_OF_ORDER_MAGIC } else { MAGIC }.to_vec();
     for SegmentBeginning { segment, bytes, crc, synced } in begun {
         let bytes = bytes | if *synced { SYNCED_BIT } else { 0 };
         [segment, &bytes, crc].iter().for_each(|number| out.extend_from_slice(&number.to_be_bytes()));
@@ -244,9 +276,12 @@ fn encode(begun: &[SegmentBeginning]) -> Vec<u8> {
     out
 }
 
-fn decode(file: &[u8]) -> Option<Vec<SegmentBeginning>> {
+fn decode(list: &str, file: &[u8]) -> Option<Vec<SegmentBeginning>> {
     let (body, crc) = file.split_last_chunk::<4>()?;
-    let entries = body.strip_prefix(&MAGIC)?;
+    let entries = match body.strip_prefix(&OUT_OF_ORDER_MAGIC) {
+        Some(entries) if list == OUT_OF_ORDER_LIST => entries,
+        _ => body.strip_prefix(&MAGIC)?,
+    };
     if crc32fast::hash(body) != u32::from_be_bytes(*crc) || !entries.len().is_multiple_of(ENTRY_BYTES) {
         return None;
     }
@@ -324,29 +359,35 @@ mod tests {
         again.load().expect("whole");
         assert_eq!(again.begun, list.begun);
         let at = |number, bytes| Segment { number, bytes };
-        assert_eq!(again.lost(&[at(3, 11), at(4, 11), at(5, 20)], None), [], "6 was being begun");
+        assert_eq!(again.lost(&[at(3, 11), at(4, 11), at(5, 20), at(6, 0)], None), [], "6 was being begun");
+        let lost = again.lost(&[at(3, 11), at(4, 11), at(5, 20)], None);
+        assert_eq!(lost, [LostSegment { segment: 6, bytes: None }], "its name was synced before");
         let lost = again.lost(&[at(4, 0), at(6, 0)], None);
         assert_eq!(
             lost.iter().map(|lost| (lost.segment, lost.bytes)).collect::<Vec<_>>(),
             [(3, None), (4, Some(0)), (5, None)]
         );
-        assert_eq!(again.lost(&[], Some(4)).len(), 1, "a checkpoint stands for the others");
+        assert_eq!(again.lost(&[], Some(4)).len(), 2, "a checkpoint stands for the others");
         again.removing(5);
         let mut after = listed(&disk);
         after.load().expect("whole");
-        assert_eq!(after.lost(&[], None), []);
+        assert_eq!(after.lost(&[at(6, 0)], None), []);
         assert!(!after.continued_by_another(&[at(6, 9)]) && after.continued_by_another(&[at(7, 9)]));
     }
 
     #[test]
     fn a_damaged_list_is_no_list() {
-        let whole = encode(&[SegmentBeginning { segment: 1, bytes: 2, crc: 3, synced: true }]);
-        assert_eq!(decode(&whole).map(|begun| begun.len()), Some(1));
-        for at in 0..whole.len() {
-            let mut bytes = whole.clone();
-            bytes[at] ^= 1;
-            assert_eq!(decode(&bytes), None, "{at}");
-            assert_eq!(decode(&whole[..at]), None, "{at}");
+        let begun = [SegmentBeginning { segment: 1, bytes: 2, crc: 3, synced: true }];
+        for list in [LOG_LIST, OUT_OF_ORDER_LIST] {
+            let whole = encode(list, &begun);
+            assert_eq!(decode(list, &whole).map(|begun| begun.len()), Some(1));
+            for at in 0..whole.len() {
+                let mut bytes = whole.clone();
+                bytes[at] ^= 1;
+                assert_eq!(decode(list, &bytes), None, "{at}");
+                assert_eq!(decode(list, &whole[..at]), None, "{at}");
+            }
         }
+        assert_eq!(decode(LOG_LIST, &encode(OUT_OF_ORDER_LIST, &begun)), None, "it is the other one");
     }
 }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use ferula_telemetry::Summary;
 
 use super::format::{
-    Compression, HEADER_BYTES, PAGE_BYTES, SEGMENT_BYTES, list_checkpoints, list_segments, put_fragments,
-    segment_path,
+    Compression, HEADER_BYTES, PAGE_BYTES, REPAIR_SUFFIX, SEGMENT_BYTES, TEMPORARY_SUFFIX, list_checkpoints,
+    list_segments, put_fragments, segment_path,
 };
 use super::reader::SegmentReader;
 use crate::Stopwatch;
@@ -269,8 +269,11 @@ impl Writer {
         let copied = self.copy_records(segment, from, before);
         if copied.is_err() {
             self.file = None;
-            // What is left of it is passed over by a start, which has these records already.
-            let _ = self.disk.remove_file(&segment_path(&self.dir, self.segment));
+            // What is left of it is passed over by a start, which has these records already. A segment that has its name stays:
+            // one that was begun and is missing would count as lost.
+            let _ = self.disk.remove_file(&self.unfinished_copy());
+            let copy = segment_path(&self.dir, self.segment);
+            let _ = self.disk.append(&copy).and_then(|mut file| file.set_len(0));
             (self.segment, self.good_bytes) = before;
             return copied;
         }
@@ -288,10 +291,34 @@ impl Writer {
         Ok(())
     }
 
-    /// Copies the records from `from` in `segment` up to `end` to a new segment, which becomes the current one.
+    /// Copies the records from `from` in `segment` up to `end` to a new segment, which becomes the current one. It gets its name
+    /// when it has all of them: in half a copy Prometheus would find records of series without the samples behind them, and
+    /// forget those that it has read before.
     fn copy_records(&mut self, segment: u32, from: u64, end: (u32, u64)) -> io::Result<()> {
         self.segment = end.0 + 1;
-        self.create_segment()?;
+        let unfinished = self.unfinished_copy();
+        self.file = Some(self.disk.create(&unfinished)?);
+        (self.good_bytes, self.synced_bytes) = (0, 0);
+        let told = self.on_begin.take();
+        let copied = self.copy_to_current_file(segment, from, end);
+        self.on_begin = told;
+        let first = copied?;
+        self.disk.rename(&unfinished, &segment_path(&self.dir, self.segment))?;
+        self.disk.sync_dir(&self.dir)?;
+        if let Some(told) = self.on_begin.as_mut().filter(|_| !first.is_empty()) {
+            told(self.segment, Beginning::Coming(&first));
+            told(self.segment, Beginning::Synced);
+        }
+        Ok(())
+    }
+
+    fn unfinished_copy(&self) -> PathBuf {
+        self.dir.join(format!("{:08}{REPAIR_SUFFIX}{TEMPORARY_SUFFIX}", self.segment))
+    }
+
+    /// Returns the first bytes that were written.
+    fn copy_to_current_file(&mut self, segment: u32, from: u64, end: (u32, u64)) -> io::Result<Vec<u8>> {
+        let mut first = Vec::new();
         for number in segment..=end.0 {
             let mut reader = SegmentReader::open(&*self.disk, &self.dir, number)?;
             if number == segment {
@@ -302,6 +329,9 @@ impl Writer {
                 let record = read.map_err(io::Error::other)?.to_vec();
                 self.framed.clear();
                 self.frame(&record, Compression::None);
+                if first.is_empty() {
+                    first.clone_from(&self.framed);
+                }
                 self.flush()?;
             }
             if number == end.0 && reader.good_end() < end.1 {
@@ -310,7 +340,8 @@ impl Writer {
         }
         self.framed.clear();
         self.unsynced = true;
-        self.sync_file()
+        self.sync_file()?;
+        Ok(first)
     }
 
     /// Whether something was written since the last sync.
@@ -375,7 +406,13 @@ impl Writer {
             }
             self.frame(record, *compression);
         }
-        self.flush()
+        self.flush()?;
+        if self.synced_bytes == 0 && self.on_begin.is_some() {
+            // So that whoever asked knows from the first commit on that the segment must be there. A failure is made good by
+            // the next call, like that of any sync.
+            let _ = self.sync_file();
+        }
+        Ok(())
     }
 
     fn frame(&mut self, record: &[u8], compression: Compression) {

@@ -1,6 +1,8 @@
 //! Common functions of the database tests: append a few samples, read everything back.
 #![allow(dead_code, reason = "not every test uses every helper")]
 
+pub mod as_prometheus;
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;

@@ -12,7 +12,7 @@ use crate::ids::LogRef;
 use crate::options::{WAL_DIR, WBL_DIR};
 use crate::savepoint::SAVEPOINT_DIR;
 use crate::savepoint::in_blocks::{self, IN_BLOCKS_FILE};
-use crate::savepoint::segments::{LOG_LIST, OUT_OF_ORDER_LIST, Segments};
+use crate::savepoint::segments::{LOG_LIST, OUT_OF_ORDER_LIST, Segments, missing_list};
 use crate::wal::SegmentReader;
 use crate::wal::format::{Segment, checkpoint_path, list_checkpoints, list_segments, list_strangers};
 use crate::wal::record::Records;
@@ -48,7 +48,12 @@ impl<'a> Logs<'a> {
         let segments = list_segments(&**self.disk, wal)?;
         let checkpoint = list_checkpoints(&**self.disk, wal)?.last().copied();
         let known = self.known_segments(LOG_LIST, part);
-        self.continued_by_another = known.continued_by_another(&segments);
+        let other = self.known_segments(OUT_OF_ORDER_LIST, &mut VerifiedPart::new(WBL_DIR));
+        let has_records = checkpoint.is_some() || segments.iter().any(|segment| segment.bytes > 0);
+        if let Some(list) = missing_list(&known, &other, has_records) {
+            part.verified.problem(|| format!("{SAVEPOINT_DIR}/{list} is gone"));
+        }
+        self.continued_by_another = known.is_known() && known.continued_by_another(&segments);
         for lost in known.lost(&segments, checkpoint) {
             let what = if lost.bytes.is_some() { "was emptied" } else { "is gone" };
             part.verified.problem(|| format!("segment {:08} {what}", lost.segment));
