@@ -52,7 +52,12 @@ pub fn torture(args: &[&str]) -> Result<()> {
     let orders = Orders { program, time: Duration::from_secs(secs), seed };
     for (name, run) in PARTS.iter().filter(|(name, _)| part.is_none_or(|part| part == *name)) {
         println!("== {name} (seed {seed}, {secs} s)");
-        run(&orders).with_context(|| format!("torture --part {name} --seed {seed}"))?;
+        let kept = harness::run_directory();
+        run(&orders).with_context(|| {
+            format!("torture --part {name} --seed {seed}; its files are in {}", kept.display())
+        })?;
+        // A leftover in the directory for temporary files does no harm.
+        let _ = std::fs::remove_dir_all(&kept);
     }
     Ok(())
 }

@@ -32,6 +32,86 @@ fn hostile_paths(time: i64) -> Vec<String> {
     ]
 }
 
+/// How one kind of request fared.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fared {
+    answered: u64,
+    /// Until the head of the answer was there.
+    slowest_head: Duration,
+    /// Until all of it was read.
+    slowest: Duration,
+    bytes: usize,
+}
+
+impl Fared {
+    fn add(&mut self, other: Fared) {
+        self.answered += other.answered;
+        self.slowest_head = self.slowest_head.max(other.slowest_head);
+        self.slowest = self.slowest.max(other.slowest);
+        self.bytes = self.bytes.max(other.bytes);
+    }
+}
+
+/// Sends a request and reads all of the answer.
+fn ask(port: u16, path: &str) -> Result<Fared> {
+    let begin = Instant::now();
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;
+    let mut answer = vec![0; 64 << 10];
+    let mut bytes = stream.read(&mut answer)?;
+    let slowest_head = begin.elapsed();
+    ensure!(bytes > 0, "closed without an answer");
+    loop {
+        match stream.read(&mut answer)? {
+            0 => break,
+            read => bytes += read,
+        }
+    }
+    Ok(Fared { answered: 1, slowest_head, slowest: begin.elapsed(), bytes })
+}
+
+/// Sends hostile requests until the end, one after the other.
+fn attack(port: u16, paths: &[String], client: usize, end: Instant) -> Vec<Fared> {
+    let mut fared = vec![Fared::default(); paths.len()];
+    let mut next = client;
+    while Instant::now() < end {
+        let kind = next % paths.len();
+        next += 1;
+        if let Ok(one) = ask(port, &paths[kind]) {
+            fared[kind].add(one);
+        }
+    }
+    fared
+}
+
+/// Reads an answer at a byte a second.
+fn read_slowly(port: u16, time: i64, end: Instant) -> Option<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET /api/v1/query?time={time}&query=torture[1h] HTTP/1.0\r\n\r\n").ok()?;
+    while Instant::now() < end {
+        stream.read_exact(&mut [0; 1]).ok()?;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    Some(())
+}
+
+/// Asks for health and for a small query until the end; returns how long the first took, sorted.
+fn watch_small_requests(port: u16, end: Instant) -> Result<Vec<Duration>> {
+    let mut health = Vec::new();
+    while Instant::now() < end {
+        let begin = Instant::now();
+        let (status, _) = get(port, "/-/healthy").context("the server is gone")?;
+        ensure!(status == 200, "/-/healthy: {status}");
+        health.push(begin.elapsed());
+        let (status, _) = get(port, "/api/v1/query?query=1%2B1").context("the server is gone")?;
+        ensure!(status == 200, "1+1: {status}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    health.sort_unstable();
+    Ok(health)
+}
+
 pub fn run(orders: &Orders) -> Result<()> {
     let dir = Directory::new("clients")?;
     configure(&dir.0, "")?;
@@ -48,19 +128,12 @@ pub fn run(orders: &Orders) -> Result<()> {
     let (port, end) = (server.port, Instant::now() + orders.time);
     let time = at_ms / 1000 + 300;
     let paths = hostile_paths(time);
-    let mut threads = Vec::new();
-    for client in 0..20usize {
-        let paths = paths.clone();
-        threads.push(std::thread::spawn(move || {
-            let (mut answered, mut slowest) = (0u64, Duration::ZERO);
-            while Instant::now() < end {
-                let asked = Instant::now();
-                answered += u64::from(get(port, &paths[(client + answered as usize) % paths.len()]).is_ok());
-                slowest = slowest.max(asked.elapsed());
-            }
-            (answered, slowest)
-        }));
-    }
+    let attackers: Vec<_> = (0..20usize)
+        .map(|client| {
+            let paths = paths.clone();
+            std::thread::spawn(move || attack(port, &paths, client, end))
+        })
+        .collect();
     // Connections that say nothing, or half a word, and one that reads a byte a second.
     let mut idle = Vec::new();
     for n in 0..200 {
@@ -70,37 +143,28 @@ pub fn run(orders: &Orders) -> Result<()> {
         }
         idle.push(stream);
     }
-    let reader = std::thread::spawn(move || -> Option<()> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-        write!(stream, "GET /api/v1/query?time={time}&query=torture[1h] HTTP/1.0\r\n\r\n").ok()?;
-        while Instant::now() < end {
-            stream.read_exact(&mut [0; 1]).ok()?;
-            std::thread::sleep(Duration::from_secs(1));
-        }
-        Some(())
-    });
-    let (mut health, mut small) = (Vec::new(), 0u64);
-    while Instant::now() < end {
-        let asked = Instant::now();
-        let (status, _) = get(port, "/-/healthy").context("the server is gone")?;
-        ensure!(status == 200, "/-/healthy: {status}");
-        health.push(asked.elapsed());
-        let (status, _) = get(port, "/api/v1/query?query=1%2B1").context("the server is gone")?;
-        ensure!(status == 200, "1+1: {status}");
-        small += 1;
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let reader = std::thread::spawn(move || read_slowly(port, time, end));
+    let health = watch_small_requests(port, end)?;
     drop(idle);
-    let done: Vec<(u64, Duration)> =
-        threads.into_iter().map(|thread| thread.join().unwrap_or_default()).collect();
+    let mut all = vec![Fared::default(); paths.len()];
+    for attacker in attackers {
+        let fared = attacker.join().unwrap_or_default();
+        all.iter_mut().zip(fared).for_each(|(all, one)| all.add(one));
+    }
     let _ = reader.join();
-    health.sort_unstable();
     let p99 = health.get(health.len().saturating_sub(1) * 99 / 100).copied().unwrap_or_default();
-    let answered: u64 = done.iter().map(|(answered, _)| answered).sum();
-    let slowest = done.iter().map(|(_, slowest)| *slowest).max().unwrap_or_default();
+    let answered: u64 = all.iter().map(|fared| fared.answered).sum();
     let peak = server.usage()?.resident_peak_bytes >> 20;
     println!(
-        "{answered} hostile requests answered, the slowest in {slowest:?}; {small} small queries answered; healthy p99 {p99:?}; peak {peak} MiB"
+        "{answered} hostile requests answered; {} small queries answered; healthy p99 {p99:?}; peak {peak} MiB",
+        health.len()
     );
+    for (path, fared) in paths.iter().zip(&all) {
+        let Fared { answered, slowest_head, slowest, bytes } = fared;
+        let path: String = path.chars().take(70).collect();
+        println!(
+            "{answered} times, head within {slowest_head:?}, all within {slowest:?}, {bytes} bytes: {path}"
+        );
+    }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ferula_free_port::free_port;
+use ferula_go::protobuf::{put_bytes, put_double, put_varint};
 use serde_json::Value;
 
 use super::Orders;
@@ -26,24 +27,20 @@ impl Random {
     }
 }
 
-/// A directory that is removed at the end, unless the part failed.
+/// A directory of one part, below that of the run.
 pub struct Directory(pub PathBuf);
 
 impl Directory {
     pub fn new(name: &str) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("ferula-torture-{}-{name}", std::process::id()));
+        let path = run_directory().join(name);
         std::fs::create_dir_all(&path)?;
         Ok(Directory(path))
     }
 }
 
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // A leftover in the directory for temporary files does no harm.
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
+/// Where this run keeps its files. They are removed after every part that did not fail.
+pub fn run_directory() -> PathBuf {
+    std::env::temp_dir().join(format!("ferula-torture-{}", std::process::id()))
 }
 
 /// Starts the program in a directory that has a `prometheus.yml`, and waits until it is ready.
@@ -95,41 +92,13 @@ pub fn write_request(samples: &[(String, i64, f64)]) -> Vec<u8> {
             put_bytes(&mut label, 2, text.as_bytes());
             put_bytes(&mut body, 1, &label);
         }
-        let mut sample = vec![0x09];
-        sample.extend_from_slice(&value.to_le_bytes());
-        sample.push(0x10);
-        put_varint(&mut sample, *at as u64);
+        let mut sample = Vec::new();
+        put_double(&mut sample, 1, *value);
+        put_varint(&mut sample, 2, *at as u64);
         put_bytes(&mut body, 2, &sample);
         put_bytes(&mut request, 1, &body);
     }
-    snappy_literals(&request)
-}
-
-fn put_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn put_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
-    out.push(field << 3 | 2);
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-/// Snappy's block format without compression.
-pub fn snappy_literals(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 60_000 * 3 + 16);
-    put_varint(&mut out, bytes.len() as u64);
-    for piece in bytes.chunks(1 << 16) {
-        let length = piece.len() - 1;
-        out.push(61 << 2);
-        out.extend_from_slice(&[length as u8, (length >> 8) as u8]);
-        out.extend_from_slice(piece);
-    }
-    out
+    snap::raw::Encoder::new().compress_vec(&request).expect("a request is far below 4 GiB")
 }
 
 /// Samples by series and time in milliseconds.
@@ -160,6 +129,22 @@ pub fn missing(kept: &ShownSamples, now: &ShownSamples) -> usize {
         now.get(series).and_then(|samples| samples.get(at)).is_some_and(|found| found == value)
     };
     kept.iter().map(|(series, all)| all.iter().filter(|(at, value)| !same(series, at, value)).count()).sum()
+}
+
+/// Some of those samples, for a message.
+pub fn some_missing(kept: &ShownSamples, now: &ShownSamples) -> String {
+    let mut some = Vec::new();
+    for (series, all) in kept {
+        let found = now.get(series);
+        for (at, value) in all {
+            match found.and_then(|samples| samples.get(at)) {
+                Some(found) if found == value => {}
+                found => some.push(format!("series {series} at {at}: {value}, found {found:?}")),
+            }
+        }
+    }
+    some.truncate(100);
+    some.join("\n")
 }
 
 pub fn count(shown: &ShownSamples) -> usize {

@@ -12,8 +12,8 @@ use ferula_free_port::free_port;
 
 use super::Orders;
 use super::harness::{
-    Directory, REMOTE_WRITE, Random, ShownSamples, configure, count, missing, post, shown, start, tool,
-    write_request,
+    Directory, REMOTE_WRITE, Random, ShownSamples, configure, count, missing, post, shown, some_missing,
+    start, tool, write_request,
 };
 use crate::peer::Process;
 
@@ -39,7 +39,12 @@ pub fn run(orders: &Orders) -> Result<()> {
         let server = start(orders, &dir.0, &FLAGS)?;
         let found = shown(server.port, seconds(now_ms), 24).unwrap_or_default();
         let lost = missing(&kept, &found);
-        ensure!(lost == 0, "after {kills} kills {lost} samples of {} are gone", count(&kept));
+        ensure!(
+            lost == 0,
+            "after {kills} kills {lost} samples of {} are gone:\n{}",
+            count(&kept),
+            some_missing(&kept, &found)
+        );
         let commits = 5 + random.below(200);
         for _ in 0..commits {
             now_ms += 200;
@@ -48,7 +53,9 @@ pub fn run(orders: &Orders) -> Result<()> {
             if random.below(3) == 0 {
                 let back = 300 + random.below(60_000) as i64;
                 let n = random.below(SERIES);
-                samples = vec![(n.to_string(), (now_ms - back) | 1, back as f64)];
+                // The same time may come again, which is no new sample.
+                let at = (now_ms - back) | 1;
+                samples = vec![(n.to_string(), at, at as f64)];
             }
             if post(server.port, "/api/v1/write", REMOTE_WRITE, &write_request(&samples)) == Some(204) {
                 for (series, at, value) in samples {
@@ -96,7 +103,12 @@ fn compare(program: &Path, dir: &Path, kept: &ShownSamples, now_ms: i64) -> Resu
     server.await_ready("/-/ready", Duration::from_secs(60))?;
     let found = shown(server.port, seconds(now_ms), 24).unwrap_or_default();
     let lost = missing(kept, &found);
-    let log = dir.join("prometheus-log");
-    ensure!(lost == 0, "Prometheus misses {lost} of {} samples; its log is {}", count(kept), log.display());
+    ensure!(
+        lost == 0,
+        "Prometheus misses {lost} of {} samples:\n{}\nIts log is {}",
+        count(kept),
+        some_missing(kept, &found),
+        dir.join("prometheus-log").display()
+    );
     Ok(())
 }

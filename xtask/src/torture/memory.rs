@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use ferula_go::protobuf::push_varint;
 
 use super::Orders;
-use super::harness::{Directory, REMOTE_WRITE, configure, metric, post, snappy_literals, start};
+use super::harness::{Directory, REMOTE_WRITE, configure, metric, post, start};
 use crate::peer::get;
 
 const LIMIT_MIB: u64 = 1024;
@@ -77,6 +78,19 @@ pub fn bodies(orders: &Orders) -> Result<()> {
         "{sent} write bombs, {answered} answered; healthy p99 {p99} ms, most {most} ms; peak {peak} MiB of {LIMIT_MIB}"
     );
     Ok(())
+}
+
+/// Snappy's block format without compression.
+fn snappy_literals(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 60_000 * 3 + 16);
+    push_varint(&mut out, bytes.len() as u64);
+    for piece in bytes.chunks(1 << 16) {
+        let length = piece.len() - 1;
+        out.push(61 << 2);
+        out.extend_from_slice(&[length as u8, (length >> 8) as u8]);
+        out.extend_from_slice(piece);
+    }
+    out
 }
 
 /// What a target answers.
