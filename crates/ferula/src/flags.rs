@@ -122,6 +122,8 @@ pub struct StorageFlags {
     pub head_series_max: u64,
     /// 0 for a share of the available memory.
     pub head_bytes_max: u64,
+    /// How many bytes of blocks are read a second to find damage; 0 for none.
+    pub scrub_bytes_per_second: u64,
     /// Zero to disable.
     pub savepoint_interval: Duration,
     /// How much of the log is kept for remote write destinations.
@@ -315,6 +317,7 @@ fn storage_flags(values: &Values) -> StorageFlags {
         head_series_max: values.get(table::HEAD_SERIES_MAX) as u64,
         head_bytes_max: bytes(table::HEAD_BYTES_MAX),
         savepoint_interval: values.get(table::SAVEPOINT_INTERVAL),
+        scrub_bytes_per_second: bytes(table::SCRUB_BYTES),
         remote_write_backlog_bytes: bytes(table::REMOTE_WRITE_BACKLOG),
     }
 }

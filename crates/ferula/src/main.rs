@@ -23,6 +23,7 @@ mod own_metrics;
 mod part_error;
 mod reload;
 mod remote;
+mod scrub;
 mod serve;
 mod settings;
 mod storage;

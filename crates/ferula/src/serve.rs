@@ -28,7 +28,7 @@ use crate::remote::{RemoteStorage, Times};
 use crate::settings::{api_settings, query_service};
 use crate::storage::{self, LocalStore, StoreSettings};
 use crate::web_ui::Pages;
-use crate::{limits, maintenance, version, welcome};
+use crate::{limits, maintenance, scrub, version, welcome};
 
 /// Opens the store before anything writes to it, and closes it after everything has stopped.
 pub async fn serve(flags: Flags, source: ConfigSource, config: Option<Config>) -> anyhow::Result<()> {
@@ -221,6 +221,7 @@ fn start_maintenance(
                 savepoint_log_bytes: maintenance::SAVEPOINT_LOG_BYTES,
             };
             maintenance::start(tasks, db, synced, clock, intervals);
+            scrub::start(tasks, db, clock, flags.storage.scrub_bytes_per_second);
         }
         LocalStore::Agent(db) => {
             let frequency = flags.agent.as_ref().context("an agent without its flags")?.truncate_frequency;

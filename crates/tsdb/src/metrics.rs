@@ -269,6 +269,8 @@ pub(crate) struct MaintenanceMetrics {
     pub reloads_failed: Counter,
     pub time_retentions: Counter,
     pub size_retentions: Counter,
+    pub scrubbed_blocks: Counter,
+    pub scrubbed_bytes: Counter,
     pub savepoint: SavepointMetrics,
     limit_bytes: Gauge,
     limit_percentage: Gauge,
@@ -393,6 +395,14 @@ impl MaintenanceMetrics {
         let histogram = |name: &str, help: &str, bounds: &[f64]| registry.histogram(name, help, bounds);
         never_used(registry);
         MaintenanceMetrics {
+            scrubbed_blocks: counter(
+                "ferula_tsdb_scrubbed_blocks_total",
+                "Blocks that were read in the background to find damage.",
+            ),
+            scrubbed_bytes: counter(
+                "ferula_tsdb_scrubbed_bytes_total",
+                "Bytes of blocks that were read in the background to find damage.",
+            ),
             savepoint: SavepointMetrics::new(registry),
             clean_start: gauge(
                 "prometheus_tsdb_clean_start",

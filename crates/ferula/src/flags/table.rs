@@ -228,6 +228,10 @@ flags! {
         "How often the head is saved to the directory ferula_savepoint, so that a start after a crash reads only what was \
          logged since. It is also saved when the log has grown much, and at shutdown. 0s means never.",
         server;
+    SCRUB_BYTES: Bytes = "storage.ferula.scrub-rate", "1MB",
+        "How many bytes a second are read of old blocks in the background, to find damage on the disk before a query does. Each \
+         block is read once a week at most. 0 means none.",
+        server;
     REMOTE_WRITE_BACKLOG: Bytes = "storage.ferula.remote-write-backlog", "8GiB",
         "How much of the log is kept for destinations of remote write that do not have it yet. Beyond that, the oldest part is \
          dropped and not sent.",
