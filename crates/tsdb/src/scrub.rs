@@ -20,7 +20,7 @@ pub struct ScrubbedBlock {
 }
 
 impl Db {
-    /// Reads a block. `pace` is told how many bytes were read since it was last called, may wait, and says whether to continue.
+    /// Reads a block. `pace` gets how many bytes were read since it was last called, may wait, and says whether to continue.
     /// Damage is counted and listed like any other. `None` if there is no such block any more.
     pub fn scrub(&self, ulid: Ulid, pace: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Option<ScrubbedBlock> {
         let blocks = self.blocks();

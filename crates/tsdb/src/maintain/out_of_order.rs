@@ -1,7 +1,7 @@
 //! Creates blocks from out-of-order samples, and removes these samples.
 //!
 //! 1. The samples in memory are moved to chunks, and blocks are written from the chunks.
-//! 2. Once no snapshot reads those chunks, the out-of-order log is begun anew with what has arrived since, and its earlier
+//! 2. Once no snapshot reads those chunks, the out-of-order log is replaced by one with what has arrived since, and its earlier
 //!    segments are removed. So the log has no sample that the head does not know: a deletion of such a sample would not be
 //!    logged, and the next start would bring it back.
 //! 3. The head forgets the chunks.

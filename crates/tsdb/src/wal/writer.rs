@@ -408,7 +408,7 @@ impl Writer {
         }
         self.flush()?;
         if self.synced_bytes == 0 && self.on_begin.is_some() {
-            // So that whoever asked knows from the first commit on that the segment must be there. A failure is made good by
+            // The listener knows from the first commit on that the segment must be there. A failure is made good by
             // the next call, like that of any sync.
             let _ = self.sync_file();
         }
