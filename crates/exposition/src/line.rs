@@ -35,6 +35,21 @@ impl<'a> LineReader<'a> {
         (self.scan && self.lexer.at_line_start()).then_some(self.lexer.at)
     }
 
+    /// The start and the end of a known key of this length, if the next line begins with it.
+    #[inline]
+    pub(crate) fn known_key(
+        &self,
+        key_bytes: usize,
+        is_known: impl FnOnce(&[u8]) -> bool,
+    ) -> Option<(usize, usize)> {
+        let start = self.scan_start()?;
+        let end = start.checked_add(key_bytes)?;
+        let key = self.body.get(start..end)?;
+        // Most lines that are not samples need no look at what is known.
+        let may_be_it = key.first().is_some_and(|byte| *byte != b'#') && self.body.get(end) == Some(&b' ');
+        (may_be_it && is_known(key)).then_some((start, end))
+    }
+
     pub(crate) fn fail(&self, reason: String) -> ParseError {
         let before = &self.body[..self.start.min(self.body.len())];
         ParseError { line: 1 + memchr::memchr_iter(b'\n', before).count(), reason, is_sample: false }

@@ -83,6 +83,22 @@ impl<'a> OpenMetricsParser<'a> {
         Ok(entry)
     }
 
+    /// See [`crate::PageParser::next_known`].
+    #[inline]
+    pub(crate) fn next_known(
+        &mut self,
+        key_bytes: usize,
+        is_known: impl FnOnce(&[u8]) -> bool,
+    ) -> Option<Series<'a>> {
+        if self.ended {
+            return None;
+        }
+        let (start, key_end) = self.line.known_key(key_bytes, is_known)?;
+        let (series, next) = self.scan_sample(start, key_end)?;
+        self.line.lexer.jump(next);
+        Some(series)
+    }
+
     /// A line of a common shape: its entry and where the next line begins.
     #[inline]
     fn scan_line(&mut self, start: usize) -> Option<(Entry<'a>, usize)> {
@@ -91,6 +107,14 @@ impl<'a> OpenMetricsParser<'a> {
             return self.scan_meta(start);
         }
         let key_end = scan::plain_key_end(body, start)?;
+        let (series, next) = self.scan_sample(start, key_end)?;
+        Some((Entry::Series(series), next))
+    }
+
+    /// The sample on a line whose key ends at `key_end`, and where the next line begins.
+    #[inline]
+    fn scan_sample(&self, start: usize, key_end: usize) -> Option<(Series<'a>, usize)> {
+        let body = self.line.body();
         if *body.get(key_end)? != b' ' {
             return None;
         }
@@ -109,17 +133,8 @@ impl<'a> OpenMetricsParser<'a> {
             return None;
         }
         let key = &body[start..key_end];
-        Some((
-            Entry::Series(Series {
-                key,
-                value,
-                timestamp,
-                start_timestamp: 0,
-                kind: self.kind,
-                exemplar: None,
-            }),
-            end + 1,
-        ))
+        let series = Series { key, value, timestamp, start_timestamp: 0, kind: self.kind, exemplar: None };
+        Some((series, end + 1))
     }
 
     fn scan_meta(&mut self, start: usize) -> Option<(Entry<'a>, usize)> {

@@ -1,7 +1,7 @@
 //! One parser for pages of all formats.
 
 use crate::custom_buckets::CustomBucketsParser;
-use crate::entry::Entry;
+use crate::entry::{Entry, Series};
 use crate::error::ParseError;
 use crate::format::Format;
 use crate::line_parser::LineParser;
@@ -77,6 +77,24 @@ impl<'a> PageParser<'a> {
             Parser::Lines(parser) => Ok(parser.next()?),
             Parser::CustomBuckets(parser) => Ok(parser.next()?),
             Parser::Protobuf(parser) => Ok(parser.next()?),
+        }
+    }
+
+    /// The sample on the next line, if the line begins with a key of this length for which `is_known` returns true.
+    /// Otherwise `None`, and [`next`](Self::next) reads the line.
+    ///
+    /// A key is known if this parser, or another one of the same format, has returned it before. Then `next` would return
+    /// the same, but it has to find the end of the key first.
+    #[inline]
+    pub fn next_known(
+        &mut self,
+        key_bytes: usize,
+        is_known: impl FnOnce(&[u8]) -> bool,
+    ) -> Option<Series<'_>> {
+        match &mut self.0 {
+            Parser::Lines(parser) => parser.next_known(key_bytes, is_known),
+            // What a sample becomes depends on those around it.
+            Parser::CustomBuckets(_) | Parser::Protobuf(_) => None,
         }
     }
 }

@@ -67,6 +67,19 @@ impl<'a> TextParser<'a> {
         }
     }
 
+    /// See [`crate::PageParser::next_known`].
+    #[inline]
+    pub(crate) fn next_known(
+        &mut self,
+        key_bytes: usize,
+        is_known: impl FnOnce(&[u8]) -> bool,
+    ) -> Option<Series<'a>> {
+        let (start, key_end) = self.line.known_key(key_bytes, is_known)?;
+        let (series, next) = self.scan_sample(start, key_end)?;
+        self.line.lexer.jump(next);
+        Some(series)
+    }
+
     /// A line of a common shape: its entry (none for a comment) and where the next line begins.
     #[inline]
     fn scan_line(&mut self, start: usize) -> Option<(Option<Entry<'a>>, usize)> {
@@ -76,26 +89,33 @@ impl<'a> TextParser<'a> {
             b'\n' => Some((None, start + 1)),
             _ => {
                 let key_end = scan::plain_key_end(body, start)?;
-                if *body.get(key_end)? != b' ' {
-                    return None;
-                }
-                let (value, end) = scan::value(body, key_end + 1)?;
-                let (timestamp, end) = match *body.get(end)? {
-                    b' ' => {
-                        let (millis, end) = scan::millis(body, end + 1)?;
-                        (Some(millis), end)
-                    }
-                    _ => (None, end),
-                };
-                if *body.get(end)? != b'\n' {
-                    return None;
-                }
-                let key = &body[start..key_end];
-                let series =
-                    Series { key, value, timestamp, start_timestamp: 0, kind: self.kind, exemplar: None };
-                Some((Some(Entry::Series(series)), end + 1))
+                let (series, next) = self.scan_sample(start, key_end)?;
+                Some((Some(Entry::Series(series)), next))
             }
         }
+    }
+
+    /// The sample on a line whose key ends at `key_end`, and where the next line begins.
+    #[inline]
+    fn scan_sample(&self, start: usize, key_end: usize) -> Option<(Series<'a>, usize)> {
+        let body = self.line.body();
+        if *body.get(key_end)? != b' ' {
+            return None;
+        }
+        let (value, end) = scan::value(body, key_end + 1)?;
+        let (timestamp, end) = match *body.get(end)? {
+            b' ' => {
+                let (millis, end) = scan::millis(body, end + 1)?;
+                (Some(millis), end)
+            }
+            _ => (None, end),
+        };
+        if *body.get(end)? != b'\n' {
+            return None;
+        }
+        let key = &body[start..key_end];
+        let series = Series { key, value, timestamp, start_timestamp: 0, kind: self.kind, exemplar: None };
+        Some((series, end + 1))
     }
 
     fn scan_meta(&mut self, start: usize) -> Option<(Option<Entry<'a>>, usize)> {

@@ -16,41 +16,76 @@ fn labels(scratch: &LabelScratch) -> Labels {
 fn rows(mut parser: PageParser<'_>) -> Option<Vec<Row>> {
     let mut rows = Vec::new();
     let mut scratch = LabelScratch::new();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     while let Some(entry) = parser.next().ok()? {
-        rows.push(match entry {
-            Entry::Type { metric, kind } => Row::Type(text(metric), kind),
-            Entry::Help { metric, text: help } => Row::Help(text(metric), help.into_owned()),
-            Entry::Unit { metric, unit } => Row::Unit(text(metric), text(unit)),
-            Entry::Histogram(_) => panic!("without options there are none"),
-            Entry::Series(series) => {
-                decode(series.key, series.kind, &mut scratch).expect("keys of a parser are keys");
-                let labels_of_series = labels(&scratch);
-                let exemplar = series.exemplar.map(|exemplar| {
-                    decode_exemplar(exemplar.labels, &mut scratch).expect("labels of a parser are labels");
-                    (labels(&scratch), exemplar.value.to_bits(), exemplar.timestamp)
-                });
-                Row::Sample {
-                    labels: labels_of_series,
-                    value: series.value.to_bits(),
-                    timestamp: series.timestamp,
-                    exemplar,
-                }
-            }
-        });
+        rows.push(row(entry, &mut scratch));
     }
     Some(rows)
 }
 
+fn row(entry: Entry<'_>, scratch: &mut LabelScratch) -> Row {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match entry {
+        Entry::Type { metric, kind } => Row::Type(text(metric), kind),
+        Entry::Help { metric, text: help } => Row::Help(text(metric), help.into_owned()),
+        Entry::Unit { metric, unit } => Row::Unit(text(metric), text(unit)),
+        Entry::Histogram(_) => panic!("without options there are none"),
+        Entry::Series(series) => {
+            decode(series.key, series.kind, scratch).expect("keys of a parser are keys");
+            let labels_of_series = labels(scratch);
+            let exemplar = series.exemplar.map(|exemplar| {
+                decode_exemplar(exemplar.labels, scratch).expect("labels of a parser are labels");
+                (labels(scratch), exemplar.value.to_bits(), exemplar.timestamp)
+            });
+            Row::Sample {
+                labels: labels_of_series,
+                value: series.value.to_bits(),
+                timestamp: series.timestamp,
+                exemplar,
+            }
+        }
+    }
+}
+
+/// The keys of a page up to its first fault.
+fn keys(mut parser: PageParser<'_>) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    while let Ok(Some(entry)) = parser.next() {
+        if let Entry::Series(series) = entry {
+            keys.push(series.key.to_vec());
+        }
+    }
+    keys
+}
+
+/// The same as `rows`, by a reader that knows these keys, and expects the sample after `n` others to have key `n + ahead`.
+fn rows_of_known(mut parser: PageParser<'_>, keys: &[Vec<u8>], ahead: usize) -> Option<Vec<Row>> {
+    let mut rows = Vec::new();
+    let mut scratch = LabelScratch::new();
+    let mut samples = 0;
+    loop {
+        if let Some(known) = keys.get(samples + ahead)
+            && let Some(series) = parser.next_known(known.len(), |key| key == known)
+        {
+            rows.push(row(Entry::Series(series), &mut scratch));
+            samples += 1;
+            continue;
+        }
+        let Some(entry) = parser.next().ok()? else { return Some(rows) };
+        samples += usize::from(matches!(entry, Entry::Series(_)));
+        rows.push(row(entry, &mut scratch));
+    }
+}
+
 fn agree(page: &[u8], format: Format) -> Option<Vec<Row>> {
     let fast = rows(PageParser::new(page, format));
-    assert_eq!(
-        fast,
-        rows(PageParser::exact(page, format)),
-        "fast and exact on {:?}",
-        page.escape_ascii().to_string()
-    );
-    assert_eq!(fast, slow::read(page, format), "fast and slow on {:?}", page.escape_ascii().to_string());
+    let shown = || page.escape_ascii().to_string();
+    assert_eq!(fast, rows(PageParser::exact(page, format)), "fast and exact on {:?}", shown());
+    assert_eq!(fast, slow::read(page, format), "fast and slow on {:?}", shown());
+    let keys = keys(PageParser::exact(page, format));
+    for ahead in [0, 1] {
+        let known = rows_of_known(PageParser::new(page, format), &keys, ahead);
+        assert_eq!(fast, known, "with known keys, {ahead} ahead, on {:?}", shown());
+    }
     fast
 }
 
