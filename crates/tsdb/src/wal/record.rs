@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use ferula_chunk::leb128::zigzag;
 use ferula_model::histogram::{is_custom_buckets_schema, is_exponential_schema_reserved};
 use ferula_model::{
     CounterResetHint, Exemplar, FloatHistogram, Histogram, HistogramValue, LabelSet, MetricMetadata,
@@ -524,9 +525,29 @@ pub fn put_samples(out: &mut Vec<u8>, samples: &[LoggedSample], start_timestamps
     out.reserve(16 + samples.len() * 12);
     put_first(out, first.series, first.at);
     for sample in samples {
-        put_varint(out, sample.series.get().wrapping_sub(first.series.get()) as i64);
-        put_varint(out, sample.at.wrapping_sub(first.at));
-        out.extend_from_slice(&sample.value.to_bits().to_be_bytes());
+        let series = zigzag(sample.series.get().wrapping_sub(first.series.get()) as i64);
+        let at = zigzag(sample.at.wrapping_sub(first.at));
+        let value = sample.value.to_bits().to_be_bytes();
+        // Most samples of a commit are of the same time, and of series that were created one after the other.
+        match (series, at) {
+            (0..0x80, 0..0x80) => {
+                let mut short = [0; 10];
+                (short[0], short[1]) = (series as u8, at as u8);
+                short[2..].copy_from_slice(&value);
+                out.extend_from_slice(&short);
+            }
+            (0x80..0x4000, 0..0x80) => {
+                let mut short = [0; 11];
+                (short[0], short[1], short[2]) = (series as u8 | 0x80, (series >> 7) as u8, at as u8);
+                short[3..].copy_from_slice(&value);
+                out.extend_from_slice(&short);
+            }
+            _ => {
+                put_uvarint(out, series);
+                put_uvarint(out, at);
+                out.extend_from_slice(&value);
+            }
+        }
     }
 }
 

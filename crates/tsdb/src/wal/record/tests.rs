@@ -219,6 +219,34 @@ proptest! {
         prop_assert_eq!(bits(&decoded(&out).1.samples), bits(&samples));
     }
 
+    /// The short ways to write a sample write the same as the general one.
+    #[test]
+    fn samples_are_written_as_one_number_after_the_other(
+        raw in proptest::collection::vec((0u32..40, 0u32..40, any::<u64>(), any::<bool>()), 0..60),
+    ) {
+        let samples: Vec<LoggedSample> = raw
+            .into_iter()
+            .map(|(series, at, value, negative)| {
+                // Of every length that a difference can have.
+                let wide = |bits: u32| (1u64 << bits).wrapping_sub(u64::from(negative));
+                sample(wide(series), wide(at) as i64, 0, f64::from_bits(value))
+            })
+            .collect();
+        let mut out = Vec::new();
+        put_samples(&mut out, &samples, false);
+        let mut plain = vec![RecordKind::Samples as u8];
+        if let Some(first) = samples.first() {
+            plain.extend_from_slice(&first.series.get().to_be_bytes());
+            plain.extend_from_slice(&first.at.to_be_bytes());
+        }
+        for sample in &samples {
+            put_varint(&mut plain, sample.series.get().wrapping_sub(samples[0].series.get()) as i64);
+            put_varint(&mut plain, sample.at.wrapping_sub(samples[0].at));
+            plain.extend_from_slice(&sample.value.to_bits().to_be_bytes());
+        }
+        prop_assert_eq!(out, plain);
+    }
+
     #[test]
     fn hostile_bytes_never_panic(kind in 0u8..16, body in proptest::collection::vec(any::<u8>(), 0..200)) {
         let record = [&[kind][..], &body].concat();
