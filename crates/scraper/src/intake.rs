@@ -13,7 +13,7 @@ mod resolution;
 use std::sync::Mutex;
 
 use ferula_exposition::key::decode;
-use ferula_exposition::{Entry, ExemplarText, Format, KeyError, PageError, PageParser};
+use ferula_exposition::{Entry, ExemplarText, Format, KeyError, PageError, PageParser, Series};
 use ferula_go::sync::MutexExt;
 use ferula_model::value::is_stale;
 use ferula_model::{LabelSet, MetricMetadata, MetricType, SeriesRef, Timestamp};
@@ -78,6 +78,20 @@ struct Sample<'p> {
     start_timestamp: i64,
     kind: MetricType,
     exemplars: &'p [ExemplarText<'p>],
+}
+
+impl<'p> Sample<'p> {
+    #[inline]
+    fn of_series(series: &'p Series<'p>) -> Self {
+        Sample {
+            key: series.key,
+            value: SampleValue::Float(series.value),
+            timestamp: series.timestamp,
+            start_timestamp: series.start_timestamp,
+            kind: series.kind,
+            exemplars: series.exemplar.as_slice(),
+        }
+    }
 }
 
 /// A sample's series, as far as the cache knows it.
@@ -169,8 +183,17 @@ impl<'a> Intake<'a> {
     fn read(&mut self, page: &Page, metadata: &Mutex<MetadataCache>) -> Result<(), ScrapeError> {
         let format = Format::of_response(&page.content_type, self.context.job.fallback)?;
         let mut parser = PageParser::with_options(&page.body, format, self.context.page);
+        self.series.begin_page(format);
         let mut comments = Comments { unit_of_family: format == Format::Protobuf, ..Comments::default() };
         loop {
+            // Most lines begin with the text that followed last time.
+            if let Some(bytes) = self.series.expected_bytes()
+                && let Some(series) = parser.next_known(bytes, |text| self.series.is_expected(text))
+            {
+                let found = self.series.take_expected();
+                self.take(Sample::of_series(&series), Some(found), &comments, metadata)?;
+                continue;
+            }
             let entry = match parser.next() {
                 Ok(Some(entry)) => entry,
                 Ok(None) => break,
@@ -182,15 +205,7 @@ impl<'a> Intake<'a> {
             };
             match entry {
                 Entry::Series(series) => {
-                    let sample = Sample {
-                        key: series.key,
-                        value: SampleValue::Float(series.value),
-                        timestamp: series.timestamp,
-                        start_timestamp: series.start_timestamp,
-                        kind: series.kind,
-                        exemplars: series.exemplar.as_slice(),
-                    };
-                    self.take(sample, &comments, metadata)?;
+                    self.take(Sample::of_series(&series), None, &comments, metadata)?;
                 }
                 Entry::Histogram(histogram) => {
                     let sample = Sample {
@@ -201,7 +216,7 @@ impl<'a> Intake<'a> {
                         kind: histogram.kind,
                         exemplars: histogram.exemplars,
                     };
-                    self.take(sample, &comments, metadata)?;
+                    self.take(sample, None, &comments, metadata)?;
                 }
                 comment => {
                     comments.note(&comment, &mut metadata.locked());
@@ -225,17 +240,19 @@ impl<'a> Intake<'a> {
         }
     }
 
+    /// Adds a sample to the batch. `found` is what the cache has of its key, if that was looked up already.
     #[inline]
     fn take(
         &mut self,
         sample: Sample<'_>,
+        found: Option<Lookup>,
         comments: &Comments,
         metadata: &Mutex<MetadataCache>,
     ) -> Result<(), ScrapeError> {
         let job = self.context.job;
         self.counts.scraped += 1;
         let stated = StatedMetadata { kind: sample.kind, unit: &comments.unit };
-        let Some(series) = self.series_of(&sample, stated)? else { return Ok(()) };
+        let Some(series) = self.series_of(&sample, found, stated)? else { return Ok(()) };
         self.counts.kept += 1;
         let own_time = sample.timestamp.filter(|_| job.honor_timestamps);
         if series.repeated && own_time.is_none() {
@@ -336,9 +353,10 @@ impl<'a> Intake<'a> {
     fn series_of(
         &mut self,
         sample: &Sample<'_>,
+        found: Option<Lookup>,
         stated: StatedMetadata<'_>,
     ) -> Result<Option<SampleSeries>, ScrapeError> {
-        match self.series.lookup(sample.key) {
+        match found.unwrap_or_else(|| self.series.lookup(sample.key)) {
             Lookup::Known { entry, series, repeated } => {
                 let source = SeriesSource::Cached(entry, series);
                 Ok(Some(SampleSeries { source, repeated }))

@@ -1,8 +1,8 @@
 //! The series that a target exposed before: maps the text of a series to its ref without touching labels.
 //!
 //! Pages keep their order from scrape to scrape, so the next line is expected to be the one that followed last time;
-//! only surprises are looked up. Of each text only a 128-bit keyed hash is kept. Its key is secret,
-//! so collisions cannot be forced.
+//! only surprises are looked up. Of each text only its length and a 128-bit keyed hash are kept. The key is secret,
+//! so collisions cannot be forced. With the length, a parser recognizes the expected text without searching for its end.
 //!
 //! Staleness works by rounds; a round is one scrape. A series that was tracked in the previous round but not in this
 //! one has ended. Several texts may map to one series after relabelling; it ends when none of them is left. What a round has
@@ -10,6 +10,7 @@
 
 use std::collections::HashSet;
 
+use ferula_exposition::Format;
 use ferula_model::SeriesRef;
 use twox_hash::XxHash3_128;
 
@@ -101,12 +102,17 @@ impl Bits {
 }
 
 /// The texts of one target.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub struct SeriesCache {
     seed: u64,
     entries: Vec<Entry>,
     /// Positions in `entries` by hash; open addressing, at most half full.
     index: Vec<u32>,
+    /// The length of each entry's text; 0 if it is unknown or longer than `u16::MAX`.
+    text_bytes: Vec<u16>,
+    /// The format of the pages that `text_bytes` is about.
+    format: Option<Format>,
     /// The entry expected next.
     cursor: usize,
     /// The entries that relabelling drops.
@@ -128,6 +134,8 @@ impl SeriesCache {
             seed,
             entries: Vec::new(),
             index: Vec::new(),
+            text_bytes: Vec::new(),
+            format: None,
             cursor: 0,
             dropped: Bits::default(),
             seen: Bits::default(),
@@ -137,22 +145,48 @@ impl SeriesCache {
         }
     }
 
+    /// Begins a page of this format.
+    pub fn begin_page(&mut self, format: Format) {
+        if self.format.replace(format) != Some(format) {
+            // What is a series in one format may be none in another.
+            self.text_bytes.fill(0);
+        }
+    }
+
     /// Looks up a text and marks it as seen on the page.
     #[inline]
     pub fn lookup(&mut self, key: &[u8]) -> Lookup {
-        let hash = XxHash3_128::oneshot_with_seed(self.seed, key);
-        let expected = self.entries.get(self.cursor).filter(|entry| entry.hash == halves(hash));
-        let series = match expected {
-            Some(entry) => entry.series,
-            None => match self.find(halves(hash)) {
-                Some(at) => {
-                    self.cursor = at;
-                    self.entries[at].series
-                }
+        let hash = self.hash(key);
+        if self.entries.get(self.cursor).is_none_or(|entry| entry.hash != halves(hash)) {
+            match self.find(halves(hash)) {
+                Some(at) => self.cursor = at,
                 None => return Lookup::Unknown(hash),
-            },
-        };
+            }
+        }
+        self.text_bytes[self.cursor] = u16::try_from(key.len()).unwrap_or(0);
+        self.take_expected()
+    }
+
+    /// The length of the text expected next, if there is one and its length is known.
+    #[inline]
+    pub fn expected_bytes(&self) -> Option<usize> {
+        self.text_bytes.get(self.cursor).map(|bytes| usize::from(*bytes)).filter(|bytes| *bytes > 0)
+    }
+
+    /// Whether this text is the one expected next.
+    #[inline]
+    pub fn is_expected(&self, key: &[u8]) -> bool {
+        self.entries.get(self.cursor).is_some_and(|entry| entry.hash == halves(self.hash(key)))
+    }
+
+    /// The same as [`lookup`](Self::lookup) of the text expected next.
+    ///
+    /// # Panics
+    /// No text is expected.
+    #[inline]
+    pub fn take_expected(&mut self) -> Lookup {
         let at = self.cursor;
+        let Entry { hash, series } = self.entries[at];
         self.cursor += 1;
         match series {
             Some(series) => Lookup::Known { entry: at as u32, series, repeated: self.seen.replace(at) },
@@ -160,13 +194,18 @@ impl SeriesCache {
                 self.seen.set(at);
                 Lookup::Dropped
             }
-            None => Lookup::Unknown(hash),
+            None => Lookup::Unknown(u128::from(hash[1]) << 64 | u128::from(hash[0])),
         }
+    }
+
+    #[inline]
+    fn hash(&self, key: &[u8]) -> u128 {
+        XxHash3_128::oneshot_with_seed(self.seed, key)
     }
 
     /// The entry of a text, if it is known.
     pub fn position(&self, key: &[u8]) -> Option<u32> {
-        self.find(halves(XxHash3_128::oneshot_with_seed(self.seed, key))).map(|at| at as u32)
+        self.find(halves(self.hash(key))).map(|at| at as u32)
     }
 
     /// Stores an unknown text with its series, or with `None` if relabelling drops it. Returns its entry.
@@ -186,6 +225,7 @@ impl SeriesCache {
                     self.rebuild_index((self.index.len() * 2).max(64));
                 }
                 self.entries.push(entry);
+                self.text_bytes.push(0);
                 self.place(self.entries.len() - 1);
                 self.entries.len() - 1
             }
@@ -276,6 +316,7 @@ impl SeriesCache {
         for at in 0..self.entries.len() {
             if self.seen.get(at) {
                 self.entries[kept] = self.entries[at];
+                self.text_bytes[kept] = self.text_bytes[at];
                 if self.tracked.get(at) {
                     tracked.set(kept);
                 }
@@ -286,10 +327,12 @@ impl SeriesCache {
             }
         }
         self.entries.truncate(kept);
+        self.text_bytes.truncate(kept);
         (self.tracked, self.dropped) = (tracked, dropped);
         let places = (self.entries.len() * 2 + 1).next_power_of_two().max(64);
         self.rebuild_index(places);
         self.entries.shrink_to(self.entries.len() * 2);
+        self.text_bytes.shrink_to(self.text_bytes.len() * 2);
     }
 
     fn find(&self, hash: [u64; 2]) -> Option<usize> {
@@ -328,208 +371,4 @@ impl SeriesCache {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn series(number: u64) -> SeriesRef {
-        SeriesRef::new(number).expect("not zero")
-    }
-
-    /// One good page: every text is its own series, tracked.
-    fn page(cache: &mut SeriesCache, texts: &[u64]) -> Vec<u64> {
-        for text in texts {
-            let key = format!("m{{n=\"{text}\"}}");
-            let entry = match cache.lookup(key.as_bytes()) {
-                Lookup::Known { entry, .. } => entry,
-                Lookup::Unknown(hash) => cache.insert(hash, Some(series(*text))),
-                Lookup::Dropped => panic!("nothing is dropped here"),
-            };
-            cache.track(entry);
-        }
-        let ended = cache.ended_series().iter().map(|s| s.get()).collect();
-        cache.end_round(true);
-        ended
-    }
-
-    #[test]
-    fn texts_are_recognized_and_their_end_is_detected() {
-        let mut cache = SeriesCache::new(7);
-        assert_eq!(page(&mut cache, &[1, 2, 3]), [0u64; 0]);
-        assert_eq!(page(&mut cache, &[1, 2, 3]), [0u64; 0]);
-        assert_eq!(page(&mut cache, &[3, 1]), [2]);
-        assert_eq!(page(&mut cache, &[]), [1, 3]);
-        assert_eq!(page(&mut cache, &[]), [0u64; 0]);
-    }
-
-    #[test]
-    fn repeated_and_dropped_texts_are_recognized() {
-        let mut cache = SeriesCache::new(7);
-        let Lookup::Unknown(hash) = cache.lookup(b"a") else { panic!("new") };
-        cache.insert(hash, Some(series(1)));
-        assert!(matches!(cache.lookup(b"a"), Lookup::Known { repeated: true, .. }));
-        let Lookup::Unknown(hash) = cache.lookup(b"b") else { panic!("new") };
-        cache.insert(hash, None);
-        assert_eq!(cache.lookup(b"b"), Lookup::Dropped);
-        cache.end_round(true);
-        assert!(matches!(cache.lookup(b"a"), Lookup::Known { repeated: false, .. }));
-        assert_eq!(cache.lookup(b"b"), Lookup::Dropped);
-    }
-
-    #[test]
-    fn a_series_with_two_texts_ends_with_the_last_of_them() {
-        let mut cache = SeriesCache::new(7);
-        for texts in [&["a", "b"][..], &["b"], &[]] {
-            for text in texts {
-                let entry = match cache.lookup(text.as_bytes()) {
-                    Lookup::Known { entry, .. } => entry,
-                    Lookup::Unknown(hash) => cache.insert(hash, Some(series(1))),
-                    Lookup::Dropped => panic!("nothing is dropped here"),
-                };
-                cache.track(entry);
-            }
-            assert_eq!(cache.ended_series().len(), usize::from(texts.is_empty()));
-            cache.end_round(true);
-        }
-    }
-
-    #[test]
-    fn a_failed_page_ends_everything_and_its_texts_do_not_accumulate() {
-        let mut cache = SeriesCache::new(7);
-        page(&mut cache, &[1, 2]);
-        let Lookup::Known { entry, .. } = cache.lookup(b"m{n=\"1\"}") else { panic!("known") };
-        cache.track(entry);
-        cache.abandon_round();
-        assert_eq!(cache.ended_series(), [series(1), series(2)]);
-        assert!(!cache.end_round(false));
-        assert!(cache.ended_series().is_empty());
-        let mut cleared = 0;
-        for round in 0..5u32 {
-            for text in 0..600u32 {
-                let Lookup::Unknown(hash) = cache.lookup(format!("{round}/{text}").as_bytes()) else {
-                    panic!("new")
-                };
-                cache.insert(hash, Some(series(9)));
-            }
-            cache.abandon_round();
-            cleared += usize::from(cache.end_round(false));
-            assert!(cache.entries.len() <= 2 * 2 + SURPLUS_MAX, "round {round}");
-        }
-        assert!(cleared > 0);
-    }
-
-    #[test]
-    fn a_refused_new_text_is_unknown_again() {
-        let mut cache = SeriesCache::new(7);
-        let Lookup::Unknown(hash) = cache.lookup(b"a") else { panic!("new") };
-        let entry = cache.insert(hash, Some(series(1)));
-        cache.track(entry);
-        cache.refused(entry, true);
-        assert!(matches!(cache.lookup(b"a"), Lookup::Unknown(_)));
-        assert_eq!(cache.insert(hash, Some(series(1))), entry);
-    }
-
-    proptest! {
-        /// Any sequence of good pages yields the same ends as plain sets.
-        #[test]
-        fn ends_equal_those_of_plain_sets(pages in proptest::collection::vec(proptest::collection::vec(1u64..200, 0..80), 1..12)) {
-            let mut cache = SeriesCache::new(1);
-            let mut previous = BTreeSet::new();
-            for texts in pages {
-                let now: BTreeSet<u64> = texts.iter().copied().collect();
-                let ended: BTreeSet<u64> = page(&mut cache, &texts).into_iter().collect();
-                let expected: BTreeSet<u64> = previous.difference(&now).copied().collect();
-                prop_assert_eq!(ended, expected);
-                previous = now;
-            }
-        }
-
-        /// Whatever happens to pages and samples, repeated texts, lost refs and ended series are those of plain sets.
-        #[test]
-        fn rounds_equal_those_of_plain_sets(
-            rounds in proptest::collection::vec(
-                (proptest::collection::vec((0u64..100, any::<u8>()), 0..80), any::<bool>()), 1..10),
-        ) {
-            let mut cache = SeriesCache::new(1);
-            let mut known: BTreeSet<u64> = BTreeSet::new();
-            let mut tracked_before: BTreeSet<u64> = BTreeSet::new();
-            for (texts, good) in rounds {
-                let (mut seen, mut tracked) = (BTreeSet::new(), BTreeSet::new());
-                for (text, choice) in texts {
-                    let entry = match cache.lookup(&text.to_le_bytes()) {
-                        Lookup::Known { entry, series, repeated } => {
-                            prop_assert!(known.contains(&text) && series.get() == text + 1);
-                            prop_assert_eq!(repeated, seen.contains(&text));
-                            entry
-                        }
-                        Lookup::Unknown(hash) => {
-                            prop_assert!(!known.contains(&text));
-                            known.insert(text);
-                            tracked_before.remove(&text);
-                            cache.insert(hash, SeriesRef::new(text + 1))
-                        }
-                        Lookup::Dropped => return Err(TestCaseError::fail("nothing is dropped here")),
-                    };
-                    seen.insert(text);
-                    match choice % 8 {
-                        0 => {}
-                        1 => {
-                            cache.refused(entry, true);
-                            known.remove(&text);
-                            tracked.remove(&text);
-                            tracked_before.remove(&text);
-                        }
-                        2 => {
-                            cache.refused(entry, false);
-                            tracked.remove(&text);
-                        }
-                        3 => {
-                            cache.forget([entry]);
-                            known.remove(&text);
-                            tracked.remove(&text);
-                            tracked_before.remove(&text);
-                            seen.remove(&text);
-                        }
-                        _ => {
-                            cache.track(entry);
-                            tracked.insert(text);
-                        }
-                    }
-                }
-                if !good {
-                    cache.abandon_round();
-                    tracked.clear();
-                }
-                let ended: BTreeSet<u64> = cache.ended_series().iter().map(|series| series.get() - 1).collect();
-                let expected: BTreeSet<u64> = tracked_before.difference(&tracked).copied().collect();
-                prop_assert_eq!(ended, expected);
-                if good {
-                    known.retain(|text| seen.contains(text));
-                }
-                cache.end_round(good);
-                tracked_before = tracked;
-            }
-        }
-
-        /// Refs are those that were inserted, whatever the order of texts.
-        #[test]
-        fn refs_are_those_that_were_inserted(texts in proptest::collection::vec(0u64..3000, 1..2000)) {
-            let mut cache = SeriesCache::new(1);
-            let mut known = BTreeMap::new();
-            for (number, text) in texts.iter().enumerate() {
-                match cache.lookup(&text.to_le_bytes()) {
-                    Lookup::Known { series, .. } => prop_assert_eq!(Some(&series.get()), known.get(text)),
-                    Lookup::Unknown(hash) => {
-                        let number = number as u64 + 1;
-                        prop_assert!(known.insert(*text, number).is_none());
-                        cache.insert(hash, SeriesRef::new(number));
-                    }
-                    Lookup::Dropped => prop_assert!(false),
-                }
-            }
-        }
-    }
-}
+mod tests;
