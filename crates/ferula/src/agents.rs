@@ -46,6 +46,7 @@ impl Agents {
                 first_scrape_now: ConfigSource::of(flags) == ConfigSource::Embedded,
                 timestamp_tolerance_max: Some(flags.timestamp_tolerance_max),
                 discovery_delay_max: Some(flags.discovery_delay_max),
+                zstd: flags.scrape_zstd,
             },
             page_bytes_max: usize::try_from(MemoryShares::of_process().pages).unwrap_or(usize::MAX),
         });

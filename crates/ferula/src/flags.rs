@@ -84,6 +84,8 @@ pub struct Flags {
     pub timestamp_tolerance_max: Duration,
     /// `--scrape.discovery-reload-interval`
     pub discovery_delay_max: Duration,
+    /// `--scrape.ferula.zstd`
+    pub scrape_zstd: bool,
     pub lookback_delta: Duration,
     pub query_timeout: Duration,
     pub query_concurrency: usize,
@@ -219,6 +221,7 @@ impl Flags {
                 false => Duration::ZERO,
             },
             discovery_delay_max: values.get(table::DISCOVERY_RELOAD_INTERVAL),
+            scrape_zstd: values.get(table::SCRAPE_ZSTD),
             lookback_delta: values.get(table::LOOKBACK_DELTA),
             query_timeout: values.get(table::QUERY_TIMEOUT),
             query_concurrency: values.get(table::QUERY_CONCURRENCY),

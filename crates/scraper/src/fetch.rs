@@ -10,8 +10,8 @@ use bytes::Bytes;
 use ferula_http_client::{BodyError, RequestError};
 use ferula_runtime::clock::Sleep;
 
-use crate::gzip::GzipError;
 use crate::page_memory::PageShare;
+use crate::unpack_error::UnpackError;
 
 /// A page, decompressed.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub enum FetchError {
     #[error("server returned HTTP status {0}")]
     Status(String),
     #[error("{0}")]
-    Gzip(GzipError),
+    Unpack(UnpackError),
     /// More bytes than the job's limit.
     #[error("body size limit exceeded")]
     BodySizeLimit,

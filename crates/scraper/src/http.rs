@@ -4,7 +4,8 @@
 //! completely, decompressed completely, and bounded twice: by the job's `body_size_limit` (or a default), and by the
 //! memory for all pages together ([`PageMemory`]).
 //!
-//! Always true: a page is decompressed on a thread for blocking work, unless its result is below [`SMALL_PAGE_BYTES`];
+//! Always true: a page is decompressed on a thread for blocking work, unless its result is below [`SMALL_PAGE_BYTES`], which takes
+//! a tenth of a millisecond, less than what a way to another thread and back costs all threads;
 //! the size that a page claims determines how much memory is reserved for it, but neither where it is decompressed nor
 //! how large it may become.
 
@@ -22,24 +23,24 @@ use tokio::sync::Semaphore;
 
 use crate::body_pieces::BodyPieces;
 use crate::fetch::{Fetch, FetchError, Fetching, Page};
-use crate::gzip::{self, GzipError};
 use crate::options::JobOptions;
+use crate::packing::Packing;
+use crate::page_buffers::{PageBuffers, SMALL_PAGE_BYTES};
 use crate::page_memory::{PageMemory, PageShare};
 use crate::target::Target;
+use crate::unpack_error::UnpackError;
 
 /// The `User-Agent` of requests: the version whose behaviour this is.
 pub const USER_AGENT_TEXT: &str = "Prometheus/3.14.0";
 
 /// The size limit of pages for jobs without a limit.
 pub const DEFAULT_BODY_BYTES_MAX: u64 = 256 << 20;
-/// Smaller pages are decompressed in place, which takes at most a tenth of a millisecond: less than what a way to another thread
-/// and back costs all threads.
-const SMALL_PAGE_BYTES: usize = 256 << 10;
 
 /// State shared by the fetches of all jobs.
 #[derive(Clone, Debug)]
 pub struct PageReading {
     pub memory: PageMemory,
+    buffers: PageBuffers,
     /// Limits how many pages are decompressed at the same time.
     inflating: Arc<Semaphore>,
 }
@@ -48,7 +49,7 @@ impl PageReading {
     /// Creates it with this memory for pages.
     pub fn new(memory: PageMemory) -> Self {
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        PageReading { memory, inflating: Arc::new(Semaphore::new(parallel)) }
+        PageReading { memory, buffers: PageBuffers::default(), inflating: Arc::new(Semaphore::new(parallel)) }
     }
 }
 
@@ -60,6 +61,8 @@ pub struct HttpFetch {
     request: Result<Request, Arc<RequestError>>,
     url: String,
     body_bytes_limit: u64,
+    /// zstd was offered.
+    with_zstd: bool,
 }
 
 impl HttpFetch {
@@ -78,6 +81,7 @@ impl HttpFetch {
             request,
             url: target.url.clone(),
             body_bytes_limit: job.body_bytes_limit,
+            with_zstd: job.compression && job.features.zstd,
         }
     }
 
@@ -104,9 +108,12 @@ impl HttpFetch {
             return Err(FetchError::Status(status));
         }
         let content_type = response.header_text(&CONTENT_TYPE);
-        let gzipped = response.header_text(&CONTENT_ENCODING) == "gzip";
+        let packing = Packing::of_answer(&response.header_text(&CONTENT_ENCODING), self.with_zstd);
         let (body, share) = self.body(response).await?;
-        let (body, mut share) = if gzipped { self.inflated(body, share).await? } else { (body, share) };
+        let (body, mut share) = match packing {
+            Some(packing) => self.unpacked(packing, body, share).await?,
+            None => (body, share),
+        };
         PageMemory::shrink(&mut share, body.len());
         Ok(Page { body, content_type, share: Some(share) })
     }
@@ -148,12 +155,18 @@ impl HttpFetch {
 
     /// Decompresses a page. If its share is too small, it waits for a larger one and is decompressed
     /// again: a thread that waited for memory would block others.
-    async fn inflated(&self, body: Bytes, mut share: PageShare) -> Result<(Bytes, PageShare), FetchError> {
+    async fn unpacked(
+        &self,
+        packing: Packing,
+        body: Bytes,
+        mut share: PageShare,
+    ) -> Result<(Bytes, PageShare), FetchError> {
         let limit = self.limit();
-        if let Some(plain) = gzip::inflate_small(&body, SMALL_PAGE_BYTES.min(limit.usize())) {
-            return Ok((plain.into(), share));
+        let most = SMALL_PAGE_BYTES.min(limit.usize());
+        if let Some(plain) = packing.unpack_small(&body, most, &self.reading.buffers) {
+            return Ok((plain, share));
         }
-        let expected = gzip::expected_bytes(&body).min(limit.usize());
+        let expected = packing.expected_bytes(&body).min(limit.usize());
         share = self.reading.memory.share(body.len() + expected, Some(share)).await;
         loop {
             let slot = self.reading.inflating.clone().acquire_owned().await;
@@ -162,7 +175,7 @@ impl HttpFetch {
             let most = limit.usize();
             // The share and the slot are held until the work ends, even if nothing waits for it any more.
             let work = tokio::task::spawn_blocking(move || {
-                let inflated = gzip::inflate(&compressed, room, most);
+                let inflated = packing.unpack(&compressed, room, most);
                 drop(slot);
                 (inflated, share)
             });
@@ -170,15 +183,15 @@ impl HttpFetch {
             share = held;
             match inflated {
                 Ok(plain) => return Ok((plain.into(), share)),
-                Err(GzipError::NoRoom) => {
+                Err(UnpackError::NoRoom) => {
                     let before = share.bytes();
                     share = self.reading.memory.larger_room(Some(share), limit.usize()).await;
                     if share.bytes() <= before {
                         return Err(FetchError::NoMemory(before));
                     }
                 }
-                Err(GzipError::TooLarge) => return Err(limit.error),
-                Err(error) => return Err(FetchError::Gzip(error)),
+                Err(UnpackError::TooLarge) => return Err(limit.error),
+                Err(error) => return Err(FetchError::Unpack(error)),
             }
         }
     }
@@ -199,7 +212,7 @@ fn headers(target: &Target, job: &JobOptions) -> HeaderMap {
     let timeout = ferula_go::float::format_f(target.timeout.as_secs_f64());
     HeaderMap::from_iter([
         (ACCEPT, text(&job.accept)),
-        (ACCEPT_ENCODING, text(if job.compression { "gzip" } else { "identity" })),
+        (ACCEPT_ENCODING, HeaderValue::from_static(Packing::offered(job.compression, job.features.zstd))),
         (HeaderName::from_static("x-prometheus-scrape-timeout-seconds"), text(&timeout)),
     ])
 }

@@ -27,6 +27,8 @@ pub mod labels;
 pub mod metadata_cache;
 pub mod metrics;
 pub mod options;
+mod packing;
+mod page_buffers;
 pub mod page_memory;
 mod pool;
 pub mod preview;
@@ -37,6 +39,8 @@ pub mod series_cache;
 pub mod target;
 pub mod target_maker;
 pub mod target_state;
+mod unpack_error;
+mod zstd_page;
 
 pub use error::ScrapeError;
 pub use options::Features;

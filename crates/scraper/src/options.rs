@@ -40,6 +40,8 @@ pub struct Features {
     pub first_scrape_now: bool,
     /// How late a scrape may begin and still get the time at which it was due; `None` for 2 ms, zero for not at all.
     pub timestamp_tolerance_max: Option<Duration>,
+    /// zstd is offered beside gzip (`--scrape.ferula.zstd`).
+    pub zstd: bool,
     /// The longest time between a discovered change and its targets; `None` for 5 s.
     pub discovery_delay_max: Option<Duration>,
 }

@@ -304,6 +304,8 @@ flags! {
         "How many samples one query may hold in memory before it ends with an error.", server;
     DISCOVERY_RELOAD_INTERVAL: Span = "scrape.discovery-reload-interval", "5s",
         "The shortest time between two updates of the targets from service discovery.", hidden;
+    SCRAPE_ZSTD: Switch = "scrape.ferula.zstd", "false",
+        "Offer zstd to targets beside gzip: smaller pages, which take less time to decompress.";
     FEATURES: List = "enable-feature", "",
         "Experimental features to enable, separated by commas. Prometheus' documentation lists them: \
          https://prometheus.io/docs/prometheus/latest/feature_flags/";

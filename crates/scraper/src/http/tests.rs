@@ -100,6 +100,10 @@ fn answer(headers: &str, body: &[u8]) -> Vec<u8> {
 const TEXT: &str = "content-type: text/plain; version=0.0.4\r\n";
 
 fn fetcher(address: &str, job_yaml: &str) -> HttpFetch {
+    fetcher_with(address, job_yaml, Features::default())
+}
+
+fn fetcher_with(address: &str, job_yaml: &str, features: Features) -> HttpFetch {
     let yaml = format!("scrape_configs:\n- job_name: j\n{job_yaml}");
     let config = Config::parse(&yaml).expect("a good configuration").scrape_configs[0].clone();
     let group = TargetGroup { source: "s".into(), targets: Vec::new(), labels: LabelSet::empty() };
@@ -107,7 +111,7 @@ fn fetcher(address: &str, job_yaml: &str) -> HttpFetch {
     let Ok(TargetOutcome::Scraped(target)) = made else { panic!("not a target: {made:?}") };
     let client = HttpClient::new(&config.http, USER_AGENT_TEXT).expect("a good client");
     let reading = PageReading::new(PageMemory::new(512 << 20));
-    HttpFetch::new(client, reading, &target, &JobOptions::of(&config, Features::default()))
+    HttpFetch::new(client, reading, &target, &JobOptions::of(&config, features))
 }
 
 async fn fetch(fetcher: &HttpFetch) -> Result<Page, FetchError> {
@@ -187,6 +191,36 @@ async fn compressed_pages_are_decompressed() {
     fetch(&fetcher(&server.address.to_string(), "  enable_compression: false\n")).await.expect("a page");
     let head = &server.requests()[1];
     assert!(head.to_lowercase().contains("accept-encoding: identity\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn zstd_is_offered_and_read_where_that_is_enabled() {
+    let small = b"some_metric{label=\"value\"} 12345\n".repeat(5000);
+    for plain in [small.clone(), small.repeat(10)] {
+        let body = zstd::bulk::compress(&plain, 3).expect("memory can be written");
+        let packed = body.clone();
+        let server = Server::start(
+            move |_| answer(&format!("{TEXT}content-encoding: zstd\r\n"), &body),
+            AfterAnswer::Close,
+        )
+        .await;
+        let address = server.address.to_string();
+        let enabled = Features { zstd: true, ..Features::default() };
+        let limited = format!("  body_size_limit: {}B\n", plain.len());
+        for (job, features, expected, offered) in [
+            ("", enabled, Ok(&plain), "zstd, gzip"),
+            // As in Prometheus, an encoding that was not offered is read as it is.
+            ("", Features::default(), Ok(&packed), "gzip"),
+            ("  enable_compression: false\n", enabled, Ok(&packed), "identity"),
+            (&limited, enabled, Err("body size limit exceeded"), "zstd, gzip"),
+        ] {
+            let page = fetch(&fetcher_with(&address, job, features)).await;
+            let page = page.as_ref().map(|page| page.body.to_vec()).map_err(ToString::to_string);
+            assert_eq!(page, expected.cloned().map_err(str::to_owned), "{job}");
+            let head = server.requests().pop().expect("a request").to_lowercase();
+            assert!(head.contains(&format!("accept-encoding: {offered}\r\n")), "{head}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -421,7 +455,7 @@ async fn pages_of_many_members_are_read_whole_and_counted_whole() {
     let count = 40;
     let body: Vec<u8> = gzip(&member).repeat(count - 1).into_iter().chain(gzip(b"up 1\n")).collect();
     let plain_bytes = member.len() * (count - 1) + b"up 1\n".len();
-    assert!(plain_bytes > 32 << 20 && gzip::expected_bytes(&body) == 5, "{plain_bytes}");
+    assert!(plain_bytes > 32 << 20 && crate::gzip::expected_bytes(&body) == 5, "{plain_bytes}");
     let server = Server::start(
         move |_| answer(&format!("{TEXT}content-encoding: gzip\r\n"), &body),
         AfterAnswer::Close,
