@@ -8,6 +8,8 @@
 //! Always true: a scrape that has started is finished, unless the whole server shuts down; ticks that pass meanwhile
 //! are skipped. Samples get the tick's time if the scrape started close enough to it.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,6 +26,7 @@ use crate::error::ScrapeError;
 use crate::fetch::{Fetch, FetchError, Page};
 use crate::metrics::{IntervalLength, Metrics};
 use crate::options::JobOptions;
+use crate::page_buffers::SMALL_PAGE_BYTES;
 use crate::report::{Counts, ExtraReport, Report};
 use crate::target::{Health, LastScrape, Target};
 use crate::target_state::{ScrapeContext, TargetState};
@@ -41,6 +44,8 @@ pub struct LoopServices {
     pub shutdown: Shutdown,
     /// Limits how many pages are parsed and stored at the same time.
     pub storing: Arc<Semaphore>,
+    /// Limits how many of them are stored on a thread of the runtime, so that one is left when the log waits for the disk.
+    pub storing_here: Arc<Semaphore>,
     /// Source of the hash keys of caches.
     pub seeds: Arc<AtomicU64>,
     /// Keeps pages that could not be ingested.
@@ -161,12 +166,11 @@ impl ScrapeLoop {
             start,
             _permit: permit,
         };
-        // Storing a page can take long, and the log may wait for the disk: neither may delay other loops.
-        match tokio::task::spawn_blocking(move || storing.store(page)).await {
+        match stored(storing, page, &self.shared.storing_here).await {
             Ok(state) => self.state = state,
             Err(panic) => {
                 self.target.set_metadata(self.state.metadata().clone());
-                let error = ScrapeError::Internal(panic.to_string());
+                let error = ScrapeError::Internal(panic);
                 error!(
                     "Storing a page panicked",
                     component = "scrape manager",
@@ -178,6 +182,31 @@ impl ScrapeLoop {
             }
         }
     }
+}
+
+/// Stores a page, or fails with the text of a panic.
+///
+/// Storing can take long, and the log may wait for the disk: neither may delay other loops. So it is done by a thread for
+/// blocking work, except for small pages while there is another thread of the runtime: for them the way to that thread and back
+/// would be a large part of the cost.
+async fn stored(
+    storing: Storing,
+    page: Result<Page, ScrapeError>,
+    here: &Semaphore,
+) -> Result<TargetState, String> {
+    let page_bytes = page.as_ref().map_or(0, |page| page.body.len());
+    if page_bytes <= SMALL_PAGE_BYTES
+        && let Ok(_permit) = here.try_acquire()
+    {
+        let stored = catch_unwind(AssertUnwindSafe(|| storing.store(page)));
+        return stored.map_err(|panic| format!("panicked with message {:?}", panic_text(&*panic)));
+    }
+    tokio::task::spawn_blocking(move || storing.store(page)).await.map_err(|error| error.to_string())
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown")
 }
 
 fn observe_interval(observed: &IntervalLength, last: Option<Duration>, now: Duration) {

@@ -14,6 +14,7 @@ use ferula_model::{LabelSet, Metric, MetricFamily, MetricType, MetricValue};
 use ferula_runtime::{SharedClock, Shutdown};
 use ferula_storage::Appendable;
 use ferula_telemetry::{Registry, error, warn};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::bad_pages::{BadPage, BadPages};
@@ -102,6 +103,11 @@ pub struct PoolSnapshot {
     pub dropped_count: usize,
 }
 
+/// How many threads of the runtime may wait for the disk at the same time: all but one.
+fn spare_threads() -> usize {
+    Handle::try_current().map_or(0, |runtime| runtime.metrics().num_workers().saturating_sub(1))
+}
+
 impl Scraper {
     /// Creates a scraper without jobs.
     pub fn new(setup: ScraperSetup) -> Self {
@@ -112,6 +118,7 @@ impl Scraper {
             metrics: Metrics::new(&setup.registry),
             shutdown: setup.shutdown.clone(),
             storing: Arc::new(Semaphore::new(parallel)),
+            storing_here: Arc::new(Semaphore::new(spare_threads())),
             seeds: Arc::new(AtomicU64::new(setup.random_seed)),
             bad_pages: BadPages::default(),
         };

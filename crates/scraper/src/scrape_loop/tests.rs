@@ -2,6 +2,7 @@
 //! target answers at each tick, and what is stored.
 
 mod schedule;
+mod storing;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -108,6 +109,7 @@ impl TestBed {
             metrics: Metrics::new(&registry),
             shutdown: server.clone(),
             storing: Arc::new(Semaphore::new(1)),
+            storing_here: Arc::new(Semaphore::new(0)),
             seeds: Arc::new(AtomicU64::new(1)),
             bad_pages: BadPages::default(),
         };

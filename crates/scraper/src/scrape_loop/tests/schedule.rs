@@ -68,7 +68,6 @@ async fn five_thousand_targets_keep_their_schedule() {
 }
 
 #[tokio::test]
-#[ignore = "takes minutes without optimization: cargo test --release -p ferula-scraper hundred_thousand -- --ignored"]
 async fn a_hundred_thousand_targets_keep_their_schedule() {
     keep_their_schedule(100_000).await;
 }
@@ -88,6 +87,7 @@ async fn keep_their_schedule(targets: usize) {
         metrics: Metrics::new(&Registry::new()),
         shutdown: server.clone(),
         storing: Arc::new(Semaphore::new(4)),
+        storing_here: Arc::new(Semaphore::new(1)),
         seeds: Arc::new(AtomicU64::new(1)),
         bad_pages: BadPages::default(),
     };
