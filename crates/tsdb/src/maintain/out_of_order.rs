@@ -178,7 +178,7 @@ mod tests {
         minutes(0..3).for_each(|at| commit(&db, at));
         let (mut pending, mut done) = (Pending::default(), Maintained::default());
         db.cut_out_of_order(NOW, &mut pending, &mut done).expect("cut");
-        // While snapshots read the chunks: some fill a chunk, whose marker comes before the log is begun anew, and one is in
+        // While snapshots read the chunks: some fill a chunk, whose marker comes before the log is replaced, and one is in
         // memory.
         minutes(3..8).for_each(|at| commit(&db, at));
         let truncation = pending.out_of_order.take().expect("there is something to forget");
