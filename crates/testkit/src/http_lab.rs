@@ -1,10 +1,11 @@
 //! Servers and proxies for testing HTTP clients, and a table of what every key of a client's section must do.
 //!
 //! The HTTP client, the scraper and the notifier run the same table, each in its own way: the same section means the
-//! same everywhere.
+//! same everywhere. Rows without a `tls_config` of their own are run over TLS too.
 //!
 //! ```text
 //! Lab::start ─▶ servers, proxies, certificates     Lab::cases ─▶ section, address, expected outcome
+//! Lab::run ─▶ for each case: a client, one request, and what must be true of the next requests
 //! ```
 
 mod servers;
@@ -18,14 +19,31 @@ pub use servers::{Behaviour, Issued, ReceivedHeads, Server};
 /// A case: a client with this section sends one request to this address.
 #[derive(Clone, Debug)]
 pub struct Case {
-    pub name: &'static str,
+    pub name: String,
     /// YAML, in flow style.
     pub section: String,
     /// `http` or `https`
     pub scheme: &'static str,
     /// `host:port`
     pub address: String,
+    /// Dialled instead of the address. In Prometheus, only a target of a scrape can have one.
+    pub unix_socket: Option<PathBuf>,
     pub expected: Expected,
+    pub then: FollowUp,
+}
+
+/// What is done with the same client after the first request.
+#[derive(Clone, Debug)]
+pub enum FollowUp {
+    Nothing,
+    /// Four more requests go over the same connection to this server.
+    SameConnection(&'static str),
+    /// A file of the lab gets another text, and the next request must do this.
+    Rewritten {
+        file: &'static str,
+        text: String,
+        expected: Expected,
+    },
 }
 
 /// The expected outcome of a case.
@@ -42,6 +60,8 @@ pub struct Lab {
     servers: Vec<(&'static str, Server)>,
     directory: TempDir,
     authority: String,
+    another_authority: String,
+    another_key: String,
     certificate: String,
     key: String,
     /// Heads of requests and the server that got them, in the order of arrival.
@@ -51,6 +71,10 @@ pub struct Lab {
 fn arrives(at: &'static str, with: &[&str], without: &[&str]) -> Expected {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     Expected::Arrives { at, with: owned(with), without: owned(without) }
+}
+
+fn fails(reason: &str) -> Expected {
+    Expected::Fails(reason.to_owned())
 }
 
 impl Lab {
@@ -63,11 +87,17 @@ impl Lab {
         for (name, behaviour) in servers::all(&issued) {
             servers.push((name, Server::start(name, behaviour, seen.clone()).await));
         }
+        for (name, behaviour) in servers::on_sockets(&issued) {
+            let path = directory.path().join(name);
+            servers.push((name, Server::start_on_socket(name, &path, behaviour, seen.clone())));
+        }
         // They know one another's ports only now.
         let port = |name: &str| port_of(&servers, name);
         for (name, to) in [
             ("redirect-away", format!("http://localhost:{}/away", port("plain"))),
             ("redirect-home", format!("http://127.0.0.1:{}/home", port("plain"))),
+            ("tls-redirect-away", format!("https://localhost:{}/away", port("tls"))),
+            ("tls-redirect-home", format!("https://127.0.0.1:{}/home", port("tls"))),
         ] {
             let server = &servers.iter().find(|(found, _)| *found == name).expect("it was started").1;
             server.redirect_to(to);
@@ -75,6 +105,8 @@ impl Lab {
         let lab = Lab {
             servers,
             authority: issued.authority_pem(),
+            another_authority: Issued::new().authority_pem(),
+            another_key: issued.another_client_pem().1,
             certificate: issued.client_pem().0,
             key: issued.client_pem().1,
             directory,
@@ -110,7 +142,7 @@ impl Lab {
     /// Compares the outcome of a case with the expected one. An error of `outcome` is the reason why the request failed.
     pub fn judge(&self, case: &Case, outcome: Result<(), String>) {
         let seen = std::mem::take(&mut *self.seen.lock().expect("no test panics here"));
-        let name = case.name;
+        let name = &case.name;
         match (&case.expected, outcome) {
             (Expected::Fails(reason), Err(found)) => {
                 assert!(found.ends_with(reason.as_str()), "{name}: {found:?} does not end with {reason:?}");
@@ -131,30 +163,116 @@ impl Lab {
         }
     }
 
+    /// Runs the table. `connect` makes a client from the section of a case, and `send` sends one request with it; both
+    /// return the reason why it failed.
+    pub async fn run<C>(
+        &self,
+        cases: Vec<Case>,
+        connect: impl Fn(&Case) -> Result<C, String>,
+        send: impl AsyncFn(&C, &Case) -> Result<(), String>,
+    ) {
+        for case in cases {
+            let connected = match case.then {
+                FollowUp::SameConnection(server) => Some((server, self.connections(server))),
+                _ => None,
+            };
+            let client = match connect(&case) {
+                Ok(client) => client,
+                Err(reason) => {
+                    self.judge(&case, Err(reason));
+                    continue;
+                }
+            };
+            self.judge(&case, send(&client, &case).await);
+            match &case.then {
+                FollowUp::Nothing => {}
+                FollowUp::SameConnection(_) => {
+                    for _ in 0..4 {
+                        self.judge(&case, send(&client, &case).await);
+                    }
+                }
+                FollowUp::Rewritten { file, text, expected } => {
+                    let before = std::fs::read_to_string(self.path(file)).expect("a file of the lab");
+                    self.write(file, text);
+                    let case = Case { expected: expected.clone(), ..case.clone() };
+                    self.judge(&case, send(&client, &case).await);
+                    self.write(file, &before);
+                }
+            }
+            if let Some((server, before)) = connected {
+                assert_eq!(self.connections(server), before + 1, "{}: connections of {server}", case.name);
+            }
+        }
+    }
+
     /// The table.
     pub fn cases(&self) -> Vec<Case> {
-        let at = |name: &str| self.address(name);
-        let file = |name: &str| self.path(name).display().to_string();
-        let quoted = |text: &str| format!("\"{}\"", text.replace('\n', "\\n"));
-        let (ca, cert, key, secret) = (file("ca.pem"), file("cert.pem"), file("key.pem"), file("secret"));
-        let plain = |name, section: &str, with: &[&str]| Case {
-            name,
+        let ca = self.path("ca.pem").display().to_string();
+        let mut cases = self.plain_cases();
+        cases.extend(self.oauth2_cases(&ca));
+        let over_tls: Vec<Case> = cases.iter().filter_map(|case| self.over_tls(case, &ca)).collect();
+        cases.extend(over_tls);
+        cases.extend(self.redirect_cases(&ca));
+        cases.extend(self.tls_cases(&ca));
+        cases.extend(self.proxy_cases(&ca));
+        cases.extend(self.socket_cases(&ca));
+        cases
+    }
+
+    /// A case whose request goes to a server that speaks HTTP.
+    fn plain(&self, name: &str, section: &str, with: &[&str]) -> Case {
+        Case {
+            name: name.to_owned(),
             section: section.to_owned(),
             scheme: "http",
-            address: at("plain"),
+            address: self.address("plain"),
+            unix_socket: None,
             expected: arrives("plain", with, &[]),
+            then: FollowUp::Nothing,
+        }
+    }
+
+    /// The same case at a server that speaks TLS, unless it is about a server of its own.
+    fn over_tls(&self, case: &Case, ca: &str) -> Option<Case> {
+        let to_tls = |expected: &Expected| match expected {
+            Expected::Arrives { at: "plain", with, without } => {
+                Expected::Arrives { at: "tls", with: with.clone(), without: without.clone() }
+            }
+            other => other.clone(),
         };
-        let tls = |name, section: String, server: &'static str, expected| Case {
-            name,
-            section,
+        let (comma, rest) = if case.section == "{}" { ("", "}") } else { (", ", &case.section[1..]) };
+        (case.address == self.address("plain")).then(|| Case {
+            name: format!("{} over TLS", case.name),
+            section: format!("{{tls_config: {{ca_file: '{ca}'}}{comma}{rest}"),
             scheme: "https",
-            address: at(server),
-            expected,
+            address: self.address("tls"),
+            unix_socket: None,
+            expected: to_tls(&case.expected),
+            then: match &case.then {
+                FollowUp::SameConnection(_) => FollowUp::SameConnection("tls"),
+                FollowUp::Rewritten { file, text, expected } => {
+                    FollowUp::Rewritten { file, text: text.clone(), expected: to_tls(expected) }
+                }
+                FollowUp::Nothing => FollowUp::Nothing,
+            },
+        })
+    }
+
+    fn plain_cases(&self) -> Vec<Case> {
+        let secret = self.path("secret").display().to_string();
+        let plain = |name: &str, section: &str, with: &[&str]| self.plain(name, section, with);
+        let reread = |name: &str, section: String, with: &str, then: &str| Case {
+            then: FollowUp::Rewritten {
+                file: "secret",
+                text: "other\n".to_owned(),
+                expected: arrives("plain", &[then], &[]),
+            },
+            ..self.plain(name, &section, &[with])
         };
-        let fails = |reason: &str| Expected::Fails(reason.to_owned());
-        let mut cases = vec![
+        vec![
             Case {
                 expected: arrives("plain", &["user-agent: "], &["authorization"]),
+                then: FollowUp::SameConnection("plain"),
                 ..plain("nothing", "{}", &[])
             },
             plain(
@@ -167,34 +285,41 @@ impl Lab {
                 "{basic_auth: {username: u}}",
                 &["authorization: basic dto=\r\n"],
             ),
-            plain(
+            reread(
                 "basic_auth files",
-                &format!("{{basic_auth: {{username_file: '{secret}', password_file: '{secret}'}}}}"),
-                &["authorization: basic znjvbs1mawxlomzyb20tzmlszq==\r\n"],
+                format!("{{basic_auth: {{username_file: '{secret}', password_file: '{secret}'}}}}"),
+                "authorization: basic znjvbs1mawxlomzyb20tzmlszq==\r\n",
+                "authorization: basic b3rozxi6b3rozxi=\r\n",
             ),
             plain(
                 "authorization",
                 "{authorization: {type: Own, credentials: c}}",
                 &["authorization: own c\r\n"],
             ),
-            plain(
+            reread(
                 "authorization credentials_file",
-                &format!("{{authorization: {{credentials_file: '{secret}'}}}}"),
-                &["authorization: bearer from-file\r\n"],
+                format!("{{authorization: {{credentials_file: '{secret}'}}}}"),
+                "authorization: bearer from-file\r\n",
+                "authorization: bearer other\r\n",
             ),
             plain("authorization without credentials", "{authorization: {}}", &["authorization: bearer\r\n"]),
             plain("bearer_token", "{bearer_token: t}", &["authorization: bearer t\r\n"]),
-            plain(
+            reread(
                 "bearer_token_file",
-                &format!("{{bearer_token_file: '{secret}'}}"),
-                &["authorization: bearer from-file\r\n"],
+                format!("{{bearer_token_file: '{secret}'}}"),
+                "authorization: bearer from-file\r\n",
+                "authorization: bearer other\r\n",
             ),
             plain(
                 "http_headers",
-                &format!(
-                    "{{http_headers: {{X-Own: {{values: [a, b], secrets: [s], files: ['{secret}']}}}}}}"
-                ),
-                &["x-own: a\r\n", "x-own: b\r\n", "x-own: s\r\n", "x-own: from-file\r\n"],
+                "{http_headers: {X-Own: {values: [a, b], secrets: [s]}}}",
+                &["x-own: a\r\n", "x-own: b\r\n", "x-own: s\r\n"],
+            ),
+            reread(
+                "http_headers files",
+                format!("{{http_headers: {{X-Own: {{files: ['{secret}']}}}}}}"),
+                "x-own: from-file\r\n",
+                "x-own: other\r\n",
             ),
             Case {
                 expected: fails(
@@ -207,72 +332,113 @@ impl Lab {
                 )
             },
             Case {
-                address: at("redirect-away"),
-                expected: arrives(
-                    "plain",
-                    &[" /away ", "referer: http://127.0.0.1:"],
-                    &["authorization", "x-own"],
-                ),
-                ..plain(
-                    "a redirect to another host",
-                    "{bearer_token: t, http_headers: {X-Own: {values: [a]}}}",
-                    &[],
-                )
-            },
-            Case {
-                address: at("redirect-home"),
-                expected: arrives("plain", &[" /home ", "authorization: bearer t\r\n", "x-own: a\r\n"], &[]),
-                ..plain(
-                    "a redirect to another port",
-                    "{bearer_token: t, http_headers: {X-Own: {values: [a]}}}",
-                    &[],
-                )
-            },
-            Case {
-                address: at("redirect-home"),
-                expected: fails("307 Temporary Redirect"),
-                ..plain("follow_redirects: false", "{follow_redirects: false}", &[])
-            },
-            Case {
                 address: "127.0.0.1:1".into(),
                 expected: fails("dial tcp 127.0.0.1:1: connect: connection refused"),
                 ..plain("nobody there", "{}", &[])
             },
-        ];
-        cases.extend([
-            tls(
-                "ca_file",
-                format!("{{tls_config: {{ca_file: '{ca}'}}}}"),
-                "tls",
-                arrives("tls", &["http/2.0"], &[]),
-            ),
+            Case {
+                scheme: "https",
+                address: self.address("refusing-proxy"),
+                expected: fails("http: server gave HTTP response to HTTPS client"),
+                ..plain("HTTP where TLS is required", "{}", &[])
+            },
+        ]
+    }
+
+    /// `follow_redirects`, and what is sent to the new address: from HTTP to HTTP, and from TLS to TLS.
+    fn redirect_cases(&self, ca: &str) -> Vec<Case> {
+        const SECRETS: &str = "bearer_token: t, http_headers: {X-Own: {values: [a]}}";
+        let tls = format!("tls_config: {{ca_file: '{ca}'}}");
+        let mut cases = Vec::new();
+        for (scheme, to, section) in [("http", "plain", ""), ("https", "tls", &*tls)] {
+            let from = |name: &str| {
+                self.address(&if scheme == "https" { format!("tls-{name}") } else { name.into() })
+            };
+            let case = |name: &str, keys: &str, server: &str, expected| Case {
+                name: format!("{name} ({scheme})"),
+                section: format!("{{{keys}, {section}}}"),
+                scheme,
+                address: from(server),
+                unix_socket: None,
+                expected,
+                then: FollowUp::Nothing,
+            };
+            let referer = format!("referer: {scheme}://127.0.0.1:");
+            cases.extend([
+                case(
+                    "a redirect to another host",
+                    SECRETS,
+                    "redirect-away",
+                    arrives(to, &["/away ", &referer], &["authorization", "x-own"]),
+                ),
+                case(
+                    "a redirect to another port",
+                    SECRETS,
+                    "redirect-home",
+                    arrives(to, &["/home ", "authorization: bearer t\r\n", "x-own: a\r\n"], &[]),
+                ),
+                case(
+                    "follow_redirects: false",
+                    "follow_redirects: false",
+                    "redirect-home",
+                    fails("307 Temporary Redirect"),
+                ),
+            ]);
+        }
+        cases
+    }
+
+    fn tls_cases(&self, ca: &str) -> Vec<Case> {
+        let file = |name: &str| self.path(name).display().to_string();
+        let quoted = |text: &str| format!("\"{}\"", text.replace('\n', "\\n"));
+        let (cert, key) = (file("cert.pem"), file("key.pem"));
+        let tls = |name: &str, section: String, server: &'static str, expected| Case {
+            name: name.to_owned(),
+            section,
+            scheme: "https",
+            address: self.address(server),
+            unix_socket: None,
+            expected,
+            then: FollowUp::Nothing,
+        };
+        const UNKNOWN: &str = "tls: failed to verify certificate: x509: certificate signed by unknown authority \
+            (its signer is \"CN=the lab's authority\")";
+        vec![
+            Case {
+                then: FollowUp::Rewritten {
+                    file: "ca.pem",
+                    text: self.another_authority.clone(),
+                    expected: fails(UNKNOWN),
+                },
+                ..tls(
+                    "ca_file",
+                    format!("{{tls_config: {{ca_file: '{ca}'}}}}"),
+                    "tls",
+                    arrives("tls", &["http/2.0"], &[]),
+                )
+            },
             tls(
                 "ca",
                 format!("{{tls_config: {{ca: {}}}}}", quoted(&self.authority)),
                 "tls",
                 arrives("tls", &[], &[]),
             ),
-            tls(
-                "no ca",
-                "{}".into(),
-                "tls",
-                fails(
-                    "tls: failed to verify certificate: x509: certificate signed by unknown authority \
-                     (its signer is \"CN=the lab's authority\")",
-                ),
-            ),
+            tls("no ca", "{}".into(), "tls", fails(UNKNOWN)),
             tls(
                 "insecure_skip_verify",
                 "{tls_config: {insecure_skip_verify: true}}".into(),
                 "tls",
                 arrives("tls", &[], &[]),
             ),
-            tls(
-                "enable_http2: false",
-                format!("{{enable_http2: false, tls_config: {{ca_file: '{ca}'}}}}"),
-                "tls",
-                arrives("tls", &["http/1.1"], &[]),
-            ),
+            Case {
+                then: FollowUp::SameConnection("tls"),
+                ..tls(
+                    "enable_http2: false",
+                    format!("{{enable_http2: false, tls_config: {{ca_file: '{ca}'}}}}"),
+                    "tls",
+                    arrives("tls", &["http/1.1"], &[]),
+                )
+            },
             tls(
                 "a wrong name",
                 format!("{{tls_config: {{ca_file: '{ca}'}}}}"),
@@ -293,12 +459,19 @@ impl Lab {
                 "tls-named",
                 fails("x509: certificate is valid for lab.example, not x.example"),
             ),
-            tls(
-                "cert_file and key_file",
-                format!("{{tls_config: {{ca_file: '{ca}', cert_file: '{cert}', key_file: '{key}'}}}}"),
-                "tls-mutual",
-                arrives("tls-mutual", &[], &[]),
-            ),
+            Case {
+                then: FollowUp::Rewritten {
+                    file: "key.pem",
+                    text: self.another_key.clone(),
+                    expected: fails("tls: private key does not match public key"),
+                },
+                ..tls(
+                    "cert_file and key_file",
+                    format!("{{tls_config: {{ca_file: '{ca}', cert_file: '{cert}', key_file: '{key}'}}}}"),
+                    "tls-mutual",
+                    arrives("tls-mutual", &[], &[]),
+                )
+            },
             tls(
                 "cert and key",
                 format!(
@@ -333,34 +506,53 @@ impl Lab {
                 "tls13",
                 fails("remote error: tls: protocol version not supported"),
             ),
+        ]
+    }
+
+    /// Servers behind Unix sockets. The address is only a name.
+    fn socket_cases(&self, ca: &str) -> Vec<Case> {
+        let socket = |name: &str, section: String, scheme, server: &'static str| Case {
+            name: name.to_owned(),
+            section,
+            scheme,
+            address: "localhost".to_owned(),
+            unix_socket: Some(self.path(server)),
+            expected: arrives(server, &["authorization: bearer t\r\n"], &[]),
+            then: FollowUp::SameConnection(server),
+        };
+        vec![
+            socket("a Unix socket", "{bearer_token: t}".into(), "http", "socket"),
+            socket(
+                "a Unix socket is dialled whatever proxy there is",
+                "{bearer_token: t, proxy_url: 'http://127.0.0.1:1'}".into(),
+                "http",
+                "socket",
+            ),
+            socket(
+                "a Unix socket with TLS",
+                format!("{{bearer_token: t, tls_config: {{ca_file: '{ca}'}}}}"),
+                "https",
+                "tls-socket",
+            ),
             Case {
-                scheme: "https",
-                expected: fails("http: server gave HTTP response to HTTPS client"),
-                ..plain("HTTP where TLS is required", "{}", &[])
+                unix_socket: Some("/proc/nowhere/socket".into()),
+                expected: fails("dial unix /proc/nowhere/socket: connect: no such file or directory"),
+                then: FollowUp::Nothing,
+                ..socket("no Unix socket there", "{}".into(), "http", "socket")
             },
-        ]);
-        cases.extend(self.proxy_cases(&ca));
-        cases.extend(self.oauth2_cases(&ca, &secret));
-        cases
+        ]
     }
 
     fn proxy_cases(&self, ca: &str) -> Vec<Case> {
         let at = |name: &str| self.address(name);
         let (proxy, socks, tls_proxy) = (at("proxy"), at("socks"), at("tls-proxy"));
         let target = at("plain");
-        let http = |name, section: String, expected| Case {
-            name,
-            section,
-            scheme: "http",
-            address: at("plain"),
-            expected,
-        };
-        let https = |name, section: String, expected| Case {
-            name,
-            section,
+        let http =
+            |name: &str, section: String, expected| Case { section, expected, ..self.plain(name, "{}", &[]) };
+        let https = |name: &str, section: String, expected| Case {
             scheme: "https",
             address: at("tls"),
-            expected,
+            ..http(name, section, expected)
         };
         vec![
             http(
@@ -406,30 +598,29 @@ impl Lab {
             http(
                 "a SOCKS5 proxy that refuses",
                 format!("{{proxy_url: 'socks5://{socks}'}}"),
-                Expected::Fails("no acceptable authentication methods".into()),
+                fails("no acceptable authentication methods"),
             ),
             https(
                 "a proxy that refuses",
                 format!("{{proxy_url: 'http://{}'}}", at("refusing-proxy")),
-                Expected::Fails("Get lost".into()),
+                fails("Get lost"),
             ),
             https(
                 "no proxy there",
                 "{proxy_url: 'http://127.0.0.1:1'}".into(),
-                Expected::Fails("proxyconnect tcp: dial tcp 127.0.0.1:1: connect: connection refused".into()),
+                fails("proxyconnect tcp: dial tcp 127.0.0.1:1: connect: connection refused"),
             ),
         ]
     }
 
-    fn oauth2_cases(&self, ca: &str, secret: &str) -> Vec<Case> {
+    fn oauth2_cases(&self, ca: &str) -> Vec<Case> {
+        let secret = self.path("secret").display().to_string();
         let (tokens, form_tokens) = (self.address("tls-tokens"), self.address("form-tokens"));
         let proxy = self.address("proxy");
-        let oauth2 = |name, options: String, expected| Case {
-            name,
+        let oauth2 = |name: &str, options: String, expected| Case {
             section: format!("{{oauth2: {{client_id: i, {options}}}}}"),
-            scheme: "http",
-            address: self.address("plain"),
             expected,
+            ..self.plain(name, "{}", &[])
         };
         let own_tls = format!("token_url: 'https://{tokens}/t', tls_config: {{ca_file: '{ca}'}}");
         let key = crate::shared::workspace_root().join("testdata/tls/signing-key.pem").display().to_string();
@@ -440,20 +631,27 @@ impl Lab {
                 format!("client_secret: s, {own_tls}"),
                 arrives("plain", &["authorization: bearer lab-token\r\n"], &[]),
             ),
-            oauth2(
-                "oauth2 scopes and parameters",
-                format!(
-                    "client_secret_file: '{secret}', scopes: [a, b], endpoint_params: {{p: 'x y'}}, {own_tls}"
-                ),
-                arrives(
-                    "tls-tokens",
-                    &[
-                        "authorization: basic atpmcm9tlwzpbgu=\r\n",
-                        "grant_type=client_credentials&p=x+y&scope=a+b",
-                    ],
-                    &[],
-                ),
-            ),
+            Case {
+                then: FollowUp::Rewritten {
+                    file: "secret",
+                    text: "other\n".to_owned(),
+                    expected: arrives("tls-tokens", &["authorization: basic atpvdghlcg==\r\n"], &[]),
+                },
+                ..oauth2(
+                    "oauth2 scopes and parameters",
+                    format!(
+                        "client_secret_file: '{secret}', scopes: [a, b], endpoint_params: {{p: 'x y'}}, {own_tls}"
+                    ),
+                    arrives(
+                        "tls-tokens",
+                        &[
+                            "authorization: basic atpmcm9tlwzpbgu=\r\n",
+                            "grant_type=client_credentials&p=x+y&scope=a+b",
+                        ],
+                        &[],
+                    ),
+                )
+            },
             oauth2(
                 "oauth2 with its own proxy",
                 format!("client_secret: s, proxy_url: 'http://{proxy}', {own_tls}"),
@@ -472,14 +670,14 @@ impl Lab {
             oauth2(
                 "oauth2 without its own ca",
                 format!("client_secret: s, token_url: 'https://{tokens}/t'"),
-                Expected::Fails(
-                    "x509: certificate signed by unknown authority (its signer is \"CN=the lab's authority\")".into(),
+                fails(
+                    "x509: certificate signed by unknown authority (its signer is \"CN=the lab's authority\")",
                 ),
             ),
             oauth2(
                 "oauth2 that is refused",
                 format!("client_secret: s, token_url: 'http://{}/t'", self.address("refusing-tokens")),
-                Expected::Fails("oauth2: \"invalid_client\" \"nobody knows i\"".into()),
+                fails("oauth2: \"invalid_client\" \"nobody knows i\""),
             ),
         ]
     }

@@ -1,4 +1,5 @@
-//! For tests only: a store in memory and one that keeps nothing, generated data for queries, scripted servers, access to the shared cases, a check of orders. The
+//! For tests only: a store in memory and one that keeps nothing, generated data for queries, played servers, the table of
+//! what every key of an HTTP client does, a check of orders, and the way to the shared material and the real programs. The
 //! simulated clock is `ferula_runtime::clock::SimClock`.
 
 pub mod http_lab;

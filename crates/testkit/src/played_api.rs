@@ -1,6 +1,7 @@
 //! An HTTP server that plays the API of a service, with a script that decides the answer to each request.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use rustls::ServerConfig;
@@ -138,73 +139,66 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: Script, 
         let Some(request) = read_request(&mut stream, &mut bytes).await else { return };
         let (play, is_head) = (script(&request), request.method == "HEAD");
         seen.lock().expect("a test").push(request);
-        let written = match play {
-            Play::Json(body) => {
-                let length = body.len();
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-                );
-                stream.write_all((head + &body).as_bytes()).await
-            }
-            Play::Raw(status, headers, body) => {
-                let length = body.len();
-                let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\n\r\n");
-                let both = [head.into_bytes(), if is_head { Vec::new() } else { body }].concat();
-                stream.write_all(&both).await
-            }
-            Play::Stream(pieces) => {
-                let head =
-                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-                let mut text = head.to_owned();
-                for piece in pieces {
-                    text.push_str(&format!("{:x}\r\n{piece}\r\n", piece.len()));
-                }
-                let written = stream.write_all(text.as_bytes()).await;
-                if written.is_ok() {
-                    std::future::pending::<()>().await;
-                }
-                written
-            }
-            Play::Live(mut pieces) => {
-                let head =
-                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-                let mut written = stream.write_all(head.as_bytes()).await;
-                while written.is_ok()
-                    && let Ok(piece) = pieces.recv().await
-                {
-                    let chunk = format!("{:x}\r\n{piece}\r\n", piece.len());
-                    written = stream.write_all(chunk.as_bytes()).await;
-                }
-                if written.is_ok() { stream.write_all(b"0\r\n\r\n").await } else { written }
-            }
-            Play::Endless(piece) => {
-                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n";
-                let mut written = stream.write_all(head.as_bytes()).await;
-                let block = piece.repeat(65_536 / piece.len().max(1));
-                while written.is_ok() {
-                    written = stream.write_all(&block).await;
-                }
-                written
-            }
-            Play::Long(byte, length) => {
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-                );
-                let mut written = stream.write_all(head.as_bytes()).await;
-                let (block, mut left) = ([byte; 65_536], length);
-                while written.is_ok() && left > 0 {
-                    let piece = usize::try_from(left).map_or(block.len(), |left| left.min(block.len()));
-                    written = stream.write_all(&block[..piece]).await;
-                    left -= piece as u64;
-                }
-                written
-            }
-            Play::Close => return,
-        };
-        if written.is_err() {
+        if act(&mut stream, play, is_head).await.is_err() {
             return;
         }
     }
+}
+
+/// The head of an answer in JSON, up to what it says about the length.
+const JSON_HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+
+/// Writes one answer. An error ends the connection.
+async fn act(stream: &mut (impl AsyncWrite + Unpin), play: Play, is_head: bool) -> io::Result<()> {
+    match play {
+        Play::Json(body) => {
+            let answer = format!("{JSON_HEAD}Content-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await
+        }
+        Play::Raw(status, headers, body) => {
+            let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+            let both = [head.into_bytes(), if is_head { Vec::new() } else { body }].concat();
+            stream.write_all(&both).await
+        }
+        Play::Stream(pieces) => {
+            let chunks: String = pieces.iter().map(|piece| chunk(piece)).collect();
+            stream.write_all((chunked_head() + &chunks).as_bytes()).await?;
+            std::future::pending().await
+        }
+        Play::Live(mut pieces) => {
+            stream.write_all(chunked_head().as_bytes()).await?;
+            while let Ok(piece) = pieces.recv().await {
+                stream.write_all(chunk(&piece).as_bytes()).await?;
+            }
+            stream.write_all(b"0\r\n\r\n").await
+        }
+        Play::Endless(piece) => {
+            stream.write_all(format!("{JSON_HEAD}\r\n").as_bytes()).await?;
+            let block = piece.repeat(65_536 / piece.len().max(1));
+            loop {
+                stream.write_all(&block).await?;
+            }
+        }
+        Play::Long(byte, length) => {
+            stream.write_all(format!("{JSON_HEAD}Content-Length: {length}\r\n\r\n").as_bytes()).await?;
+            let (block, mut left) = ([byte; 65_536], length);
+            while left > 0 {
+                let piece = usize::try_from(left).map_or(block.len(), |left| left.min(block.len()));
+                stream.write_all(&block[..piece]).await?;
+                left -= piece as u64;
+            }
+            Ok(())
+        }
+        Play::Close => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+}
+
+fn chunked_head() -> String {
+    format!("{JSON_HEAD}Transfer-Encoding: chunked\r\n\r\n")
+}
+
+fn chunk(piece: &str) -> String {
+    format!("{:x}\r\n{piece}\r\n", piece.len())
 }
 
 async fn read_request(stream: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> Option<ReceivedRequest> {

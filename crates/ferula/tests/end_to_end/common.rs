@@ -44,6 +44,16 @@ impl Server {
         Self::launch(command, directory, arguments).up()
     }
 
+    /// [`Server::start`] with variables in the environment of the process; others that name proxies are removed.
+    pub fn start_with_proxies(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ferula"));
+        for name in ["http_proxy", "https_proxy", "no_proxy", "all_proxy"] {
+            command.env_remove(name).env_remove(name.to_uppercase());
+        }
+        command.envs(variables.iter().copied());
+        Self::launch(command, directory, arguments).up()
+    }
+
     fn up(mut self) -> Server {
         let line = self.wait_for_line("msg=\"Ferula is up\"");
         let address = line.split_once(" address=").map(|(_, rest)| rest.trim().to_owned());

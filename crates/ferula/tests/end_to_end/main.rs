@@ -10,6 +10,7 @@ mod commands;
 mod common;
 mod consistency;
 mod crash;
+mod environment;
 mod formats;
 mod growth;
 mod hostile;

@@ -10,6 +10,7 @@ use ferula_config::http_client::HttpClientConfig;
 use ferula_discovery::TargetGroup;
 use ferula_model::LabelSet;
 use ferula_runtime::{Clock, RealClock};
+use ferula_testkit::http_lab::{Case, Lab};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -612,17 +613,22 @@ async fn addresses_are_used_as_written() {
 
 #[tokio::test]
 async fn every_key_of_the_client_section_works_as_elsewhere() {
-    let lab = ferula_testkit::http_lab::Lab::start().await;
-    for case in lab.cases() {
-        let job = format!("  scheme: {}\n", case.scheme);
+    let lab = Lab::start().await;
+    let connect = |case: &Case| {
         let section = HttpClientConfig::parse_file(&case.section, ".").expect("a good section");
-        let outcome = match HttpClient::new(&section, USER_AGENT_TEXT) {
-            Ok(client) => {
-                let fetcher = HttpFetch { client, ..fetcher(&case.address, &job) };
-                fetch(&fetcher).await.map(drop).map_err(|error| error.to_string())
-            }
-            Err(error) => Err(error.to_string()),
+        let client = HttpClient::new(&section, USER_AGENT_TEXT).map_err(|error| error.to_string())?;
+        let relabelling = match &case.unix_socket {
+            Some(path) => format!(
+                "  relabel_configs: [{{target_label: __unix_socket__, replacement: '{}'}}]\n",
+                path.display()
+            ),
+            None => String::new(),
         };
-        lab.judge(&case, outcome);
-    }
+        let job = format!("  scheme: {}\n{relabelling}", case.scheme);
+        Ok(HttpFetch { client, ..fetcher(&case.address, &job) })
+    };
+    let send = async |fetcher: &HttpFetch, _: &Case| {
+        fetch(fetcher).await.map(drop).map_err(|error| error.to_string())
+    };
+    lab.run(lab.cases(), connect, send).await;
 }

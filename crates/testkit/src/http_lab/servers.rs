@@ -1,6 +1,7 @@
 //! The servers of the lab. Each records the head of every request, followed by its body.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_rustls::TlsAcceptor;
 
 const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nup 1\n";
@@ -91,7 +92,27 @@ impl Server {
         Server { port, connections, location, task }
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// Listens on a Unix socket.
+    pub fn start_on_socket(
+        name: &'static str,
+        path: &Path,
+        behaviour: Behaviour,
+        seen: ReceivedHeads,
+    ) -> Self {
+        let listener = UnixListener::bind(path).expect("a socket in a directory of one's own");
+        let (connections, location) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<String>>::default());
+        let context = Context { name, seen, location: location.clone() };
+        let counted = connections.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(serve(stream, behaviour.clone(), context.clone()));
+            }
+        });
+        Server { port: 0, connections, location, task }
+    }
+
+    /// Where it listens, on 127.0.0.1; 0 for a Unix socket.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -107,7 +128,7 @@ impl Server {
     }
 }
 
-async fn serve(stream: TcpStream, behaviour: Behaviour, context: Context) {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, behaviour: Behaviour, context: Context) {
     let Behaviour::Tls(config, inner) = behaviour else {
         return serve_plain(stream, behaviour, context).await;
     };
@@ -329,7 +350,16 @@ impl Issued {
     }
 }
 
-/// All servers of the lab.
+/// The servers that listen on Unix sockets in the lab's directory, which have their names.
+pub fn on_sockets(issued: &Issued) -> Vec<(&'static str, Behaviour)> {
+    let config = issued.server(&["localhost"], rustls::ALL_VERSIONS, false);
+    vec![
+        ("socket", Behaviour::Page),
+        ("tls-socket", Behaviour::Tls(Arc::new(config), Box::new(Behaviour::Page))),
+    ]
+}
+
+/// All servers of the lab that have a port.
 pub fn all(issued: &Issued) -> Vec<(&'static str, Behaviour)> {
     let here = ["127.0.0.1", "localhost"];
     let tls = |config: ServerConfig, inner| Behaviour::Tls(Arc::new(config), Box::new(inner));
@@ -341,6 +371,8 @@ pub fn all(issued: &Issued) -> Vec<(&'static str, Behaviour)> {
         ("plain", Behaviour::Page),
         ("redirect-away", Behaviour::Redirect),
         ("redirect-home", Behaviour::Redirect),
+        ("tls-redirect-away", tls(usual(), Behaviour::Redirect)),
+        ("tls-redirect-home", tls(usual(), Behaviour::Redirect)),
         ("tls", tls(both_protocols, Behaviour::Page)),
         ("tls-named", tls(issued.server(&["lab.example"], rustls::ALL_VERSIONS, false), Behaviour::Page)),
         ("tls-mutual", tls(issued.server(&here, rustls::ALL_VERSIONS, true), Behaviour::Page)),
