@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use ferula_alertmanager::{Alert, Labels, Time};
 use ferula_config::alertmanager::{AlertmanagerConfig, MatcherSyntax};
 use ferula_runtime::RealClock;
 use ferula_testkit::played_api::{Play, PlayedServer, ReceivedRequest, untrusted};
-use ferula_testkit::shared::workspace_root;
+use ferula_testkit::shared::{peer, workspace_root};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -525,10 +525,7 @@ impl Drop for Peer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_recorded_behaviour_is_that_of_the_real_alertmanager() {
-    let Some(peers) = std::env::var_os("FERULA_PEERS") else {
-        eprintln!("LEFT OUT: FERULA_PEERS is not set, so the real Alertmanager was not asked");
-        return;
-    };
+    let Some(alertmanager) = peer("alertmanager") else { return };
     let cases = cases();
     let mut stages = Vec::new();
     for case in &cases {
@@ -541,7 +538,7 @@ async fn the_recorded_behaviour_is_that_of_the_real_alertmanager() {
     fs::write(directory.path().join("am.yml"), configuration(&receivers, &routes)).expect("written");
     let port = ferula_free_port::free_port().expect("a port");
     let log = fs::File::create(directory.path().join("log")).expect("a file");
-    let child = Command::new(Path::new(&peers).join("alertmanager"))
+    let child = Command::new(alertmanager)
         .current_dir(directory.path())
         .args([
             "--config.file=am.yml",

@@ -4,13 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use ferula_alertmanager::Time;
 use ferula_alertmanager::template::{Data, Templates};
 use ferula_runtime::RealClock;
-use ferula_testkit::shared::workspace_root;
+use ferula_testkit::shared::{peer, workspace_root};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -84,16 +83,13 @@ fn names_a_default(row: &Row) -> bool {
 
 #[test]
 fn some_rows_are_run_again_with_the_real_amtool() {
-    let Some(peers) = std::env::var_os("FERULA_PEERS") else {
-        eprintln!("LEFT OUT: FERULA_PEERS is not set, so the real amtool was not asked");
-        return;
-    };
+    let Some(amtool) = peer("amtool") else { return };
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("data.json");
     fs::write(&file, data()).expect("written");
     // The packaged amtool lacks the default definitions.
     for row in rows().iter().filter(|row| !names_a_default(row)).step_by(40) {
-        let output = Command::new(Path::new(&peers).join("amtool"))
+        let output = Command::new(&amtool)
             .args(["template", "render", "--template.glob=/none*"])
             .arg(format!("--template.data={}", file.display()))
             .arg(format!("--template.type={}", row.kind))

@@ -32,7 +32,7 @@ fn cause(error: &ConfigError) -> String {
 
 /// What `amtool check-config` says about a file: its error, or nothing when it accepts the file.
 fn amtool(file: &Path) -> Option<Result<(), String>> {
-    let amtool = PathBuf::from(std::env::var_os("FERULA_PEERS")?).join("amtool");
+    let amtool = shared::peer("amtool")?;
     let out = Command::new(amtool).arg("check-config").arg(file).output().expect("amtool starts");
     let stdout = String::from_utf8(out.stdout).expect("amtool prints text");
     let failed = stdout.lines().next().is_some_and(|line| line.contains("  FAILED: "));

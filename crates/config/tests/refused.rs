@@ -61,16 +61,13 @@ fn every_case_is_refused_with_its_text_and_place() {
 
 #[test]
 fn promtool_refuses_the_same_with_the_same_words() {
-    let Some(peers) = std::env::var_os("FERULA_PEERS") else {
-        eprintln!("left out: FERULA_PEERS names no promtool");
-        return;
-    };
+    let Some(peer) = ferula_testkit::shared::peer("promtool") else { return };
     let directory = tempfile::tempdir().expect("a directory");
     let config = directory.path().join("f.yml");
     let mut wrong = Vec::new();
     for Case { name, yaml, error } in read().1 {
         std::fs::write(&config, yaml).expect("written");
-        let output = Command::new(std::path::Path::new(&peers).join("promtool"))
+        let output = Command::new(&peer)
             .args(["check", "config", "--syntax-only", "f.yml"])
             .current_dir(directory.path())
             .output()

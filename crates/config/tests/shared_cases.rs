@@ -67,11 +67,11 @@ const NEWER_KEYS: [&str; 8] = [
 ];
 
 /// What promtool says about a text, after the lines of keys that it is too old for were taken out.
-fn promtool(peers: &Path, directory: &Path, text: &str) -> Result<(), String> {
+fn promtool(program: &Path, directory: &Path, text: &str) -> Result<(), String> {
     let mut text = text.to_owned();
     for _ in 0..=NEWER_KEYS.len() {
         std::fs::write(directory.join("f.yml"), &text).unwrap();
-        let output = std::process::Command::new(peers.join("promtool"))
+        let output = std::process::Command::new(program)
             .args(["check", "config", "--syntax-only", "f.yml"])
             .current_dir(directory)
             .output()
@@ -91,10 +91,7 @@ fn promtool(peers: &Path, directory: &Path, text: &str) -> Result<(), String> {
 
 #[test]
 fn promtool_loads_what_is_printed() {
-    let Some(peers) = std::env::var_os("FERULA_PEERS") else {
-        eprintln!("left out: FERULA_PEERS names no promtool");
-        return;
-    };
+    let Some(peer) = shared::peer("promtool") else { return };
     let Some(cases) = shared::directory("cases/config") else { return };
     let directory = tempfile::tempdir().unwrap();
     let (mut count, mut failures) = (0, Vec::new());
@@ -103,12 +100,12 @@ fn promtool_loads_what_is_printed() {
         let Ok(config) = load(&file) else { continue };
         let original = std::fs::read_to_string(&file).unwrap();
         if file.extension().is_none_or(|ending| ending != "yml")
-            || promtool(Path::new(&peers), directory.path(), &original).is_err()
+            || promtool(&peer, directory.path(), &original).is_err()
         {
             continue;
         }
         count += 1;
-        if let Err(said) = promtool(Path::new(&peers), directory.path(), &config.to_yaml()) {
+        if let Err(said) = promtool(&peer, directory.path(), &config.to_yaml()) {
             failures.push(format!("{}: {said}\n{}", file.display(), config.to_yaml()));
         }
     }

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ferula_http_client::{HttpClient, Request};
+use ferula_testkit::shared::peer;
 use serde_json::Value as Json;
 
 use crate::mechanism::tests as mechanisms;
@@ -115,26 +116,21 @@ impl Prometheus {
 }
 
 /// Whether the available Prometheus has the mechanism; distributions omit some.
-fn knows(peers: &Path, discovery: &str) -> bool {
+fn knows(promtool: &Path, discovery: &str) -> bool {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("f.yml");
     let indented = discovery.replace('\n', "\n  ");
     std::fs::write(&file, format!("scrape_configs:\n- job_name: a\n  {indented}\n")).expect("written");
-    let checked =
-        Command::new(peers.join("promtool")).args(["check", "config", "--syntax-only"]).arg(&file).output();
+    let checked = Command::new(promtool).args(["check", "config", "--syntax-only"]).arg(&file).output();
     checked.expect("promtool runs").status.success()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_prometheus_discovers_the_same() {
-    let Some(peers) = std::env::var_os("FERULA_PEERS") else {
-        eprintln!("skipped: FERULA_PEERS contains no Prometheus");
-        return;
-    };
-    let peers = Path::new(&peers);
+    let (Some(prometheus), Some(promtool)) = (peer("prometheus"), peer("promtool")) else { return };
     let mut servers = mechanisms::played().await;
     servers.retain(|(name, _, discovery)| {
-        let known = knows(peers, discovery);
+        let known = knows(&promtool, discovery);
         if !known {
             println!("{name}: skipped, this Prometheus does not have it");
         }
@@ -147,7 +143,7 @@ async fn the_real_prometheus_discovers_the_same() {
         .iter()
         .filter_map(|(name, (server, _), _)| Some((moved(name)?.1, format!("http://{}", server.address))))
         .collect();
-    let prometheus = Prometheus::start(&peers.join("prometheus"), &jobs, &environment);
+    let prometheus = Prometheus::start(&prometheus, &jobs, &environment);
     let client = HttpClient::new(&Default::default(), "test").expect("a client");
     let mut wrong = Vec::new();
     for (name, (server, count), discovery) in &servers {

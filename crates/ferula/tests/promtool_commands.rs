@@ -130,7 +130,7 @@ fn commands_print_what_promtool_prints() {
     }
     let seen = Arc::new(AtomicUsize::new(0));
     let server = serve(read("answers.json"), seen.clone());
-    let peer = std::env::var_os("FERULA_PEERS").map(|peers| PathBuf::from(peers).join("promtool"));
+    let peer = ferula_testkit::shared::peer("promtool");
     let mut cases = read("commands.json");
     if let Some(peer) = &peer {
         for case in &mut cases {
@@ -286,12 +286,11 @@ fn without_additions(text: &str) -> String {
 /// `check config`, `check rules` and `check metrics` with every option over all files that Prometheus tests itself with.
 #[test]
 fn all_files_of_prometheus_are_checked_as_by_promtool() {
-    let Some(peers) = std::env::var_os("FERULA_PEERS") else { return };
+    let Some(peer) = ferula_testkit::shared::peer("promtool") else { return };
     let Some(cases) = ferula_testkit::shared::directory("cases") else { return };
     let directory = tempfile::tempdir().expect("a directory");
     let promtool = directory.path().join("promtool");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ferula"), &promtool).expect("linked");
-    let peer = PathBuf::from(peers).join("promtool");
     const CONFIG: &[&str] = &["check config", "check config --syntax-only --agent --lint=all --lint-fatal"];
     const RULES: &[&str] = &["check rules", "check rules --lint=all --lint-fatal"];
     const METRICS: &[&str] = &["check metrics", "check metrics --extended"];
@@ -396,7 +395,7 @@ fn help_pages_list_what_promtool_lists() {
     let directory = tempfile::tempdir().expect("a directory");
     let promtool = directory.path().join("promtool");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ferula"), &promtool).expect("linked");
-    let peer = std::env::var_os("FERULA_PEERS").map(|peers| PathBuf::from(peers).join("promtool"));
+    let peer = ferula_testkit::shared::peer("promtool");
     let peer = peer.filter(|peer| is_wanted(peer));
     let mut known = std::fs::read_to_string(testdata("help.txt")).expect("the file is there");
     if let Some(peer) = &peer {

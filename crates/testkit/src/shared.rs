@@ -1,4 +1,5 @@
-//! The directory of test material that others wrote. It is not part of the project, so tests must do without it.
+//! Test material that others wrote, and the real programs to compare with. Neither is part of the project, so tests must
+//! do without them, and say so.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The directory `name` of the shared material, such as `promqltest` or `cases/config`.
 ///
 /// Looked for below `FERULA_SHARED`, or below `../shared` seen from the workspace's root. When it is missing the
-/// test is left out, which is printed on standard error so that nobody believes it passed.
+/// test is left out, and says so.
 pub fn directory(name: &str) -> Option<PathBuf> {
     let root = match std::env::var_os("FERULA_SHARED") {
         Some(root) => PathBuf::from(root),
@@ -17,11 +18,34 @@ pub fn directory(name: &str) -> Option<PathBuf> {
     if directory.is_dir() {
         return Some(directory);
     }
-    eprintln!(
-        "LEFT OUT: {} is missing, so the cases in it did not run (set FERULA_SHARED)",
+    say_left_out(&format!(
+        "{} is missing, so the cases in it did not run (set FERULA_SHARED)",
         directory.display()
-    );
+    ));
     None
+}
+
+/// The real program of this name, such as `promtool`, from the directory that `FERULA_PEERS` names. Without that
+/// variable the comparison is left out, and says so.
+///
+/// # Panics
+/// If the variable is set and the program is not there.
+pub fn peer(name: &str) -> Option<PathBuf> {
+    let Some(directory) = std::env::var_os("FERULA_PEERS") else {
+        say_left_out(&format!("nothing is compared with the real {name} (set FERULA_PEERS)"));
+        return None;
+    };
+    let path = PathBuf::from(directory).join(name);
+    assert!(path.exists(), "FERULA_PEERS is set, but {} is not there", path.display());
+    Some(path)
+}
+
+/// Prints what is left out on standard error itself: what a test prints with `eprintln!` is hidden when it passes, and
+/// nobody should believe that the comparison was made.
+fn say_left_out(what: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // Without standard error nobody reads it.
+    let _ = writeln!(std::io::stderr(), "LEFT OUT of {test}: {what}");
 }
 
 /// Notes that `count` cases of `name` ran. CI gathers these lines in the file that `FERULA_SHARED_LOG` names and

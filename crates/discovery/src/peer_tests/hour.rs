@@ -9,7 +9,6 @@
 //! nothing may differ any more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ferula_http_client::HttpClient;
@@ -365,10 +364,7 @@ impl Pair {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_prometheus_follows_an_hour_of_kubernetes_the_same_way() {
-    let Some(peers) = std::env::var_os("FERULA_PEERS") else {
-        eprintln!("skipped: FERULA_PEERS contains no Prometheus");
-        return;
-    };
+    let Some(prometheus) = ferula_testkit::shared::peer("prometheus") else { return };
     let cluster = Cluster::new();
     let mut play = Play::new(cluster.clone());
     let server = serve(&cluster).await;
@@ -377,7 +373,7 @@ async fn the_real_prometheus_follows_an_hour_of_kubernetes_the_same_way() {
     let jobs: Vec<(String, String)> =
         sections.iter().map(|(role, section)| ((*role).to_owned(), section.clone())).collect();
     let pair = Pair {
-        prometheus: Prometheus::start(&Path::new(&peers).join("prometheus"), &jobs, &[]),
+        prometheus: Prometheus::start(&prometheus, &jobs, &[]),
         client: HttpClient::new(&Default::default(), "test").expect("a client"),
         beds: sections.iter().map(|(role, section)| (*role, TestBed::in_real_time(section, &[]))).collect(),
     };

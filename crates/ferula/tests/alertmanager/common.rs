@@ -2,26 +2,16 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub use ferula_testkit::shared::peer;
 use serde_json::Value;
 
 /// Longer than anything that is awaited here takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The real program of this name, if `FERULA_PEERS` names its directory.
-pub fn peer(name: &str) -> Option<PathBuf> {
-    let Some(directory) = std::env::var_os("FERULA_PEERS") else {
-        eprintln!("LEFT OUT: FERULA_PEERS is not set, so the real {name} did not run");
-        return None;
-    };
-    let path = PathBuf::from(directory).join(name);
-    assert!(path.exists(), "FERULA_PEERS is set, but {} is not there", path.display());
-    Some(path)
-}
 
 /// Our program, called as Alertmanager.
 pub fn ours() -> Command {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::common::Server;
@@ -150,10 +150,10 @@ fn rules_fill_blocks_with_what_they_would_have_recorded() {
     // The group's own slots, one after another.
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 37_000), "{times:?}");
     assert!((95..=97).contains(&times.len()), "{}", times.len());
-    if let Some(peers) = std::env::var_os("FERULA_PEERS") {
+    if let Some(promtool) = ferula_testkit::shared::peer("promtool") {
         // Prometheus' tool requires a log.
         std::fs::create_dir(directory.join("blocks/wal")).expect("made");
-        let dumped = Command::new(PathBuf::from(peers).join("promtool"))
+        let dumped = Command::new(promtool)
             .args(["tsdb", "dump", "blocks"])
             .current_dir(directory)
             .output()

@@ -20,6 +20,8 @@ pub mod wire;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub use ferula_testkit::shared::peer;
+
 use self::answers::{Answers, Questions, assert_same};
 use self::dumps::assert_tools_agree;
 use self::feed::{Noise, STEP_MS, TURN_MS};
@@ -53,17 +55,6 @@ const FLAGS: [&str; 5] = [
 const HOUR_MS: i64 = 3_600_000;
 /// The round in which Prometheus leaves a `chunk_snapshot`.
 const SNAPSHOT_TURN: u64 = 2;
-
-/// The path of a real program, if it is available.
-pub fn peer(name: &str) -> Option<PathBuf> {
-    let Some(directory) = std::env::var_os("FERULA_PEERS") else {
-        eprintln!("SKIPPED: FERULA_PEERS is not set, so the real {name} did not read what ferula wrote");
-        return None;
-    };
-    let path = Path::new(&directory).join(name);
-    assert!(path.exists(), "FERULA_PEERS is set, but {} is not there", path.display());
-    Some(path)
-}
 
 /// The state of the directory, and its history.
 struct Circle {
