@@ -96,9 +96,25 @@ pub enum ObjectiveError {
     NoAlertName(&'static str),
     #[error("{what} alert: {name:?} is not a label name")]
     AlertLabel { what: &'static str, name: String },
-    /// A fault that only one of the file formats can have; its text names the key.
-    #[error("{0}")]
-    Written(String),
+    #[error("Sloth plugins are not supported; write the query under sli.raw or sli.events")]
+    Plugin,
+    #[error("sli must have 'events' or 'raw'")]
+    NoIndicator,
+    #[error("sli has both 'events' and 'raw'; remove one")]
+    TwoIndicators,
+    #[error("time window with unit {0:?}; only days are supported")]
+    WindowUnit(String),
+    #[error("invalid time window of {0} days")]
+    WindowDays(i64),
+    #[error("more than one time window")]
+    TwoWindows,
+    /// The position of an objective in its document, from 0.
+    #[error("objective {0} has no ratioMetrics; other kinds are not supported")]
+    NoRatio(usize),
+    #[error(
+        "objective {index}: {what} is a {query_type} query of source {source_name:?}; expected type promql and source prometheus"
+    )]
+    Source { index: usize, what: &'static str, query_type: String, source_name: String },
     #[error("the query of errors and the query of all events are the same")]
     SameQueries,
     #[error("{what}: {error}")]

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Document, ReadOptions};
+use super::document::Document;
+use super::options::ReadOptions;
 use crate::error::SpecError;
-use crate::objective::{Indicator, Objective};
+use crate::objective::{Indicator, Objective, ObjectiveError};
 
 /// The `apiVersion` of its documents.
 pub const API_VERSION: &str = "openslo/v1alpha";
@@ -101,30 +102,24 @@ pub fn read(document: Document<'_>, options: &ReadOptions) -> Result<Vec<Objecti
     let period_millis = match slo.spec.time_windows.as_slice() {
         [] => options.period_millis,
         [window] if !window.unit.eq_ignore_ascii_case("day") => {
-            return Err(document
-                .wrong(name, format!("time window with unit {:?}; only days are supported", window.unit)));
+            return Err(document.wrong(name, ObjectiveError::WindowUnit(window.unit.clone())));
         }
         [window] if !(1..=DAYS_MAX).contains(&window.count) => {
-            return Err(document.wrong(name, format!("invalid time window of {} days", window.count)));
+            return Err(document.wrong(name, ObjectiveError::WindowDays(window.count)));
         }
         [window] => window.count * DAY_MILLIS,
-        _ => return Err(document.wrong(name, "more than one time window")),
+        _ => return Err(document.wrong(name, ObjectiveError::TwoWindows)),
     };
     let mut objectives = Vec::with_capacity(slo.spec.objectives.len());
     for (index, objective) in slo.spec.objectives.iter().enumerate() {
         let Some(ratio) = &objective.ratio_metrics else {
-            return Err(document.wrong(
-                name,
-                format!("objective {index} has no ratioMetrics; other kinds are not supported"),
-            ));
+            return Err(document.wrong(name, ObjectiveError::NoRatio(index)));
         };
         for (what, metric) in [("good", &ratio.good), ("total", &ratio.total)] {
             if !matches!(metric.source.as_str(), "prometheus" | "sloth") || metric.query_type != "promql" {
-                let text = format!(
-                    "objective {index}: {what} is a {} query of source {:?}; expected type promql and source prometheus",
-                    metric.query_type, metric.source
-                );
-                return Err(document.wrong(name, text));
+                let (query_type, source_name) = (metric.query_type.clone(), metric.source.clone());
+                let error = ObjectiveError::Source { index, what, query_type, source_name };
+                return Err(document.wrong(name, error));
             }
         }
         objectives.push(Objective {

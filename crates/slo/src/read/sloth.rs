@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Document, ReadOptions};
+use super::document::Document;
+use super::options::ReadOptions;
 use crate::error::SpecError;
-use crate::objective::{AlertText, Indicator, Objective};
+use crate::objective::{AlertText, Indicator, Objective, ObjectiveError};
 
 /// The `version` of a file.
 pub const VERSION: &str = "prometheus/v1";
@@ -129,18 +130,15 @@ fn objectives(
     let mut objectives = Vec::with_capacity(slos.len());
     for slo in slos {
         if slo_plugins.is_some() || slo.plugins.is_some() || slo.sli.plugin.is_some() {
-            let text = "Sloth plugins are not supported; write the query under sli.raw or sli.events";
-            return Err(document.wrong(&slo.name, text));
+            return Err(document.wrong(&slo.name, ObjectiveError::Plugin));
         }
         let indicator = match (slo.sli.events, slo.sli.raw) {
             (Some(events), None) => {
                 Indicator::Events { errors: events.error_query, total: events.total_query }
             }
             (None, Some(raw)) => Indicator::Ratio(raw.error_ratio_query),
-            (None, None) => return Err(document.wrong(&slo.name, "sli must have 'events' or 'raw'")),
-            (Some(_), Some(_)) => {
-                return Err(document.wrong(&slo.name, "sli has both 'events' and 'raw'; remove one"));
-            }
+            (None, None) => return Err(document.wrong(&slo.name, ObjectiveError::NoIndicator)),
+            (Some(_), Some(_)) => return Err(document.wrong(&slo.name, ObjectiveError::TwoIndicators)),
         };
         let alert = |own: &Option<Alert>| alert_text(&slo.alerting, own.as_ref());
         objectives.push(Objective {

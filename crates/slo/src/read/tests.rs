@@ -1,5 +1,7 @@
 //! Files with one error each, and the line that the error message names.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 const DAY: i64 = 86_400_000;
