@@ -22,7 +22,7 @@ pub(crate) enum DuplicateLabels {
 /// Passes rows through while all labels differ; merges rows with equal labels otherwise.
 pub(crate) struct MergeSameLabels<'q> {
     inner: BoxOperator<'q>,
-    sameness: DuplicateLabels,
+    duplicates: DuplicateLabels,
     state: State,
 }
 
@@ -33,8 +33,8 @@ enum State {
 }
 
 impl<'q> MergeSameLabels<'q> {
-    pub(crate) fn new(inner: BoxOperator<'q>, sameness: DuplicateLabels) -> Self {
-        MergeSameLabels { inner, sameness, state: State::Start }
+    pub(crate) fn new(inner: BoxOperator<'q>, duplicates: DuplicateLabels) -> Self {
+        MergeSameLabels { inner, duplicates, state: State::Start }
     }
 
     /// Decides what to do. The table of the inner operator is complete after its first batch.
@@ -54,7 +54,7 @@ impl<'q> MergeSameLabels<'q> {
         for row in rest.iter() {
             rows.push_copy(row.series, row, query)?;
         }
-        let mut merged = merge(self.inner.series(), &rows, self.sameness, query)?;
+        let mut merged = merge(self.inner.series(), &rows, self.duplicates, query)?;
         let more = merged.next(query, out)?;
         self.state = State::Merged(merged);
         Ok(more)
@@ -99,7 +99,7 @@ const MAP_ENTRY_BYTES: usize = 32;
 pub(crate) fn merge(
     table: &SeriesTable,
     rows: &Batch,
-    sameness: DuplicateLabels,
+    duplicates: DuplicateLabels,
     query: &QueryContext<'_>,
 ) -> Result<Replay, QueryError> {
     query.account.charge(rows.bytes().saturating_add(rows.rows().saturating_mul(2 * MAP_ENTRY_BYTES)))?;
@@ -120,7 +120,7 @@ pub(crate) fn merge(
             merged.push_copy(row.series, row, query)?;
             continue;
         }
-        if sameness == DuplicateLabels::Ever {
+        if duplicates == DuplicateLabels::Ever {
             return Err(QueryError::same_labelset());
         }
         let members: Vec<RowRef<'_>> = group.iter().map(|&index| rows.row(index)).collect();

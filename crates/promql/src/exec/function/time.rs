@@ -12,8 +12,10 @@ use crate::exec::operator::{BoxOperator, Nothing, Operator};
 use crate::exec::scalars::{BoxScalar, ScalarSeries, Scalars};
 use crate::exec::scope::Scope;
 use crate::exec::select::counts_only::ReadWindow;
+use crate::exec::select::crew::Crew;
 use crate::exec::select::instant::{Cursor, read_range};
 use crate::exec::select::scan::Scan;
+use crate::exec::select::worker::{OneSeries, Read, Worker};
 use crate::exec::series::SeriesTable;
 use crate::plan::node::{Lookup, NodeKind, Selector};
 
@@ -102,15 +104,23 @@ impl Operator for Discarded<'_> {
 /// Like an instant selector, with the time (or start) of each sample, in seconds, in place of its value.
 fn sample_times<'q>(call: &Arguments<'_, 'q>, selector: &Selector, starts: bool) -> BoxOperator<'q> {
     let scan = Scan::new(call.query.selections[selector.index], false);
-    let times = SampleTimes { scan, lookup: selector.lookup, starts, scope: call.scope.clone() };
+    let sought = SoughtTimes { lookup: selector.lookup, starts };
+    let times = SampleTimes { scan, crew: Crew::default(), sought, scope: call.scope.clone() };
     map_rows(Box::new(times), Vec::new(), call.query, |_, _, _| Ok(()))
 }
 
 struct SampleTimes {
     scan: Scan,
-    lookup: Lookup,
-    starts: bool,
+    crew: Crew<TimeRows>,
+    sought: SoughtTimes,
     scope: Scope,
+}
+
+/// Which times are returned.
+struct SoughtTimes {
+    lookup: Lookup,
+    /// Start timestamps instead of the samples' own.
+    starts: bool,
 }
 
 impl Operator for SampleTimes {
@@ -119,29 +129,45 @@ impl Operator for SampleTimes {
     }
 
     fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        let SampleTimes { scan, lookup, starts, scope } = self;
-        let (grid, lookup) = (scope.grid, *lookup);
+        let SampleTimes { scan, crew, sought, scope } = self;
+        let (grid, lookup) = (scope.grid, sought.lookup);
         let range = read_range(&grid, lookup, query.lookback_ms);
         let reach = ReadWindow { grid, lookup, before_ms: query.lookback_ms - 1, after_ms: 0 };
-        scan.next(range, &reach, query, out, |row, _, samples, out| {
-            let mut cursor = Cursor::new(samples, query.lookback_ms);
-            let mut times = out.push(row);
-            let (mut seen, mut held) = (0, 0);
-            for step in 0..grid.steps() {
-                query.work(1 + cursor.passed() - seen)?;
-                seen = cursor.passed();
-                // With `@`, the offset moves what is read, and not the moment itself.
-                let moment = lookup.at_ms.unwrap_or_else(|| lookup.time(grid.time(step)));
-                let Some(found) = cursor.find(moment) else { continue };
-                let time = if *starts { found.start_timestamp() } else { found.timestamp() };
-                times.set_float(step, time as f64 / 1000.0);
-                scope.stats.add(step, 1, 1);
-                held += 1;
-            }
-            if held == 0 {
-                out.pop();
-            }
-            query.samples.hold(held)
-        })
+        crew.next(scan, || TimeRows, sought, &Read { range, reach }, scope, query, out)
+    }
+}
+
+/// Makes the rows.
+struct TimeRows;
+
+impl Worker for TimeRows {
+    type Params = SoughtTimes;
+
+    fn row(
+        &mut self,
+        sought: &SoughtTimes,
+        series: &OneSeries<'_>,
+        out: &mut Batch,
+    ) -> Result<(), QueryError> {
+        let OneSeries { row, samples, scope, query, .. } = *series;
+        let (grid, lookup) = (scope.grid, sought.lookup);
+        let mut cursor = Cursor::new(samples, query.lookback_ms);
+        let mut times = out.push(row);
+        let (mut seen, mut held) = (0, 0);
+        for step in 0..grid.steps() {
+            query.work(1 + cursor.passed() - seen)?;
+            seen = cursor.passed();
+            // With `@`, the offset moves what is read, and not the moment itself.
+            let moment = lookup.at_ms.unwrap_or_else(|| lookup.time(grid.time(step)));
+            let Some(found) = cursor.find(moment) else { continue };
+            let time = if sought.starts { found.start_timestamp() } else { found.timestamp() };
+            times.set_float(step, time as f64 / 1000.0);
+            scope.stats.add(step, 1, 1);
+            held += 1;
+        }
+        if held == 0 {
+            out.pop();
+        }
+        query.samples.hold(held)
     }
 }

@@ -2,15 +2,14 @@
 
 use std::ops::Range;
 
-use ferula_model::{LabelSet, TimeRange};
 use ferula_storage::{SelectionId, SeriesSamples};
 
-use super::worker::{OneSeries, Read, Task, Worker};
+use super::worker::{OneSeries, Task, Worker};
 use crate::QueryError;
 use crate::exec::batch::Batch;
 use crate::exec::context::QueryContext;
 use crate::exec::scope::Scope;
-use crate::exec::select::counts_only::{ReadWindow, counts_only};
+use crate::exec::select::counts_only::counts_only;
 use crate::exec::series::SeriesTable;
 
 /// What the query's account is charged for an entry of the table and for each of its labels. Labels of the head are
@@ -40,27 +39,6 @@ impl Scan {
 
     pub(crate) fn reads_counts_only(&self) -> bool {
         self.counts_only
-    }
-
-    /// Reads rows until one of them is in `out`, a batch at a time. `each` turns the samples of a series into a row, or
-    /// into none.
-    pub(crate) fn next(
-        &mut self,
-        range: TimeRange,
-        reach: &ReadWindow,
-        query: &QueryContext<'_>,
-        out: &mut Batch,
-        mut each: impl FnMut(usize, &LabelSet, &SeriesSamples, &mut Batch) -> Result<(), QueryError>,
-    ) -> Result<bool, QueryError> {
-        out.clear();
-        self.start(query)?;
-        while out.is_empty() && self.left() > 0 {
-            query.work(1)?;
-            let rows = self.take(Batch::rows_wanted(out.steps()));
-            let read = Read { range, reach: *reach };
-            self.rows().each(rows, &read, query, |row, labels, samples| each(row, labels, samples, out))?;
-        }
-        Ok(!out.is_empty())
     }
 
     /// Reads the labels of all rows before the first row is read.
@@ -117,27 +95,18 @@ impl Rows<'_> {
         out: &mut Batch,
     ) -> Result<u64, QueryError> {
         let mut work = (rows.len() * out.steps()) as u64;
-        self.each(rows, task.read, query, |row, labels, samples| {
+        let mut reduced = SeriesSamples::default();
+        query.read_rows(self.selection, rows, task.read.range, |row, samples| {
+            let samples = if self.counts_only && !samples.histograms.values.is_empty() {
+                counts_only(samples, &task.read.reach, &mut reduced, query)?;
+                &reduced
+            } else {
+                samples
+            };
             work += samples.len() as u64;
+            let labels = self.series.labels(row);
             worker.row(task.params, &OneSeries { row, labels, samples, scope, query }, out)
         })?;
         Ok(work)
-    }
-
-    fn each(
-        &self,
-        rows: Range<usize>,
-        read: &Read,
-        query: &QueryContext<'_>,
-        mut each: impl FnMut(usize, &LabelSet, &SeriesSamples) -> Result<(), QueryError>,
-    ) -> Result<(), QueryError> {
-        let mut reduced = SeriesSamples::default();
-        query.read_rows(self.selection, rows, read.range, |row, samples| {
-            if self.counts_only && !samples.histograms.values.is_empty() {
-                counts_only(samples, &read.reach, &mut reduced, query)?;
-                return each(row, self.series.labels(row), &reduced);
-            }
-            each(row, self.series.labels(row), samples)
-        })
     }
 }

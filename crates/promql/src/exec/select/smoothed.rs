@@ -8,13 +8,16 @@ use ferula_promql_syntax::ast::{RangeExtension, Span};
 use ferula_storage::SeriesSamples;
 
 use crate::exec::batch::{Batch, RowMut, Value};
+use crate::exec::bitmap;
 use crate::exec::context::QueryContext;
 use crate::exec::function::interpolate::{interpolate, interpolate_histograms};
 use crate::exec::operator::{BoxOperator, Operator};
 use crate::exec::scope::Scope;
 use crate::exec::select::counts_only::ReadWindow;
+use crate::exec::select::crew::Crew;
 use crate::exec::select::instant;
 use crate::exec::select::scan::Scan;
+use crate::exec::select::worker::{OneSeries, Read, Worker};
 use crate::exec::series::SeriesTable;
 use crate::memory::Reservation;
 use crate::plan::node::{Lookup, Selector};
@@ -31,14 +34,20 @@ pub(crate) fn operator<'q>(
         return instant::operator(selector, scope, query);
     }
     let scan = Scan::new(query.selections[selector.index], selector.counts_only);
-    Box::new(SmoothedScan { scan, lookup: selector.lookup, span, scope: scope.clone() })
+    let smoothed = SmoothedSelector { lookup: selector.lookup, span };
+    Box::new(SmoothedScan { scan, crew: Crew::default(), smoothed, scope: scope.clone() })
 }
 
 struct SmoothedScan {
     scan: Scan,
+    crew: Crew<SmoothedRows>,
+    smoothed: SmoothedSelector,
+    scope: Scope,
+}
+
+struct SmoothedSelector {
     lookup: Lookup,
     span: Span,
-    scope: Scope,
 }
 
 impl Operator for SmoothedScan {
@@ -47,23 +56,37 @@ impl Operator for SmoothedScan {
     }
 
     fn next(&mut self, query: &QueryContext<'_>, out: &mut Batch) -> Result<bool, QueryError> {
-        let SmoothedScan { scan, lookup, span, scope } = self;
-        let (grid, lookup, span, lookback) = (scope.grid, *lookup, *span, query.lookback_ms);
+        let SmoothedScan { scan, crew, smoothed, scope } = self;
+        let (grid, lookup, lookback) = (scope.grid, smoothed.lookup, query.lookback_ms);
         let first = lookup.time(grid.start_ms).saturating_sub(lookback).saturating_add(1);
         let last = lookup.time(grid.time(grid.steps() - 1)).saturating_add(lookback);
         let range = TimeRange::from_millis(first, last);
         let reach = ReadWindow { grid, lookup, before_ms: lookback - 1, after_ms: lookback };
-        scan.next(range, &reach, query, out, |row, labels, samples, out| {
-            let smoothing = Smoothing { points: points(samples, query)?, labels, span, query };
-            smoothing.fill(&grid, lookup, &mut out.push(row))?;
-            let filled = out.row(out.rows() - 1);
-            let held = crate::exec::bitmap::count(filled.present) as u64
-                + filled.histograms.map_or(0, |row| row.samples());
-            if filled.is_empty() {
-                out.pop();
-            }
-            query.samples.hold(held)
-        })
+        crew.next(scan, || SmoothedRows, smoothed, &Read { range, reach }, scope, query, out)
+    }
+}
+
+/// Makes the rows.
+struct SmoothedRows;
+
+impl Worker for SmoothedRows {
+    type Params = SmoothedSelector;
+
+    fn row(
+        &mut self,
+        smoothed: &SmoothedSelector,
+        series: &OneSeries<'_>,
+        out: &mut Batch,
+    ) -> Result<(), QueryError> {
+        let OneSeries { row, labels, samples, scope, query } = *series;
+        let smoothing = Smoothing { points: points(samples, query)?, labels, span: smoothed.span, query };
+        smoothing.fill(&scope.grid, smoothed.lookup, &mut out.push(row))?;
+        let filled = out.row(out.rows() - 1);
+        let held = bitmap::count(filled.present) as u64 + filled.histograms.map_or(0, |row| row.samples());
+        if filled.is_empty() {
+            out.pop();
+        }
+        query.samples.hold(held)
     }
 }
 
