@@ -1,8 +1,8 @@
 //! Turns what a handler returns into bytes on the wire.
 //!
-//! Handlers run on a thread that may block, small queries excepted ([`answer_now`]); the same thread then writes and compresses the JSON. The first chunk
-//! is held back: an answer that fits into it is sent with its length; a longer one is streamed with back-pressure,
-//! so the text of a large result is never held in memory as a whole.
+//! Handlers run on a thread that may block, small queries excepted ([`answer_now`]); the same thread then writes and
+//! compresses the JSON. The first chunk is held back: an answer that fits into it is sent with its length; a longer one
+//! is streamed with back-pressure, so the text of a large result is never held in memory as a whole.
 
 use std::convert::Infallible;
 
@@ -74,13 +74,26 @@ impl Answer {
         self
     }
 
-    /// Writes the envelope around the data.
-    fn write(self, json: &mut JsonWriter<'_>) {
+    /// Whether it is an answer without a body.
+    fn is_empty(&self) -> bool {
+        self.data.is_none() && self.body.is_none()
+    }
+
+    fn content_type(&self) -> &'static str {
+        self.body.as_ref().map_or(JSON, |(content_type, _)| content_type)
+    }
+
+    /// Writes the body: the caller's own, or the envelope around the data.
+    fn write(self, sink: BodySink<'_>) {
+        if let Some((_, write)) = self.body {
+            return write(sink);
+        }
+        let mut json = JsonWriter::new(sink);
         json.begin_object();
         json.field("status", "success");
         json.key("data");
         match self.data {
-            Some(write) => write(json),
+            Some(write) => write(&mut json),
             None => json.null(),
         }
         for (key, texts) in [("warnings", self.warnings), ("infos", self.infos)] {
@@ -90,6 +103,7 @@ impl Answer {
             }
         }
         json.end_object();
+        json.finish();
     }
 }
 
@@ -147,9 +161,9 @@ pub async fn answer(
 /// answered with 500.
 pub fn answer_now(encoding: Encoding, what: &str, work: impl FnOnce() -> Handled) -> Response<Body> {
     let head = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match work() {
-        Ok(answer) if answer.data.is_none() && answer.body.is_none() => Head::NoContent,
+        Ok(answer) if answer.is_empty() => Head::NoContent,
         Ok(answer) => whole(answer, encoding),
-        Err(error) => Head::Whole(error.kind.status(), JSON, pack_whole(encoding, error_body(&error))),
+        Err(error) => failed(&error, encoding),
     }));
     response(head.unwrap_or_else(|panic| panicked(what, encoding, &text_of(&*panic))), encoding)
 }
@@ -165,8 +179,7 @@ pub async fn answer_in_time(
         Ok(response) => response,
         Err(overdue) => {
             let error = ApiError::new(ErrorKind::Timeout, overdue.to_string());
-            let body = pack_whole(encoding, error_body(&error));
-            response(Head::Whole(error.kind.status(), JSON, body), encoding)
+            response(failed(&error, encoding), encoding)
         }
     }
 }
@@ -174,8 +187,11 @@ pub async fn answer_in_time(
 /// The answer to a request whose work panicked.
 fn panicked(what: &str, encoding: Encoding, why: &str) -> Head {
     error!("panic while serving request", url = what, err = why);
-    let error = ApiError::internal("internal error");
-    Head::Whole(error.kind.status(), JSON, pack_whole(encoding, error_body(&error)))
+    failed(&ApiError::internal("internal error"), encoding)
+}
+
+fn failed(error: &ApiError, encoding: Encoding) -> Head {
+    Head::Whole(error.kind.status(), JSON, pack_whole(encoding, error_body(error)))
 }
 
 fn panic_text(error: tokio::task::JoinError) -> String {
@@ -203,55 +219,35 @@ pub(crate) fn pack_whole(encoding: Encoding, body: Vec<u8>) -> Vec<u8> {
 
 /// Writes the answer. Writing ends when the receiver of `head` is dropped.
 fn produce(handled: Handled, encoding: Encoding, head: oneshot::Sender<Head>) {
-    let answer = match handled {
-        Ok(Answer { body: Some((content_type, write)), .. }) => {
-            let mut out = Outlet::new(encoding, content_type, head);
-            write(&mut |piece| out.push(piece));
-            return out.finish();
+    match handled {
+        Ok(answer) if answer.is_empty() => drop(head.send(Head::NoContent)),
+        Ok(answer) => {
+            let mut out = Outlet::new(encoding, answer.content_type(), head);
+            answer.write(&mut |piece| out.push(piece));
+            out.finish();
         }
-        Ok(answer) if answer.data.is_none() => return drop(head.send(Head::NoContent)),
-        Ok(answer) => answer,
-        Err(error) => {
-            let body = pack_whole(encoding, error_body(&error));
-            return drop(head.send(Head::Whole(error.kind.status(), JSON, body)));
-        }
-    };
-    let mut out = Outlet::new(encoding, JSON, head);
-    let mut sink = |chunk: Vec<u8>| out.push(chunk);
-    let mut json = JsonWriter::new(&mut sink);
-    answer.write(&mut json);
-    json.finish();
-    out.finish();
+        Err(error) => drop(head.send(failed(&error, encoding))),
+    }
 }
 
 /// The answer as one piece.
 fn whole(answer: Answer, encoding: Encoding) -> Head {
     let (mut packer, mut out) = (Packer::new(encoding), Vec::new());
-    let mut sink = |chunk: Vec<u8>| {
-        let packed = packer.push(chunk);
+    let content_type = answer.content_type();
+    answer.write(&mut |piece| {
+        let packed = packer.push(piece);
         if out.is_empty() {
             out = packed
         } else {
             out.extend(packed)
         }
         true
-    };
-    let mut content_type = JSON;
-    match answer.body {
-        Some((other, write)) => {
-            content_type = other;
-            write(&mut sink);
-        }
-        None => {
-            let mut json = JsonWriter::new(&mut sink);
-            answer.write(&mut json);
-            json.finish();
-        }
-    }
+    });
     out.extend(packer.finish());
     Head::Whole(Success::Ok.status(), content_type, out)
 }
 
+/// Holds the first piece back, to decide between an answer with a length and a stream.
 struct Outlet {
     content_type: &'static str,
     packer: Packer,
