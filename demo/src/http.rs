@@ -66,7 +66,7 @@ fn answer(mut stream: TcpStream, handle: &dyn Fn(&Request) -> Option<Response>) 
     stream.write_all(&body)
 }
 
-/// `None` if this is no request, or one that is too large.
+/// `None` if this is not a request, or one that is too large.
 fn read_request(mut reader: impl BufRead) -> std::io::Result<Option<Request>> {
     let mut head = reader.by_ref().take(HEAD_BYTES_MAX);
     let mut line = String::new();

@@ -163,7 +163,7 @@ impl Silences {
             }
         }
         self.by_sequence.insert(sequence, silence.id.clone());
-        // Another program may have set annotations that are no options.
+        // Another program may have set annotations that are not options.
         let options = SilenceOptions::parse(&silence.annotations).unwrap_or_default();
         self.by_id
             .insert(silence.id.clone(), StoredSilence { silence, expires_at, sequence, is_indexed, options });

@@ -179,7 +179,7 @@ impl ByteSize {
     }
 }
 
-/// Why a text is no number of bytes.
+/// Why a text is not a number of bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ByteSizeError {
     #[error("units: invalid {0}")]

@@ -116,7 +116,7 @@ pub(crate) enum ProtocolsError {
     Unknown(#[from] UnknownProtocol),
 }
 
-/// A name that is no format's.
+/// A name of no format.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown scrape protocol {0}, supported: [{list}]", list = PROTOCOLS.join(" "))]
 pub(crate) struct UnknownProtocol(String);

@@ -1,12 +1,12 @@
-//! YAML as go-yaml v2 reads and prints it, which is what Prometheus' users are used to.
+//! YAML as go-yaml reads and prints it: version 2 for configurations, version 3 for rule files.
 //!
 //! ```text
 //! bytes ─ events ─► Tree (nodes with lines) ─ decode ─► typed sections ─ emit ─► text
 //! ```
 //!
 //! Here: `events` (libyaml's parser behind a safe face), `tree` (nodes, aliases, positions), `resolve` (YAML 1.1
-//! scalars), `decode` (trees into Rust values, collecting type errors), `values` (Go's plain types), `emit` (the
-//! printed form).
+//! scalars), `dialect` (which of the two versions), `decode` (trees into Rust values, collecting type errors), `values`
+//! (Go's plain types), `emit` (the printed form).
 //! Elsewhere: what the keys mean.
 
 pub(crate) mod decode;

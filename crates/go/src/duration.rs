@@ -17,7 +17,7 @@ const UNITS: [(&str, u64); 8] = [
 /// What the flag library kingpin adds.
 const DAYS: [(&str, u64); 2] = [("d", 86_400_000_000_000), ("w", 604_800_000_000_000)];
 
-/// Why a text is no duration; the text is Go's.
+/// Why a text is not a duration; the text is Go's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// Not written like a duration, or too long.

@@ -697,7 +697,7 @@ pub fn ldexp(mantissa: f64, exponent: i64) -> f64 {
     }
     let scaled = |exponent: i64| f64::from_bits(((exponent + 1023) as u64) << 52);
     if exponent > -1022 {
-        // Two factors, because 2^1024 is no float.
+        // Two factors, because 2^1024 is not a float.
         return fraction * 2.0 * scaled(exponent - 1);
     }
     (fraction * 2.0 * scaled(exponent - 1 + 53)) * f64::from_bits((1023 - 53) << 52)

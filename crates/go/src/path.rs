@@ -61,7 +61,7 @@ pub struct BadPattern;
 enum Item {
     /// `*`: any run of characters without a slash.
     Run,
-    /// `?`: one character that is no slash.
+    /// `?`: one character other than a slash.
     One,
     /// `[a-z]`, `[^a]`
     Class {

@@ -26,7 +26,7 @@ const BATCH_SAMPLES: usize = 64 * 1024;
 /// Why a request was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum OtlpError {
-    /// The body is no request.
+    /// The body is not a request.
     #[error(transparent)]
     Body(#[from] BodyError),
     /// Metrics of it cannot be stored. Nothing of it is.

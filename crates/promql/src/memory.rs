@@ -13,7 +13,7 @@ use ferula_storage::{LEASE_STEP_BYTES as RESERVE_STEP_BYTES, MemoryContract};
 
 use crate::QueryError;
 
-/// What one query holds. Everything goes back when it is dropped. Clones are the same account.
+/// What one query holds. All of it is released when the last clone is dropped; clones are the same account.
 #[derive(Clone, Debug)]
 pub(crate) struct QueryAccount {
     held: Rc<AccountBytes>,
@@ -26,7 +26,7 @@ struct AccountBytes {
     taken: Cell<u64>,
     /// Bytes of them that buffers really use.
     used: Cell<u64>,
-    /// Most bytes that other threads of the query took at one time. They count in the contract, not here.
+    /// The most bytes that other threads of the query took at one time. They count in the contract, not here.
     beside: Cell<u64>,
 }
 
@@ -71,12 +71,12 @@ impl QueryAccount {
         &self.held.contract
     }
 
-    /// Notes how much threads beside this one took.
+    /// Notes how much memory other threads of the query took.
     pub(crate) fn saw_beside(&self, bytes: u64) {
         self.held.beside.set(self.held.beside.get().max(bytes));
     }
 
-    /// Most bytes that were taken from the contract: they go back only at the end.
+    /// The most bytes that were taken from the contract, which gets them back only at the end.
     pub(crate) fn peak(&self) -> u64 {
         self.held.taken.get() + self.held.beside.get()
     }
@@ -111,7 +111,7 @@ impl Drop for Reservation {
     }
 }
 
-/// The time in which an operator works: what is charged meanwhile goes when it has its result.
+/// Covers the work of an operator: what is charged while it is open is released once the result is there.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Frame {

@@ -1,4 +1,4 @@
-//! Look-ups of series and labels: work on the store that is no query, within the same time and memory.
+//! Look-ups of series and labels: work on the store that is not a query, within the same time and memory.
 //!
 //! They have places of their own, so that a page full of look-ups does not keep queries waiting, nor the other way round.
 

@@ -176,7 +176,7 @@ impl QueryService {
         Ok(admitted.run_expr(expr))
     }
 
-    /// Which metrics queries have read. Readers of the store that are no queries note theirs here, too.
+    /// Which metrics queries have read. Readers of the store that are not queries note theirs here, too.
     pub fn reads(&self) -> &ReadRecord {
         &self.reads
     }

@@ -4,8 +4,9 @@
 //! scraper, rules, remote, promqltest ──Appender──▶ store ◀──Snapshot── promql, api, remote read
 //! ```
 //!
-//! Here: what every store offers. Elsewhere: disk (`ferula-tsdb`), PromQL, scraping. Calls are per series or per batch,
-//! never per sample, so that dynamic dispatch costs nothing measurable.
+//! Here: what every store offers, and the merge of a store with sources beside it ([`fanout`]). Elsewhere: disk
+//! (`ferula-tsdb`), PromQL, scraping. Calls are per series or per batch, never per sample, so that dynamic dispatch
+//! costs nothing measurable.
 
 pub mod appender;
 pub mod columns;

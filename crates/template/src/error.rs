@@ -8,7 +8,7 @@ use ferula_go::regexp::SyntaxError;
 /// Why a template could not be parsed or executed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// The text is no template.
+    /// The text is not a template.
     #[error("{0}")]
     Parse(String),
     /// A value, field or function was not what the template took it for, or a function failed.
@@ -25,10 +25,10 @@ pub enum CallError {
     /// An argument does not suit the function.
     #[error("{0}")]
     Argument(String),
-    /// A text is no number.
+    /// A text is not a number.
     #[error(transparent)]
     Number(#[from] NumberError),
-    /// A text is no regular expression.
+    /// A text is not a regular expression.
     #[error(transparent)]
     Regexp(#[from] SyntaxError),
     /// What the caller brought in failed: a query, say.

@@ -5,7 +5,7 @@ use ferula_go::quote::{go_quote, unquote_char};
 
 use crate::ast::Number;
 
-/// Why a literal is no number; worded as in Go.
+/// Why a literal is not a number; worded as in Go.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LiteralError {
     #[error("invalid syntax")]

@@ -84,7 +84,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The next token that is no space; the spaces before it are passed over.
+    /// The next token that is not a space; the spaces before it are passed over.
     fn peek_word(&mut self) -> Token {
         let token = self.next_word();
         self.back();

@@ -347,7 +347,7 @@ fn scaled_down(mut v: f64, unit: &str) -> String {
 /// `1d 2h 3m 4s` of seconds, or of a duration.
 ///
 /// # Errors
-/// A value that is no number.
+/// A value that is not a number.
 pub fn humanize_duration(value: &Value) -> Result<Value, CallError> {
     to_float(value).map(|seconds| Value::text(duration_text(seconds)))
 }

@@ -199,7 +199,7 @@ fn histogram(random: &mut Random, job: &str) -> Vec<QuerySeries> {
         }
         columns[4].push((at, QueryValue::Float(total)));
     }
-    // The second histogram lacks its last bucket, and has one with a bound that is no number.
+    // The second histogram lacks its last bucket, and has one with a bound that is not a number.
     let bounds = if job == "api" { ["0.1", "0.5", "1", "+Inf"] } else { ["0.1", "1", "5", "many"] };
     let count = columns.pop().unwrap_or_default();
     let mut all: Vec<QuerySeries> = bounds

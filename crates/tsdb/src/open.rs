@@ -138,7 +138,7 @@ impl HeadStart<'_> {
         let (wal, chunks_dir) = (self.dir.join(WAL_DIR), self.dir.join(CHUNKS_HEAD_DIR));
         let lists = self.segment_lists(&wal, report).map_err(at(&wal))?;
         let loaded = head_chunks::load(&**self.disk, &chunks_dir).map_err(at(&chunks_dir))?;
-        // A torn end is no reason against a savepoint: it names no chunk that was not synced.
+        // A torn end does not rule out a savepoint: it names no chunk that was not synced.
         let chunks_damaged = loaded.damages.iter().any(|damage| damage.kind != DamageKind::Torn);
         for damage in loaded.damages {
             self.maintenance.chunk_corruptions.inc();

@@ -1,4 +1,4 @@
-//! Comparisons that are no total order make a sort panic or lose its meaning. Each one that is handed to a sort either
+//! Comparisons that are not a total order make a sort panic or lose its meaning. Each one that is handed to a sort either
 //! consists of `cmp` and `total_cmp`, or has a name that a test of its crate passes to `assert_total_order`.
 
 use super::tree::{Tree, has_word, product_code};

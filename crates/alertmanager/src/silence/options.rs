@@ -15,7 +15,7 @@ pub const REPEAT_IN: &str = "ferula_repeat_in";
 /// When receivers were reminded; written by the engine.
 pub const REMINDED_AT: &str = "ferula_reminded_at";
 
-/// Why an annotation is no option.
+/// Why an annotation is not an option.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SilenceOptionError {
     #[error("annotation ferula_end_when_resolved: {} is neither true nor false", go_quote(.0))]

@@ -78,7 +78,7 @@ pub enum RuleFault {
     Template { field: &'static str, key: String, error: TemplateFault },
 }
 
-/// Why a text is no template, in Go's words.
+/// Why a text is not a template, in Go's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TemplateFault(pub String);

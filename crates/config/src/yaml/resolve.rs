@@ -31,7 +31,7 @@ impl Resolved {
             Resolved::Bool(_) => "!!bool",
             Resolved::Int(_) => "!!int",
             Resolved::Float(_) => "!!float",
-            // In messages a merge key that is no key is the text that it is.
+            // In messages a merge key that is not a key is the text that it is.
             Resolved::Str | Resolved::Merge => "!!str",
             Resolved::Binary(_) => "!!binary",
             Resolved::Timestamp => "!!timestamp",

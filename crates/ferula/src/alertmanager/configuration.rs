@@ -71,7 +71,7 @@ impl Configuration {
     fn load_file(&self) -> Result<Setup, LoadError> {
         let config = AlertmanagerConfig::load_with(&self.file, self.options)?;
         let receivers = build(&config, &self.external_url, &self.clock)?;
-        // Files that are no templates were refused by `build` already.
+        // Files that are not templates were refused by `build` already.
         let warnings = check_templates(&config, &self.external_url, &self.clock).unwrap_or_default();
         Ok(Setup::new(Arc::new(config), receivers).with_warnings(warnings))
     }

@@ -245,7 +245,7 @@ impl<'a> Translator<'a> {
                     if c == ':' {
                         return self.push_group(&format!("(?{on}{minus}{off}:"), after);
                     }
-                    // Flags are no atom: a repetition after them applies to what comes before them.
+                    // Flags are not an atom: a repetition after them applies to what comes before them.
                     if !on.is_empty() || !off.is_empty() {
                         self.out.push_str(&format!("(?{on}{minus}{off})"));
                     }

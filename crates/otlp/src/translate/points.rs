@@ -133,7 +133,7 @@ impl Translation<'_> {
         for (bound, count) in point.explicit_bounds.iter().zip(&point.bucket_counts) {
             sum = sum.wrapping_add(*count);
             let mut of_bucket = Vec::new();
-            // A value that is no number is above no bound.
+            // A value that is not a number is above no bound.
             while let Some(exemplar) =
                 exemplars.next_if(|exemplar| exemplar.value.partial_cmp(bound) != Some(Ordering::Greater))
             {

@@ -8,7 +8,7 @@ use crate::exec::context::{PIECE, QueryContext};
 /// Up to this length Go sorts slices by insertion, and Prometheus with it.
 pub(crate) const INSERTION_MAX: usize = 12;
 
-/// Sorts by insertion: an item moves forward past every neighbour that it goes before. Where `goes_before` is no order
+/// Sorts by insertion: an item moves forward past every neighbour that it goes before. Where `goes_before` is not an order
 /// (equal numbers, NaN), the outcome depends on this very way, and Prometheus' answers show it.
 pub(crate) fn insert_sort<T>(items: &mut [T], mut goes_before: impl FnMut(&T, &T) -> bool) {
     for from in 1..items.len() {

@@ -445,7 +445,7 @@ mod tests {
         let (value, forced) = bucket_quantile(0.75, &mut buckets);
         assert_eq!(value, 3.0);
         assert_eq!(forced, Some(ForcedMonotonic { min_bucket: 2.0, max_bucket: 3.0, max_diff: 3.0 }));
-        // A difference in the last digits is no fall.
+        // A difference in the last digits is not a fall.
         let mut buckets = classic(&[(1.0, 1e15), (2.0, 1e15 - 1.0), (f64::INFINITY, 2e15)]);
         assert_eq!(bucket_quantile(0.75, &mut buckets).1, None);
     }

@@ -38,7 +38,7 @@ pub(crate) enum NodeKind {
 #[derive(Clone, Debug)]
 pub(crate) struct Text {
     pub value: String,
-    /// Set when the string has bytes that are not UTF-8, which `value` cannot hold: the quoted string. It is no name
+    /// Set when the string has bytes that are not UTF-8, which `value` cannot hold: the quoted string. It is not a name
     /// of a label.
     pub broken: Option<String>,
 }

@@ -26,7 +26,7 @@ pub enum AnswerError {
     Results(usize),
     #[error(transparent)]
     Body(ReadFailure),
-    /// A frame that is no message.
+    /// A frame that is not a message.
     #[error(transparent)]
     Frame(#[from] ProtobufError),
     #[error("chunkedReader: message size exceeded the limit {limit} bytes; got: {stated} bytes")]

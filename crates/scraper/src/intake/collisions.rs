@@ -98,7 +98,7 @@ mod tests {
             }
             batch
         };
-        // Two times of one series are no collision, nor is a text that comes twice.
+        // Two times of one series are not a collision, nor is a text that comes twice.
         let entries = [(0, true), (1, true), (0, false), (1, false)];
         assert_eq!(find(&batch(&[(7, 1), (8, 1), (7, 2), (8, 1)]), &entries), None);
         let entries = [(0, true), (1, true), (2, true), (3, true)];

@@ -79,7 +79,7 @@ pub(super) fn number_text(v: f64, verb: char, spec: &Spec) -> Option<String> {
     };
     let sign = if spec.space && sign == "+" && !spec.plus { " " } else { sign };
     if !v.is_finite() {
-        // An infinity keeps its sign, what is no number has none.
+        // An infinity keeps its sign, what is not a number has none.
         let bare = v.is_nan() && !spec.space && !spec.plus;
         return Some(pad_with_spaces(&format!("{}{digits}", if bare { "" } else { sign }), spec));
     }

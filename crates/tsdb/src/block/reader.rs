@@ -79,14 +79,14 @@ pub struct Block {
 struct State {
     meta: Arc<BlockMeta>,
     tombstones: Arc<Tombstones>,
-    /// `meta.json` is not this one, and is to be kept when one is written.
+    /// Whether the file `meta.json` is another one than `meta`; it is kept when this one is written.
     keep_meta_file: bool,
-    /// The same of the tombstones.
+    /// The same for the file of tombstones.
     keep_tombstones_file: bool,
 }
 
 impl Block {
-    /// Opens the block in the directory `dir`. Damage that costs no sample is no reason not to; see
+    /// Opens the block in the directory `dir`. Damage that costs no sample does not prevent that; see
     /// [`damages`](Self::damages).
     ///
     /// # Errors
@@ -118,7 +118,7 @@ impl Block {
     /// Opens a block that has no `meta.json`; one is made from index and chunks, and written by [`mend`](Self::mend).
     ///
     /// # Errors
-    /// Its directory has not the name of a block, or it cannot be read.
+    /// The name of its directory is not that of a block, or it cannot be read.
     pub(crate) fn open_without_meta(
         disk: &Arc<dyn Disk>,
         dir: &Path,
@@ -144,7 +144,7 @@ impl Block {
     /// Rewrites damaged files that can be replaced, and keeps the damaged ones.
     ///
     /// # Errors
-    /// The disk refused.
+    /// The disk failed.
     pub fn mend(&self) -> Result<(), BlockError> {
         let mut state = self.state.lock();
         if state.keep_tombstones_file && !state.tombstones.is_empty() {

@@ -62,7 +62,7 @@ pub(crate) enum OriginError {
 }
 
 /// Checks that a savepoint belongs to the log in `wal`, and that nobody else continued it. What of the log is gone or damaged
-/// before the savepoint's place is no reason against it: it has that.
+/// before the savepoint's place does not rule it out: the savepoint has that.
 ///
 /// # Errors
 /// It does not.

@@ -210,7 +210,7 @@ impl Segments {
     }
 
     /// Checks that all of `segments`, which are in `wal`, were begun by this program. One that begins with other bytes, which
-    /// are no record of anybody, is one of ours that was damaged.
+    /// are not a record of any program, is one of ours that was damaged.
     ///
     /// # Errors
     /// The first one for which this is not true.
@@ -338,7 +338,7 @@ mod tests {
         put_fragments(&mut record, 0, b"a record of somebody", Compression::None);
         let other = segment(&disk, 4, &record);
         assert!(again.check(wal, &[other, five]).expect_err("other").to_string().contains("different bytes"));
-        // Bytes that are no record are damage, and so are too few.
+        // Bytes that are not a record are damage, and so are too few.
         let flipped = segment(&disk, 5, &[6; 20_000]);
         again.check(wal, &[flipped]).expect("damaged, and ours");
         let short = segment(&disk, 5, &[7; 100]);

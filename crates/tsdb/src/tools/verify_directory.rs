@@ -1,7 +1,7 @@
 //! `tsdb verify` of a whole data directory: the logs, the head's chunks, the savepoint, every block, and how they fit
 //! together.
 //!
-//! What a killed process leaves is no problem: an end of a log that was not written whole, a block beside those it was made
+//! What a killed process leaves is not a problem: an end of a log that was not written whole, a block beside those it was made
 //! of, a directory whose name says that it is not finished. It is noted. Nothing is changed, so a server may be running;
 //! what it writes meanwhile looks like the end of a log.
 

@@ -154,7 +154,7 @@ pub fn list_if_there(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<DirEntry>> {
     }
 }
 
-/// Longer files are no segments: none is longer than the size at which a segment is full, and a record.
+/// Longer files are not segments: none is longer than the size at which a segment is full, and a record.
 pub const SEGMENT_FILE_BYTES_MAX: u64 = 2 << 30;
 
 fn is_segment(entry: &DirEntry) -> bool {

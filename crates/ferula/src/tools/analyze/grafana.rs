@@ -62,7 +62,7 @@ fn collect(json: &Json, mut is_prometheus: bool, found: &mut Vec<String>) {
     }
 }
 
-/// Variables whose `query` is no query.
+/// Variables whose `query` is not a query.
 fn is_plain_variable(kind: &str) -> bool {
     matches!(kind, "datasource" | "custom" | "interval" | "constant" | "textbox" | "adhoc" | "switch")
 }
@@ -191,7 +191,7 @@ fn variable_bytes(text: &str) -> Option<usize> {
         return braced.find('}').map(|end| end + 3);
     }
     let name = inner.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inner.len());
-    // `$1` in a replacement is no variable.
+    // `$1` in a replacement is not a variable.
     (name > 0 && !inner.starts_with(|c: char| c.is_ascii_digit())).then_some(name + 1)
 }
 

@@ -124,7 +124,7 @@ impl Operator for NumberOf<'_> {
     }
 }
 
-/// What is asked of every histogram.
+/// What is computed from every histogram.
 enum Question {
     Quantiles(Vec<Quantile>),
     Fraction { lower: Scalars, upper: Scalars },
@@ -145,7 +145,7 @@ impl Quantile {
         Quantile { at, span: call.span(index), label: label.map(str::to_owned) }
     }
 
-    /// Warns where it is no quantile.
+    /// Warns at steps where the number is not a quantile.
     fn annotate(&self, steps: usize, query: &QueryContext<'_>) -> Result<(), QueryError> {
         for step in 0..steps {
             query.work(1)?;
@@ -207,7 +207,7 @@ impl Evaluate for LookInside<'_> {
         } else {
             self.scalars.values(query)?
         };
-        self.question.know(scalars);
+        self.question.set_scalars(scalars);
         let before = query.samples.current();
         let rows = collect(&mut *self.inner, self.steps, query)?;
         // After the argument: of two functions that ask for the same, the outer one is named.
@@ -243,7 +243,7 @@ impl Evaluate for LookInside<'_> {
 }
 
 impl LookInside<'_> {
-    /// Classic histograms among the rows, in order of their first bucket. Warns about floats that are no bucket, and
+    /// Classic histograms among the rows, in order of their first bucket. Warns about floats that are not a bucket, and
     /// about steps where a native histogram has the same labels.
     fn gather(
         &self,
@@ -384,8 +384,8 @@ impl LookInside<'_> {
 }
 
 impl Question {
-    /// Puts the numbers of the scalar arguments, which come in this order, into their places.
-    fn know(&mut self, scalars: &[Scalars]) {
+    /// Sets the numbers of the scalar arguments, which are in the order of the quantiles or bounds.
+    fn set_scalars(&mut self, scalars: &[Scalars]) {
         let places: Vec<&mut Scalars> = match self {
             Question::Quantiles(quantiles) => quantiles.iter_mut().map(|quantile| &mut quantile.at).collect(),
             Question::Fraction { lower, upper } => vec![lower, upper],
@@ -411,7 +411,7 @@ fn has_bucket(histogram: &Classic, rows: &Batch, step: usize) -> bool {
     histogram.buckets.iter().any(|&(_, row)| rows.row(row).float(step).is_some())
 }
 
-/// A bound as Go parses it: too large is no number.
+/// A bound as Go parses it: one that is too large is not a number.
 fn parse_float(text: &str) -> Option<f64> {
     let value: f64 = text.parse().ok()?;
     let too_large = value.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit());
@@ -427,8 +427,8 @@ struct Results {
 }
 
 impl Results {
-    /// Adds results of the histogram `labels`. Its name goes now or at the end of the query; a quantile that is to be
-    /// noted becomes a label, another one at every step if it changes.
+    /// Adds results of the histogram `labels`. Its metric name is dropped now or at the end of the query. A quantile with
+    /// a label name becomes a label, whose value differs by step if the quantile does.
     fn add(
         &mut self,
         question: &Question,

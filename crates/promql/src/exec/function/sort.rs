@@ -144,7 +144,7 @@ fn goes_before(a: &LabelSet, b: &LabelSet, names: &[&str], descending: bool) -> 
 
 /// Whether the first of two different texts precedes the other one, as Prometheus' library has it. Runs of digits
 /// compare as numbers of 64 bits. Of two texts with equal numbers (`1`, `01`) each precedes the other, the empty text
-/// precedes nothing and nothing precedes it, and numbers beyond 64 bits compare as text: so this is no order.
+/// precedes nothing and nothing precedes it, and numbers beyond 64 bits compare as text: so this is not an order.
 fn precedes(a: &str, b: &str) -> bool {
     let (mut rest_b, mut left_a) = (chunks(b).peekable(), chunks(a).peekable());
     while let Some(chunk_a) = left_a.next() {

@@ -9,7 +9,7 @@ pub struct VerifiedPart {
     pub name: String,
     /// What was read of it, and what is wrong.
     pub verified: Verified,
-    /// What is worth a word and is no problem.
+    /// What is worth a word and is not a problem.
     pub notes: Vec<String>,
 }
 
