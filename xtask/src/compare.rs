@@ -11,7 +11,7 @@ use ferula_free_port::free_port;
 use serde_json::Value;
 
 use crate::peer::Process;
-use crate::run::root;
+use crate::root::root;
 
 /// Queries over node_exporter whose results do not depend on the time of the scrape: values that stay constant while
 /// the machine runs, and the shape of the rest.

@@ -1,25 +1,28 @@
 //! `cargo xtask compare ingest|scrape|restart|disk --peers DIR`: ferula, Prometheus and VictoriaMetrics get the same input, one
 //! after the other, and everything that it costs is printed, with the ratios to ferula.
 //!
-//! Here: what each comparison does. Elsewhere: the input (`generated.rs`), starting and measuring (`peer.rs`).
+//! Here: what each comparison does. Elsewhere: the input (`generated.rs`, `page_server.rs`), starting and measuring (`peer.rs`),
+//! the table (`figures.rs`).
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use ferula_free_port::free_port;
 
 use crate::compare::ferula_binary;
-use crate::generated::{FAMILIES, PAGE_SERIES, STEP_MS, Series, family, pages, series_of_family};
-use crate::peer::{Process, Usage};
+use crate::figures::Figures;
+use crate::generated::{FAMILIES, PAGE_SERIES, STEP_MS, Series, family, series_of_family};
+use crate::page_server::serve_pages;
+use crate::peer::Process;
 
 /// Targets of `scrape`, each with [`PAGE_SERIES`] series, scraped every second.
 const TARGETS: usize = 50;
-/// How long a server has to settle before its resident memory is read again.
+/// How long a server without work has to settle before its resident memory is read again; also how long scrapes run before they
+/// are counted.
 const SETTLING: Duration = Duration::from_secs(10);
 /// How long samples may take to be visible.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(6);
@@ -118,7 +121,7 @@ pub fn ingest(peers: &Path, is_short: bool) -> Result<()> {
     for (count, rounds) in loads {
         let series = Series::new(*count);
         println!("remote write of {count} series, {rounds} samples each");
-        let mut table = Table::default();
+        let mut table = Figures::default();
         for server in Server::ALL {
             let work = Work::new(peers, "")?;
             let process = server.start(&work, Cache::Off)?;
@@ -132,7 +135,7 @@ pub fn ingest(peers: &Path, is_short: bool) -> Result<()> {
             let found = await_samples(&process, 0, end_ms, expected, Instant::now() + VISIBLE_WITHIN)?;
             let samples = (count * rounds) as f64;
             table.row(
-                server,
+                server.name(),
                 &[
                     ("CPU-s/M", used.since(&idle).cpu_seconds / samples * 1e6),
                     ("samples/s", samples / took.as_secs_f64()),
@@ -140,7 +143,7 @@ pub fn ingest(peers: &Path, is_short: bool) -> Result<()> {
                     ("settled MiB", mib(settled.resident_bytes)),
                     ("written B", settled.written_bytes as f64 / samples),
                     ("on disk B", disk_bytes(&work.data(server)) as f64 / samples),
-                    ("lost", (expected - found) as f64 / expected as f64),
+                    ("samples lost", (expected - found) as f64),
                 ],
             );
         }
@@ -162,7 +165,7 @@ pub fn scrape(peers: &Path, seconds: u64) -> Result<()> {
         ));
     }
     println!("{} series scraped every second for {seconds} s", TARGETS * PAGE_SERIES);
-    let mut table = Table::default();
+    let mut table = Figures::default();
     for server in Server::ALL {
         let work = Work::new(peers, &config)?;
         let process = server.start(&work, Cache::Off)?;
@@ -176,15 +179,15 @@ pub fn scrape(peers: &Path, seconds: u64) -> Result<()> {
         let expected = (TARGETS * PAGE_SERIES) as f64 * (end - begin) as f64 / 1000.0;
         let used = after.since(&before);
         table.row(
-            server,
+            server.name(),
             &[
                 ("CPU-s/M", used.cpu_seconds / scraped * 1e6),
                 ("samples/s", scraped / (end - begin) as f64 * 1000.0),
                 ("peak MiB", mib(after.resident_peak_bytes)),
-                ("settled MiB", mib(process.usage()?.resident_bytes)),
+                ("resident MiB", mib(after.resident_bytes)),
                 ("written B", used.written_bytes as f64 / scraped),
                 ("on disk B", disk_bytes(&work.data(server)) as f64 / scraped),
-                ("missed", (1.0 - scraped / expected).max(0.0)),
+                ("share missed", (1.0 - scraped / expected).max(0.0)),
             ],
         );
     }
@@ -197,7 +200,7 @@ pub fn restart(peers: &Path, is_short: bool) -> Result<()> {
     let (count, rounds) = (20_000, if is_short { 100 } else { 480 });
     let series = Series::new(count);
     println!("kill -9 after {} samples of {count} series, and a start", count * rounds);
-    let mut table = Table::default();
+    let mut table = Figures::default();
     for server in Server::ALL {
         let work = Work::new(peers, "")?;
         let process = server.start(&work, Cache::Off)?;
@@ -216,14 +219,14 @@ pub fn restart(peers: &Path, is_short: bool) -> Result<()> {
         }
         let answered = begin.elapsed();
         table.row(
-            server,
+            server.name(),
             &[
                 ("ready s", ready.as_secs_f64()),
                 ("answer s", answered.as_secs_f64()),
                 ("CPU-s", at_ready.cpu_seconds),
                 ("killed at MiB", mib(before.resident_bytes)),
                 ("peak MiB", mib(at_ready.resident_peak_bytes)),
-                ("lost", lost as f64),
+                ("samples lost", lost as f64),
             ],
         );
     }
@@ -236,7 +239,7 @@ pub fn disk(peers: &Path, is_short: bool) -> Result<()> {
     let (count, rounds) = (2_000, 1440);
     let series = Series::new(count);
     println!("{} samples of {count} series over six hours", count * rounds);
-    let mut table = Table::default();
+    let mut table = Figures::default();
     for server in Server::ALL {
         let work = Work::new(peers, "")?;
         let process = server.start(&work, Cache::Off)?;
@@ -250,7 +253,7 @@ pub fn disk(peers: &Path, is_short: bool) -> Result<()> {
         let (in_blocks, block_bytes) = blocks(&data)?;
         let block_bytes = block_bytes as f64 / (in_blocks as f64).max(1.0);
         table.row(
-            server,
+            server.name(),
             &[
                 ("in blocks", in_blocks as f64),
                 ("B in blocks", block_bytes),
@@ -380,93 +383,4 @@ fn blocks(data: &Path) -> Result<(u64, u64)> {
         bytes += disk_bytes(&entry.path());
     }
     Ok((samples, bytes))
-}
-
-/// Serves the pages, another one each second, for the life of the process.
-fn serve_pages() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0))?;
-    let port = listener.local_addr()?.port();
-    let pages = Arc::new(pages(8)?);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let pages = pages.clone();
-            // A server may be killed in the middle of a page.
-            std::thread::spawn(move || drop(answer_scrapes(stream, &pages)));
-        }
-    });
-    Ok(port)
-}
-
-fn answer_scrapes(mut stream: TcpStream, pages: &[Vec<u8>]) -> Result<()> {
-    stream.set_nodelay(true)?;
-    let mut request = vec![0; 16 << 10];
-    loop {
-        let mut read = 0;
-        while !request[..read].ends_with(b"\r\n\r\n") {
-            match stream.read(&mut request[read..])? {
-                0 => return Ok(()),
-                more => read += more,
-            }
-            if read == request.len() {
-                bail!("a request of a scrape is too long");
-            }
-        }
-        let page = &pages[(now_ms() / 1000) as usize % pages.len()];
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
-            page.len()
-        );
-        stream.write_all(&[head.as_bytes(), page].concat())?;
-    }
-}
-
-/// Figures of each server, printed with their ratios to the first.
-#[derive(Default)]
-struct Table {
-    columns: Vec<&'static str>,
-    rows: Vec<(&'static str, Vec<f64>)>,
-}
-
-impl Table {
-    fn row(&mut self, server: Server, figures: &[(&'static str, f64)]) {
-        self.columns = figures.iter().map(|(column, _)| *column).collect();
-        self.rows.push((server.name(), figures.iter().map(|(_, figure)| *figure).collect()));
-    }
-
-    fn print(&self) {
-        print!("{:18}", "");
-        self.columns.iter().for_each(|column| print!("{column:>15}"));
-        println!();
-        for (name, figures) in &self.rows {
-            print!("{name:18}");
-            figures.iter().for_each(|figure| print!("{:>15}", shown(*figure)));
-            println!();
-        }
-        let Some(((_, ferula), peers)) = self.rows.split_first() else { return };
-        for (name, figures) in peers {
-            print!("{:18}", format!("ferula/{}", name.split('-').next().unwrap_or(name)));
-            for (ours, theirs) in ferula.iter().zip(figures) {
-                print!(
-                    "{:>15}",
-                    if *theirs == 0.0 { "-".to_owned() } else { format!("{:.2}", ours / theirs) }
-                );
-            }
-            println!();
-        }
-    }
-}
-
-fn shown(figure: f64) -> String {
-    if figure.abs() >= 1000.0 { format!("{figure:.0}") } else { format!("{figure:.3}") }
-}
-
-impl Usage {
-    /// What was used since an earlier time.
-    pub fn since(&self, before: &Usage) -> Usage {
-        Usage {
-            cpu_seconds: self.cpu_seconds - before.cpu_seconds,
-            written_bytes: self.written_bytes - before.written_bytes,
-            ..*self
-        }
-    }
 }

@@ -1,26 +1,24 @@
 //! `cargo xtask demo`: services that misbehave, ferula with the shipped rules and its Alertmanager, and an inbox for what
 //! people would receive. Durations in rules and routes are divided, so that nobody waits minutes.
 //!
-//! Here: starting it all, the tour, and the check that each scenario tells whom it should and nobody else. Elsewhere:
-//! services, scenarios and the inbox (`demo/`); dividing durations (`demo/shorten.rs`).
+//! Here: the tour, and the check that each scenario tells whom it should and nobody else. Elsewhere: services, scenarios
+//! and the inbox (`demo/`); starting it all (`demo/running.rs`); dividing durations (`demo/shorten.rs`).
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use ferula_demo::condition::Condition;
 use ferula_demo::inbox::{Channel, Message};
-use ferula_demo::run::Stage;
 use ferula_demo::scenario::{Scenario, scenarios};
-use ferula_demo::services::Service;
 use ferula_free_port::free_port;
 
-use crate::peer::Process;
-use crate::run::{build_ferula, root};
+use self::running::RunningDemo;
+use crate::run::build_ferula;
 
 mod dashboards;
+mod running;
 mod shorten;
 
 const HELP: &str = "\
@@ -78,73 +76,6 @@ pub fn demo(words: &[&str]) -> Result<()> {
         return check(&chosen, wishes.factor.unwrap_or(30));
     }
     tour(&chosen, wishes.factor.unwrap_or(15), wishes.port.unwrap_or(9090))
-}
-
-/// Everything of one demonstration. Ends when dropped; its directory stays where something failed.
-struct RunningDemo {
-    stage: Stage,
-    ferula: Process,
-    directory: PathBuf,
-}
-
-impl RunningDemo {
-    fn start(ferula: &Path, directory: PathBuf, factor: u64, port: u16, seed: u64) -> Result<RunningDemo> {
-        std::fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
-        let stage = Stage::start(Ipv4Addr::LOCALHOST, 0, seed)?;
-        write_configuration(&directory, &stage, factor, port)?;
-        let args = [
-            format!("--config.file={}", directory.join("prometheus.yml").display()),
-            format!("--alertmanager.config.file={}", directory.join("alertmanager.yml").display()),
-            format!("--storage.tsdb.path={}", directory.join("data").display()),
-            format!("--web.listen-address=127.0.0.1:{port}"),
-            "--enable-feature=exemplar-storage".to_owned(),
-            "--rules.alert.resend-delay=2s".to_owned(),
-        ];
-        let mut ferula = Process::start("ferula", ferula, &args, &directory.join("ferula.log"), port)?;
-        ferula.await_ready("/-/ready", Duration::from_secs(60)).with_context(|| {
-            format!("is port {port} taken? The log is {}", directory.join("ferula.log").display())
-        })?;
-        Ok(RunningDemo { stage, ferula, directory })
-    }
-}
-
-/// Writes the configuration of the demonstration and the shipped rules, with divided durations and real addresses.
-fn write_configuration(directory: &Path, stage: &Stage, factor: u64, port: u16) -> Result<()> {
-    let mut addresses: Vec<(String, String)> = vec![
-        ("INBOX".to_owned(), stage.inbox_address.to_string()),
-        ("MAIL".to_owned(), stage.mail_address.to_string()),
-        ("FERULA".to_owned(), format!("127.0.0.1:{port}")),
-    ];
-    for (service, address) in &stage.targets {
-        let name = match service {
-            Service::Shop(instance) => format!("SHOP_{instance}"),
-            Service::Auth => "AUTH".to_owned(),
-            Service::Machine => "NODE".to_owned(),
-            Service::Worker => "WORKER".to_owned(),
-            Service::Cluster => "CLUSTER".to_owned(),
-        };
-        addresses.push((name, address.to_string()));
-    }
-    let files = [
-        "demo/prometheus.yml",
-        "demo/alertmanager.yml",
-        "config/rules/machine.yml",
-        "config/rules/service.yml",
-        "config/rules/slo.yml",
-    ];
-    for file in files {
-        let path = root().join(file);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        let mut text = shorten::divide_durations(&text, factor);
-        if file.starts_with("demo/") {
-            for (name, address) in &addresses {
-                text = text.replace(name.as_str(), address);
-            }
-        }
-        let name = path.file_name().context("a file has a name")?;
-        std::fs::write(directory.join(name), text).context("writing the configuration")?;
-    }
-    Ok(())
 }
 
 /// How long, in a demonstration that nobody has to wait for, a scenario lasts at the most. It is divided like all durations.

@@ -1,9 +1,8 @@
 //! Development tasks: `cargo xtask <chore>`. Nothing needs to be installed.
 //!
-//! Here: the list of chores. Elsewhere: the rules of `tidy` (`tidy.rs`), chores that run
-//! commands (`run.rs`), comparisons with the real programs (`compare.rs`, `compare_rules.rs`, `compare_store.rs`, `compare_query.rs`,
-//! `peer.rs`), the demonstration (`demo.rs`), attacks on the real binary (`torture.rs`), what is published
-//! with a version (`release.rs`).
+//! Here: the list of chores. Elsewhere: the rules of `tidy` (`tidy.rs`), chores that run commands (`run.rs`),
+//! comparisons with the real programs (`compare*.rs`, `peer.rs`), the demonstration (`demo.rs`), attacks on the real
+//! binary (`torture.rs`), what is published with a version (`release.rs`).
 
 mod compare;
 mod compare_alertmanager;
@@ -11,9 +10,12 @@ mod compare_query;
 mod compare_rules;
 mod compare_store;
 mod demo;
+mod figures;
 mod generated;
+mod page_server;
 mod peer;
 mod release;
+mod root;
 mod run;
 mod tidy;
 mod torture;

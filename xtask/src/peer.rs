@@ -32,6 +32,17 @@ pub struct Usage {
     pub written_bytes: u64,
 }
 
+impl Usage {
+    /// What was used since an earlier time.
+    pub fn since(&self, before: &Usage) -> Usage {
+        Usage {
+            cpu_seconds: self.cpu_seconds - before.cpu_seconds,
+            written_bytes: self.written_bytes - before.written_bytes,
+            ..*self
+        }
+    }
+}
+
 impl Process {
     /// Starts `program`; its output goes to `log`. `port` must be the port that the arguments tell it to listen on.
     pub fn start(name: &str, program: &Path, args: &[String], log: &Path, port: u16) -> Result<Self> {

@@ -5,7 +5,8 @@
 //! | `ferula` | the static program without symbols |
 //! | `ferula.1` | the manual, from the tables of flags and commands (`pages`) |
 //! | `completions/` | for bash, zsh and fish, from the same tables |
-//! | `LICENSE`, `LICENSES.txt` | ours, and those of what is inside (`inside`) |
+//! | `LICENSE`, `LICENSES.txt` | ours, and those of what is inside (`inside`, `toolchain`) |
+//! | `LICENSES-rust.html` | all notices of Rust's standard library, as they come with the toolchain |
 //! | `ferula.cdx.json` | the bill of materials (`inside`) |
 //! | `SHA256SUMS` | of all the others, for `sha256sum --check` |
 //!
@@ -15,6 +16,7 @@
 mod commands;
 mod inside;
 mod pages;
+mod toolchain;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::run::root;
+use self::toolchain::Toolchain;
+use crate::root::root;
 
 /// Where the program runs: any Linux of this architecture, whatever its C library.
 const TARGET: &str = "x86_64-unknown-linux-musl";
@@ -75,14 +78,17 @@ fn write(program: &Path, out: &Path) -> Result<()> {
     fs::copy(program, begun.join("ferula")).with_context(|| format!("copying {}", program.display()))?;
     let tree = commands::read(program)?;
     let metadata = inside::metadata(TARGET)?;
+    let toolchain = Toolchain::installed()?;
+    let linked = toolchain.linked()?;
     let files = [
         ("ferula.1", pages::manual(&tree)),
         ("completions/ferula.bash", pages::bash(&tree)),
         ("completions/_ferula", pages::zsh(&tree)),
         ("completions/ferula.fish", pages::fish(&tree)),
         ("LICENSE", fs::read_to_string(root().join("LICENSE")).context("reading LICENSE")?),
-        ("LICENSES.txt", inside::licences(&metadata)?),
-        ("ferula.cdx.json", inside::bill(&metadata)?),
+        ("LICENSES.txt", inside::licences(&metadata, &linked)?),
+        ("LICENSES-rust.html", toolchain.library_notices()?),
+        ("ferula.cdx.json", inside::bill(&metadata, &linked)?),
     ];
     for (name, text) in &files {
         fs::write(begun.join(name), text).with_context(|| format!("writing {name}"))?;

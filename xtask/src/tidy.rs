@@ -9,7 +9,7 @@
 //! | no type has a name that several could have, such as `Kind` | `names` |
 //! | the status of an answer is chosen in one file of each server | `statuses` |
 //! | public items have documentation (fields and variants may go without) | `docs` |
-//! | no files of a crate import each other in a circle | `circles` |
+//! | no files of a crate use each other in a circle | `circles` |
 //! | no traces of machines and tools; no HTML built from text in the web pages; no words that the glossary replaces | `words` |
 //! | every file of test data is read by some test | `fixtures` |
 //! | nothing but the content of a file tells whether it has changed | `contents` |
@@ -41,7 +41,7 @@ use anyhow::{Context, Result, bail};
 
 use self::allowances::Finding;
 use self::tree::Tree;
-use crate::run::root;
+use crate::root::root;
 
 /// Checks the repository.
 pub fn tidy() -> Result<()> {
@@ -107,8 +107,4 @@ fn ignored_but_tracked(complaints: &mut Vec<String>) -> Result<()> {
     complaints
         .extend(names.lines().map(|name| format!("{name}: is tracked although .gitignore excludes it")));
     Ok(())
-}
-
-fn backticked(text: &str) -> impl Iterator<Item = &str> {
-    text.split('`').skip(1).step_by(2)
 }

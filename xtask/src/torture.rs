@@ -9,20 +9,13 @@ mod disk;
 mod harness;
 mod kills;
 mod memory;
+mod orders;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-/// What is asked of every part.
-#[derive(Clone, Debug)]
-pub struct Orders {
-    /// The program: built by this chore, or named by `FERULA_BINARY`.
-    pub program: PathBuf,
-    pub time: Duration,
-    pub seed: u64,
-}
+use self::orders::Orders;
 
 const PARTS: [(&str, fn(&Orders) -> Result<()>); 6] = [
     ("kills", kills::run),

@@ -9,9 +9,9 @@ use ferula_demo::condition::Condition;
 use ferula_free_port::free_port;
 use serde_json::Value;
 
-use super::RunningDemo;
+use super::running::RunningDemo;
 use crate::peer::percent_encode;
-use crate::run::root;
+use crate::root::root;
 
 /// A panel that nobody waits longer for.
 const SLOWEST: Duration = Duration::from_secs(1);

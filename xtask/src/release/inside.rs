@@ -8,7 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::run::root;
+use super::toolchain::Linked;
+use crate::root::root;
 
 /// A crate of others that the program contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,13 +87,17 @@ fn reached(metadata: &Value, checksums: &BTreeMap<(String, String), String>) -> 
     inside
 }
 
-/// The licences of all crates, with the texts that came with them; equal texts stand once.
+/// The licences of all crates and of what the toolchain links, with the texts that came with them; equal texts stand once.
 ///
 /// # Errors
 /// A file cannot be read.
-pub fn licences(inside: &[Inside]) -> Result<String> {
+pub fn licences(inside: &[Inside], linked: &[Linked]) -> Result<String> {
     let mut by_text: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut out = String::from("Ferula contains the following software of others.\n\n");
+    for one in linked {
+        let _ = writeln!(out, "{} {}: {}", one.name, one.version, one.licence);
+        by_text.entry(one.notice.clone()).or_default().push(format!("{} {}", one.name, one.version));
+    }
     for one in inside {
         let _ = writeln!(out, "{} {}: {}", one.name, one.version, one.licence);
         let mut names: Vec<PathBuf> = std::fs::read_dir(&one.directory)
@@ -124,7 +129,11 @@ pub fn licences(inside: &[Inside]) -> Result<String> {
 ///
 /// # Errors
 /// It cannot be printed.
-pub fn bill(inside: &[Inside]) -> Result<String> {
+pub fn bill(inside: &[Inside], linked: &[Linked]) -> Result<String> {
+    let linked = linked.iter().map(|one| {
+        let licences = json!([{ "expression": one.licence }]);
+        json!({ "type": "library", "name": one.name, "version": one.version, "licenses": licences })
+    });
     let components: Vec<Value> = inside
         .iter()
         .map(|one| {
@@ -142,6 +151,7 @@ pub fn bill(inside: &[Inside]) -> Result<String> {
             }
             component
         })
+        .chain(linked)
         .collect();
     let bill = json!({
         "bomFormat": "CycloneDX",
@@ -177,7 +187,18 @@ mod tests {
         let inside = reached(&metadata, &checksums(lock));
         let shown: Vec<_> = inside.iter().map(|one| (one.name.as_str(), one.sha256.as_str())).collect();
         assert_eq!(shown, [("a", "abc"), ("b", "")]);
-        let bill: Value = serde_json::from_str(&bill(&inside).expect("printed")).expect("JSON");
+        let linked = Linked {
+            name: "musl",
+            version: "1".to_owned(),
+            licence: "MIT",
+            notice: "MUSL'S NOTICE".to_owned(),
+        };
+        let bill: Value =
+            serde_json::from_str(&bill(&inside, std::slice::from_ref(&linked)).expect("printed"))
+                .expect("JSON");
+        assert_eq!(bill["components"][2]["name"], "musl");
+        let texts = licences(&[], &[linked]).expect("no file is read");
+        assert!(texts.contains("musl 1: MIT\n") && texts.ends_with("\nmusl 1\n\nMUSL'S NOTICE\n"), "{texts}");
         assert_eq!(bill["components"][0]["purl"], "pkg:cargo/a@1.0.0");
         assert_eq!(bill["components"][0]["licenses"][0]["expression"], "MIT OR Apache-2.0");
         assert_eq!(bill["components"][1].get("hashes"), None);

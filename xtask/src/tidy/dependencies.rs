@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::tree::{Tree, is_product, product_code};
+use super::tree::{Tree, backticked, is_product, product_code};
 
 /// Crates without their prefix, each with the crates of ours that its product code uses.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
@@ -37,8 +37,8 @@ fn table(architecture: &str) -> Arrows {
     for line in section.unwrap_or_default().lines().filter(|line| line.starts_with("| `")) {
         let mut cells = line.trim_matches('|').split('|');
         let (names, uses) = (cells.next().unwrap_or(""), cells.next().unwrap_or(""));
-        for name in super::backticked(names) {
-            allowed.entry(name.to_owned()).or_default().extend(super::backticked(uses).map(str::to_owned));
+        for name in backticked(names) {
+            allowed.entry(name.to_owned()).or_default().extend(backticked(uses).map(str::to_owned));
         }
     }
     allowed

@@ -1,6 +1,6 @@
 //! Documents: everything that they link to, name or cite must exist.
 
-use super::tree::Tree;
+use super::tree::{Tree, backticked};
 
 /// Standards, which may be cited with a number although they are not in the repository.
 const STANDARDS: [&str; 8] = ["YAML", "HTTP", "TLS", "RFC", "ISO", "IEEE", "OTLP", "POSIX"];
@@ -17,12 +17,12 @@ pub fn paths(tree: &Tree, complaints: &mut Vec<String>) {
                     complaints.push(format!("{document}:{}: link to {link}, which does not exist", at + 1));
                 }
             }
-            for path in super::backticked(line).filter(|path| is_ours(path)) {
+            for path in backticked(line).filter(|path| is_ours(path)) {
                 if !matches(tree, path) {
                     complaints.push(format!("{document}:{}: names {path}, which does not exist", at + 1));
                 }
             }
-            for file in super::backticked(line).filter(|text| is_source_file(text) && !is_ours(text)) {
+            for file in backticked(line).filter(|text| is_source_file(text) && !is_ours(text)) {
                 if tree.files(|path| path.ends_with(&format!("/{file}"))).next().is_none() {
                     complaints.push(format!("{document}:{}: names {file}, which does not exist", at + 1));
                 }

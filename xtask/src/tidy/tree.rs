@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::run::root;
+use crate::root::root;
 
 /// Text files by their path below the root.
 #[derive(Default)]
@@ -104,6 +104,11 @@ fn without_comment(line: &str) -> &str {
         Some(at) if !line[..at].ends_with(':') => &line[..at],
         _ => line,
     }
+}
+
+/// The texts in backticks.
+pub fn backticked(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
 }
 
 /// Whether `text` contains `word` as a whole identifier.

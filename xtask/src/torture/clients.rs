@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::Orders;
 use super::harness::{Directory, REMOTE_WRITE, configure, post, start, write_request};
+use super::orders::Orders;
 use crate::peer::{get, percent_encode};
 
 /// Requests that want everything, or have no end.

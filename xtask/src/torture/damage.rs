@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Orders;
 use super::harness::{
     Directory, REMOTE_WRITE, Random, configure, count, metric, missing, post, shown, start, write_request,
 };
+use super::orders::Orders;
 
 const FLAGS: [&str; 5] = [
     "--web.enable-remote-write-receiver",

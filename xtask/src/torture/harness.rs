@@ -11,7 +11,7 @@ use ferula_free_port::free_port;
 use ferula_go::protobuf::{put_bytes, put_double, put_varint};
 use serde_json::Value;
 
-use super::Orders;
+use super::orders::Orders;
 use crate::peer::{Process, get, percent_encode};
 
 /// Numbers from a seed.

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use ferula_free_port::free_port;
 
-use super::Orders;
 use super::harness::{
     Directory, REMOTE_WRITE, Random, ShownSamples, configure, count, missing, post, shown, some_missing,
     start, tool, write_request,
 };
+use super::orders::Orders;
 use crate::peer::Process;
 
 /// Blocks of eight seconds, so that every part of a block's life is met by a kill.

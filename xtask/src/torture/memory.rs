@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ferula_go::protobuf::push_varint;
 
-use super::Orders;
 use super::harness::{Directory, REMOTE_WRITE, configure, metric, post, start};
+use super::orders::Orders;
 use crate::peer::get;
 
 const LIMIT_MIB: u64 = 1024;
