@@ -12,6 +12,9 @@ use ferula_scraper::preview::Preview;
 use ferula_scraper::{Scraper, TargetsSnapshot};
 use tokio::sync::watch;
 
+use crate::federation_metrics::FederationMetrics;
+use crate::name_cache::NameCache;
+use crate::read_gate::ReadGate;
 use crate::site::Site;
 use crate::store::Store;
 
@@ -85,9 +88,9 @@ pub struct Api {
     pub alerting: Arc<dyn AlertingSource>,
     pub(crate) write: ferula_remote::write::Receiver,
     pub(crate) otlp: ferula_otlp::Receiver,
-    pub(crate) read: crate::routes::read::ReadGate,
-    pub(crate) editor_names: crate::routes::ferula::editor::NameCache,
-    pub(crate) federation: crate::routes::federate::FederationMetrics,
+    pub(crate) read: ReadGate,
+    pub(crate) editor_names: NameCache,
+    pub(crate) federation: FederationMetrics,
     loaded: watch::Receiver<Arc<LoadedConfig>>,
 }
 
@@ -105,12 +108,9 @@ impl Api {
         Api {
             write: ferula_remote::write::Receiver::new(&site.registry, features),
             otlp: ferula_otlp::Receiver::new(&site.registry, site.settings.otlp_features),
-            read: crate::routes::read::ReadGate::new(
-                site.settings.remote_read.concurrent_max,
-                &site.registry,
-            ),
-            editor_names: Default::default(),
-            federation: crate::routes::federate::FederationMetrics::new(&site.registry),
+            read: ReadGate::new(site.settings.remote_read.concurrent_max, &site.registry),
+            editor_names: NameCache::default(),
+            federation: FederationMetrics::new(&site.registry),
             site,
             queries,
             store,

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Here: everything that a client of Prometheus' HTTP API sees. Elsewhere: how anything is computed. Error statuses
-//! are chosen in `error`, redirects are written in `redirect`. Handlers run on threads that may block. Answers are
-//! written in chunks, so the text of a large result is never held as a whole. A client that disconnects stops its
+//! are chosen in `status`, redirects are written in `redirect`. Handlers run on threads that may block, but for small
+//! queries. Answers are written in chunks, so the text of a large result is never held as a whole. A client that disconnects stops its
 //! query.
 
 pub mod answer;
@@ -16,13 +16,16 @@ pub mod api;
 pub mod compression;
 pub mod cors;
 pub mod error;
+mod federation_metrics;
 mod global_url;
 mod http_metrics;
 pub mod json;
+mod name_cache;
 mod notification_metrics;
 pub mod page_answer;
 pub mod params;
 mod raw_query;
+mod read_gate;
 pub mod readiness;
 mod redirect;
 pub mod request;

@@ -145,7 +145,7 @@ impl Value for FileNames {
     }
 
     fn join_directory(&mut self, dir: &str) {
-        self.0.iter_mut().for_each(|file| crate::section::join_path(dir, file));
+        self.0.iter_mut().for_each(|file| crate::files::join_path(dir, file));
     }
 }
 

@@ -18,6 +18,7 @@ mod closest;
 mod config;
 pub mod discovery;
 mod error;
+mod files;
 mod glob;
 pub mod global;
 pub mod http_client;

@@ -49,7 +49,7 @@ pub fn parse_rules(text: &str, options: &RuleFileOptions<'_>) -> Result<LoadedRu
 /// # Errors
 /// As [`parse_rules`], or why the file cannot be read.
 pub fn load_rules(file: &Path, options: &RuleFileOptions<'_>) -> Result<LoadedRules, RuleFileErrors> {
-    let loaded = crate::config::read_file(file).map_err(RuleFileErrors::from);
+    let loaded = crate::files::read_file(file).map_err(RuleFileErrors::from);
     loaded.and_then(|text| parse_rules(&text, options)).map_err(|errors| errors.in_file(file))
 }
 

@@ -22,8 +22,6 @@
 
 use std::fmt::Debug;
 
-use ferula_go::path;
-
 use crate::error::Problem;
 use crate::yaml::decode::Decoder;
 use crate::yaml::emit::PrintedValue;
@@ -47,13 +45,6 @@ pub(crate) trait Section: Default + Debug {
     fn join_fields(&mut self, dir: &str);
     /// The section's own check, once its keys are read.
     fn check_section(&mut self) -> Result<(), Problem>;
-}
-
-/// Joins a relative, non-empty file name with a directory, as Go's `filepath.Join` would.
-pub(crate) fn join_path(dir: &str, file: &mut String) {
-    if !file.is_empty() && !file.starts_with('/') {
-        *file = path::join(dir, file);
-    }
 }
 
 macro_rules! section {
@@ -245,10 +236,10 @@ macro_rules! print {
 
 macro_rules! join {
     (path, $self:ident . $field:ident, $dir:ident) => {
-        $crate::section::join_path($dir, &mut $self.$field)
+        $crate::files::join_path($dir, &mut $self.$field)
     };
     (keep_path, $self:ident . $field:ident, $dir:ident) => {
-        $crate::section::join_path($dir, &mut $self.$field)
+        $crate::files::join_path($dir, &mut $self.$field)
     };
     ($kind:ident, $self:ident . $field:ident, $dir:ident) => {
         $crate::yaml::decode::Value::join_directory(&mut $self.$field, $dir)

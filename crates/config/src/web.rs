@@ -6,8 +6,8 @@ use std::path::Path;
 use ferula_go::quote::go_quote;
 
 use crate::alertmanager::GoDuration;
-use crate::config::{directory_of, read_file};
 use crate::error::{ConfigError, Problem};
+use crate::files::{directory_of, read_file};
 use crate::scalars::Secret;
 use crate::section::section;
 use crate::yaml::decode::{Decoder, Value, decode_document};

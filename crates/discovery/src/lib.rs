@@ -20,6 +20,8 @@ mod metrics;
 mod peer_tests;
 #[cfg(test)]
 mod played;
+#[cfg(test)]
+mod played_services;
 mod provider;
 mod refresh;
 mod token;

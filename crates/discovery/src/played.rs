@@ -1,7 +1,7 @@
 //! For tests: runs a provider against a simulated API, and shows its groups as text.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_config::Config;
@@ -10,26 +10,13 @@ use ferula_runtime::{RealClock, Shutdown, SimClock};
 use ferula_telemetry::Registry;
 pub(crate) use ferula_testkit::played_api::{Play, PlayedServer, ReceivedRequest, untrusted};
 
+use crate::played_services::PlayedServices;
 use crate::provider::{Context, SharedState};
 use crate::refresh::Refresh;
 use crate::{Manager, TargetGroup, TargetSets};
 
 /// An RSA key that is used only in tests.
 pub(crate) const RSA_KEY: &str = include_str!("../testdata/rsa_key.pem");
-
-/// Services that are simulated, by their real addresses.
-#[derive(Default)]
-pub(crate) struct PlayedServices(Mutex<BTreeMap<String, String>>);
-
-impl PlayedServices {
-    pub(crate) fn url_of(&self, real: &str) -> Option<String> {
-        self.0.lock().expect("a test").get(real).cloned()
-    }
-
-    pub(crate) fn play(&self, real: &str, address: &str) {
-        self.0.lock().expect("a test").insert(real.to_owned(), format!("http://{address}"));
-    }
-}
 
 /// A manager with one job, `a`, whose discovery sections are YAML in flow style.
 pub(crate) struct TestBed {

@@ -66,7 +66,7 @@ impl Context {
     /// The address of a service that no section can change. Tests simulate it elsewhere.
     pub(crate) fn service_url(&self, real: &str) -> String {
         #[cfg(test)]
-        if let Some(played) = self.shared.get::<crate::played::PlayedServices>().url_of(real) {
+        if let Some(played) = self.shared.get::<crate::played_services::PlayedServices>().url_of(real) {
             return played;
         }
         real.to_owned()

@@ -12,6 +12,7 @@
 mod agents;
 mod alerting;
 mod alertmanager;
+mod allocator;
 mod config_source;
 mod flags;
 mod foundation;
@@ -47,7 +48,7 @@ const EXIT_USAGE: u8 = 2;
 const BLOCKING_THREADS_MORE: usize = 512;
 
 fn main() -> ExitCode {
-    limits::settle_allocator();
+    allocator::settle();
     let mut arguments = std::env::args();
     let program = arguments.next().unwrap_or_default();
     let program =

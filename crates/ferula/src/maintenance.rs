@@ -10,7 +10,7 @@ use ferula_telemetry::{debug, error, info, warn};
 use ferula_tsdb::{AgentDb, Db, Doubt, Maintained};
 use tokio::sync::Notify;
 
-use crate::limits::FreeMemory;
+use crate::allocator::FreeMemory;
 use crate::remote::RemoteStorage;
 use crate::storage::{LocalStore, log_damage};
 

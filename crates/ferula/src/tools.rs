@@ -8,9 +8,11 @@ mod analyze;
 pub mod args;
 mod check;
 mod debug;
+mod features;
 mod history;
 mod http;
 mod moment;
+mod output;
 mod promql;
 mod push;
 mod query;
@@ -22,12 +24,7 @@ mod tsdb;
 use std::io::Write;
 use std::process::ExitCode;
 
-use ferula_promql_syntax::ParserOptions;
-
-use self::args::{Args, Command, ENABLE_FEATURE, Outcome, UsageError, group};
-
-/// Exit code when only lints failed.
-const EXIT_LINT: u8 = 3;
+use self::args::{Command, Outcome, UsageError, group};
 
 /// All commands, in the order of the help text.
 static ROOT: Command = group(
@@ -89,59 +86,4 @@ fn usage_error(program: &str, error: &UsageError, advice: &str) -> ExitCode {
         None => eprintln!("{program}: error: {error}{comma}{advice}{end}"),
     }
     ExitCode::FAILURE
-}
-
-/// What `--enable-feature` enables in commands. Unknown names are printed and skipped, as in promtool.
-fn promql_features(args: &Args) -> ferula_promql::Features {
-    let mut features = ferula_promql::Features::default();
-    for name in args.all(ENABLE_FEATURE).into_iter().flat_map(|names| names.split(',')) {
-        match name {
-            "promql-experimental-functions" => features.experimental_functions = true,
-            "promql-delayed-name-removal" => features.delayed_name_removal = true,
-            "promql-extended-range-selectors" => features.extended_range_selectors = true,
-            "promql-binop-fill-modifiers" => features.fill_modifiers = true,
-            "promql-duration-expr" | "" => {}
-            other => print!("  WARNING: Unknown feature passed to --enable-feature: {other}"),
-        }
-    }
-    features
-}
-
-/// The same features, for the parser.
-fn parser_options(features: &ferula_promql::Features) -> ParserOptions {
-    ParserOptions {
-        experimental_functions: features.experimental_functions,
-        duration_expressions: true,
-        extended_range_selectors: features.extended_range_selectors,
-        binop_fill_modifiers: features.fill_modifiers,
-    }
-}
-
-/// Prints to standard output; a closed pipe is not an error.
-fn print(text: &str) -> anyhow::Result<()> {
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
-}
-
-/// Prints a line to standard output.
-fn print_line(text: &str) -> anyhow::Result<()> {
-    print(&format!("{text}\n"))
-}
-
-/// The exit code of a command that reports failure only through its error, which is printed here.
-fn finish(done: anyhow::Result<()>) -> ExitCode {
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        // Standard output is closed, as with `| head`.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-    })
 }

@@ -5,6 +5,7 @@
 //! ```
 
 mod dial;
+mod stream;
 mod tunnel;
 
 use std::path::Path;
@@ -15,14 +16,14 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 
+use self::stream::{Dialled, Stream};
 use crate::answer_head::HeadReader;
 use crate::error::Cause;
 use crate::error_text::answer_cause;
 use crate::proxy::{Proxies, Proxy, ProxyProtocol};
 use crate::tls::Tls;
-use crate::url::{Url, port_or_default};
+use crate::url::{Url, bracketed, port_or_default};
 use crate::wire::{HEADER_BYTES_MAX, RecordedStream, Wire};
 
 /// Maximum number of header fields. The map of the `http` crate holds no more than 24,576.
@@ -30,16 +31,6 @@ const HEADER_FIELDS_MAX: usize = 20_000;
 /// An idle HTTP/2 connection is pinged after this time, as in Go.
 const PING_AFTER: Duration = Duration::from_secs(60);
 const PING_TIME_MAX: Duration = Duration::from_secs(15);
-
-/// A bidirectional stream of bytes.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
-/// A stream, and the name of its connection in errors.
-pub(crate) struct Dialled {
-    pub stream: Box<dyn Stream>,
-    pub connection: String,
-}
 
 /// Room for the headers of an answer.
 ///
@@ -163,9 +154,4 @@ async fn through_proxy(
         _ => {}
     }
     Ok(dialled)
-}
-
-/// Puts an IPv6 address in brackets.
-fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }

@@ -21,6 +21,11 @@ pub(crate) fn port_or_default(url: &Url) -> String {
     }
 }
 
+/// Puts an IPv6 address in brackets.
+pub(crate) fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
 /// The URL with `with` instead of name, password and `@`.
 fn with_user(url: &Url, with: &str) -> String {
     let text = url.to_string();

@@ -4,7 +4,7 @@
 
 use ferula_go::quote::go_quote;
 
-use crate::ast::{AggregateOp, BinaryOp, Span};
+use crate::ast::{AggregateOp, BinaryOp, Span, UnaryOp};
 
 /// A piece of the query text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,17 @@ pub(crate) enum TokenKind {
     CloseHistogram,
     HistogramField(HistogramField),
     ResetHint(ResetHint),
+}
+
+impl TokenKind {
+    /// The sign that stands before a number or an operand.
+    pub fn sign(self) -> Option<UnaryOp> {
+        match self {
+            TokenKind::Operator(BinaryOp::Add) => Some(UnaryOp::Plus),
+            TokenKind::Operator(BinaryOp::Sub) => Some(UnaryOp::Minus),
+            _ => None,
+        }
+    }
 }
 
 /// Words that shape an expression.

@@ -4,6 +4,8 @@
 
 mod call;
 
+use std::collections::BTreeMap;
+
 use ferula_go::quote::go_quote;
 
 use crate::ast::{Branch, Command, List, Node, NodeKind, Number, Operand, OperandKind, Pipe};
@@ -11,8 +13,8 @@ use crate::error::TemplateError;
 use crate::format::print;
 use crate::function::FunctionMap;
 use crate::number::looks_like_float;
+use crate::tree::{Source, Tree};
 use crate::value::{Method, Parameter, Value};
-use crate::{Source, Template};
 
 /// What one execution may use.
 #[derive(Clone, Copy, Debug)]
@@ -36,27 +38,28 @@ const NESTING_MAX: usize = 400;
 
 type Executed<T> = Result<T, TemplateError>;
 
-/// Executes `template` with `data` as dot.
+/// Executes the template `name` with `data` as dot.
 pub fn execute(
-    template: &Template,
+    name: &str,
+    trees: &BTreeMap<String, Tree>,
     data: &Value,
     functions: &FunctionMap,
     limits: &Limits,
 ) -> Executed<String> {
-    let Some(root) = template.trees.get(&template.name) else {
+    let Some(root) = trees.get(name) else {
         return Err(TemplateError::Execute(format!(
-            "template: {}: {} is an incomplete or empty template",
-            template.name,
-            go_quote(&template.name)
+            "template: {name}: {} is an incomplete or empty template",
+            go_quote(name)
         )));
     };
     let mut state = State {
-        template,
+        root_name: name,
+        trees,
         functions,
         source: &root.source,
         current: None,
         limits: *limits,
-        name: template.name.clone(),
+        name: name.to_owned(),
         variables: vec![("$".to_owned(), data.clone())],
         out: String::new(),
         depth: 0,
@@ -67,7 +70,8 @@ pub fn execute(
 }
 
 struct State<'a> {
-    template: &'a Template,
+    root_name: &'a str,
+    trees: &'a BTreeMap<String, Tree>,
     functions: &'a FunctionMap,
     /// Where the running template was written.
     source: &'a Source,
@@ -123,7 +127,7 @@ impl<'a> State<'a> {
     fn located(&self, message: impl std::fmt::Display) -> String {
         let name = go_quote(&self.name);
         let Some((location, source)) = self.current else {
-            return format!("template: {}: {message}", self.template.name);
+            return format!("template: {}: {message}", self.root_name);
         };
         let before = &source.text[..location.position.min(source.text.len())];
         let line = 1 + before.matches('\n').count();
@@ -293,7 +297,7 @@ impl<'a> State<'a> {
     }
 
     fn template_call(&mut self, dot: &Value, name: &str, pipe: Option<&'a Pipe>) -> Executed<()> {
-        let Some(tree) = self.template.trees.get(name) else {
+        let Some(tree) = self.trees.get(name) else {
             return self.error(format!("template {} not defined", go_quote(name)));
         };
         if self.depth >= self.limits.depth {

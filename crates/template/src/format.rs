@@ -3,7 +3,7 @@
 mod number;
 mod spec;
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use ferula_go::float::format_g;
 use ferula_go::quote::go_quote;
@@ -30,6 +30,12 @@ pub fn print(value: &Value) -> String {
             Some(print) => print(&defined.value),
             None => print(&defined.value),
         },
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({})", self.type_name(), print(self))
     }
 }
 

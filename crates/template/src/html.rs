@@ -28,7 +28,7 @@ use self::join::{Loop, join, join_loop};
 use self::transition::after_text;
 use crate::ast::{Branch, List, Node, NodeKind, Pipe};
 use crate::error::TemplateError;
-use crate::{Source, Tree};
+use crate::tree::{Source, Tree};
 
 /// Visits of nodes. Bodies of ranges are read twice, so nesting them multiplies the work.
 const VISITS_MAX: usize = 200_000;

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Here: the language with Go's semantics and error texts, its built-in functions, Go's `fmt` verbs, and the functions
-//! that Prometheus adds (`prometheus`); `html/template`, which escapes what an action prints by where it stands. Elsewhere: alerts, queries, notifications; callers pass them in as values and functions.
+//! that Prometheus adds (`prometheus`); `html/template`, which escapes what an action prints by where it stands.
+//! Elsewhere: alerts, queries, notifications; callers pass them in as values and functions.
 //!
 //! Always true: execution is bounded in depth, steps and output (see [`Limits`]), whatever the template.
 
@@ -23,6 +24,7 @@ mod number;
 mod parser;
 pub mod prometheus;
 mod time;
+mod tree;
 mod value;
 
 pub use error::{CallError, TemplateError};
@@ -35,26 +37,14 @@ pub use value::{Class, Defined, Map, MapElement, Method, Object, Parameter, Valu
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::tree::{Source, Tree};
+
 /// A parsed template with everything it defines.
 #[derive(Clone, Debug, Default)]
 pub struct Template {
     name: String,
     /// Trees by name; the template's own is among them once it was parsed.
     trees: BTreeMap<String, Tree>,
-}
-
-/// What a name stands for, and the text it was written in, which errors point into.
-#[derive(Clone, Debug)]
-struct Tree {
-    list: Arc<ast::List>,
-    source: Arc<Source>,
-}
-
-/// A text that was parsed, such as a file.
-#[derive(Debug)]
-struct Source {
-    name: String,
-    text: String,
 }
 
 /// Types that `html/template` trusts.
@@ -120,6 +110,6 @@ impl Template {
         functions: &FunctionMap,
         limits: &Limits,
     ) -> Result<String, TemplateError> {
-        execute::execute(self, data, functions, limits)
+        execute::execute(&self.name, &self.trees, data, functions, limits)
     }
 }

@@ -1,7 +1,6 @@
 //! Values a template works with, and Go's view of them: names of types, truth, zero values.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use crate::error::CallError;
@@ -219,12 +218,6 @@ impl Parameter {
             (Parameter::Named(name), value) => value.type_name() == name,
             _ => false,
         }
-    }
-}
-
-impl fmt::Debug for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}({})", self.type_name(), crate::format::print(self))
     }
 }
 

@@ -1,9 +1,12 @@
-//! Files of one crate that import each other in a circle, so that none can be read or tested without the others.
+//! Files of one crate that use each other in a circle, so that none can be read or tested without the others.
+//!
+//! A file uses another if it imports from it (`use crate::x::Y`), or names it where it is used (`x::f()`,
+//! `super::x::CONSTANT`). What it only shows (`pub use`) or declares (`mod`) does not count, nor do its tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::allowances::Finding;
-use super::tree::{Tree, has_word, product_code};
+use super::tree::{Tree, has_word, is_product, product_code};
 
 /// The path of a module, without `crate`.
 type Module = Vec<String>;
@@ -17,22 +20,32 @@ struct Crate {
 /// Every file that belongs to a circle.
 pub fn circles(tree: &Tree) -> Vec<Finding> {
     let mut crates: BTreeMap<&str, Crate> = BTreeMap::new();
-    for (file, text) in tree.product() {
+    for (file, text) in tree.files(|path| is_product(path) || is_own(path)) {
         let Some((name, inside)) = file.split_once("/src/") else { continue };
         let module = module_of(inside);
-        crates.entry(name).or_default().files.insert(module, (file.to_owned(), product_code(text)));
+        let code = product_code(&without_texts(text));
+        crates.entry(name).or_default().files.insert(module, (file.to_owned(), code));
     }
     let mut findings = Vec::new();
     for (_, files) in crates {
-        for circle in circular(&files.imports()) {
-            let others = circle.len() - 1;
-            findings.extend(circle.into_iter().map(|file| Finding {
-                key: format!("circle {file}"),
-                complaint: format!("{file}: imports itself through {others} other files of its crate"),
+        let uses = files.uses();
+        for circle in circular(&uses) {
+            findings.extend(circle.iter().map(|file| {
+                let others = uses.get(file).into_iter().flatten().filter(|other| circle.contains(other));
+                let others: Vec<&str> = others.map(String::as_str).collect();
+                Finding {
+                    key: format!("circle {file}"),
+                    complaint: format!("{file}: uses itself through {}", others.join(", ")),
+                }
             }));
         }
     }
     findings
+}
+
+/// Whether this is a file of `xtask` itself.
+fn is_own(path: &str) -> bool {
+    path.starts_with("xtask/src/") && path.ends_with(".rs")
 }
 
 /// `a/b.rs` and `a/b/mod.rs` are `a::b`; `lib.rs` and `main.rs` are the crate.
@@ -42,23 +55,21 @@ fn module_of(inside: &str) -> Module {
 }
 
 impl Crate {
-    /// The files that each file imports from, by name.
-    fn imports(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    /// The files that each file uses, by name.
+    fn uses(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (module, (file, code)) in &self.files {
-            let to = imports.entry(file.clone()).or_default();
-            for (path, is_shown) in used(code) {
-                // What is only re-exported further up does not make a file depend on it.
-                if is_shown {
-                    continue;
-                }
+            let to = uses.entry(file.clone()).or_default();
+            // What is only re-exported further up does not make a file depend on it.
+            let imported = used(code).into_iter().filter(|(_, is_shown)| !is_shown).map(|(path, _)| path);
+            for path in imported.chain(named(code)) {
                 let Some(target) = self.resolve(module, &path, 0) else { continue };
                 if let Some((other, _)) = self.files.get(&target).filter(|(other, _)| other != file) {
                     to.insert(other.clone());
                 }
             }
         }
-        imports
+        uses
     }
 
     /// The module that contains what a path names, seen from a module; `None` for paths outside the crate.
@@ -134,6 +145,79 @@ fn used(code: &str) -> Vec<(Vec<String>, bool)> {
     paths
 }
 
+/// The paths outside of `use` declarations, such as `super::x::f`.
+fn named(code: &str) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    let mut is_import = false;
+    for line in code.lines() {
+        let statement = line.trim_start().trim_start_matches("pub ").trim_start_matches("pub(crate) ");
+        is_import |= statement.starts_with("use ");
+        if is_import {
+            is_import = !line.contains(';');
+            continue;
+        }
+        let mut rest = line;
+        while let Some(at) = rest.find("::") {
+            let start = rest[..at].rfind(|c| !is_word(c)).map_or(0, |before| before + 1);
+            let end = at + rest[at..].find(|c| !is_word(c) && c != ':').unwrap_or(rest.len() - at);
+            // A path from the root of another crate, a macro's own crate, or the bounds of a visibility.
+            let is_other = rest[..start].ends_with([':', '$']) || rest[..start].ends_with("(in ");
+            let parts = rest[start..end].split("::").filter(|part| !part.is_empty());
+            let path: Vec<String> = parts.map(str::to_owned).collect();
+            if !is_other && path.len() > 1 && rest[start..].starts_with(|c: char| c.is_ascii_lowercase()) {
+                paths.push(path);
+            }
+            rest = &rest[end..];
+        }
+    }
+    paths
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// The code without comments, and with its texts in quotes emptied: both may hold anything.
+fn without_texts(code: &str) -> String {
+    let mut out = String::with_capacity(code.len());
+    let mut rest = code;
+    while let Some(at) = rest.find(['"', '\'', '/']) {
+        let (before, quoted) = rest.split_at(at);
+        out.push_str(before);
+        let inside = &quoted[1..];
+        rest = match &quoted[..1] {
+            "/" if inside.starts_with('/') => inside.find('\n').map_or("", |end| &inside[end..]),
+            "/" => inside,
+            "\"" if before.ends_with(['r', '#']) => {
+                let end = format!("\"{}", "#".repeat(before.len() - before.trim_end_matches('#').len()));
+                inside.split_once(&end).map_or("", |(_, after)| after)
+            }
+            "\"" => after_text(inside),
+            // A character such as '"'; a lifetime has no second quote there.
+            _ => {
+                let escape = if inside.starts_with('\\') { 1 } else { 0 };
+                let mut after = inside[escape..].chars();
+                after.next();
+                after.as_str().strip_prefix('\'').unwrap_or(inside)
+            }
+        };
+    }
+    out + rest
+}
+
+/// What follows a text whose first quote has been read.
+fn after_text(inside: &str) -> &str {
+    let mut chars = inside.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => drop(chars.next()),
+            _ => {}
+        }
+    }
+    chars.as_str()
+}
+
 /// Expands `a::{b, c::{d, self}}` to `a::b`, `a::c::d` and `a::c`; names after `as` are dropped.
 fn flattened(tree: &str) -> Vec<Vec<String>> {
     let tree = tree.trim();
@@ -169,11 +253,11 @@ fn flattened(tree: &str) -> Vec<Vec<String>> {
 }
 
 /// Groups of files that reach each other, each with at least two members.
-fn circular(imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
+fn circular(uses: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
     let reachable = |from: &String| -> BTreeSet<String> {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from.clone()]);
         while let Some(file) = next.pop() {
-            for to in imports.get(&file).into_iter().flatten() {
+            for to in uses.get(&file).into_iter().flatten() {
                 if seen.insert(to.clone()) {
                     next.push(to.clone());
                 }
@@ -182,7 +266,7 @@ fn circular(imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
         seen
     };
     let reach: BTreeMap<&String, BTreeSet<String>> =
-        imports.keys().map(|file| (file, reachable(file))).collect();
+        uses.keys().map(|file| (file, reachable(file))).collect();
     let mut circles: BTreeSet<Vec<String>> = BTreeSet::new();
     for (file, to) in &reach {
         if to.contains(*file) {
@@ -221,6 +305,23 @@ mod tests {
             ("crates/a/src/y.rs", "use crate::x::Deep;\nfn f() { let use_x = 1; }\n"),
         ]);
         assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[test]
+    fn paths_in_code_count_as_imports_do() {
+        let found = files(&[
+            ("crates/a/src/x.rs", "mod deep;\npub const N: u8 = 1;\nfn f() { deep::g(); }\n"),
+            ("crates/a/src/x/deep.rs", "pub fn g() -> u8 {\n    let c = '\"';\n    super::N\n}\n"),
+            ("crates/a/src/y.rs", "fn f() { crate::z::g::<u8>(\"\\\"crate::x::f()\") }\n"),
+            ("crates/a/src/z.rs", "pub(in crate::y) fn g() { r#\"x\"y::f()\"#; other::y::f(); Vec::y(); }\n"),
+        ]);
+        assert_eq!(found, ["circle crates/a/src/x.rs", "circle crates/a/src/x/deep.rs"]);
+        let complaint = &circles(&Tree::of(&[
+            ("xtask/src/a.rs", "fn f() { crate::b::g() }\n"),
+            ("xtask/src/b.rs", "use crate::a::f;\n"),
+        ]))[0]
+            .complaint;
+        assert_eq!(complaint, "xtask/src/a.rs: uses itself through xtask/src/b.rs");
     }
 
     #[test]

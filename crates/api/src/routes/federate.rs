@@ -18,7 +18,7 @@ use ferula_promql_syntax::parse_metric_selectors;
 use ferula_query::Lookup;
 use ferula_query::reads::{ReaderKind, RecordingStore};
 use ferula_storage::{Hints, Queryable, SeriesSamples, StorageError};
-use ferula_telemetry::{Counter, Registry, error};
+use ferula_telemetry::error;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -28,27 +28,6 @@ use crate::api::Api;
 use crate::compression::Encoding;
 use crate::error::{Refusal, RefusalKind};
 use crate::request::Request;
-
-/// Counters of federation.
-pub(crate) struct FederationMetrics {
-    errors: Counter,
-}
-
-impl FederationMetrics {
-    pub(crate) fn new(registry: &Registry) -> Self {
-        // Nothing here produces warnings; the counter exists for dashboards.
-        registry.counter(
-            "prometheus_web_federation_warnings_total",
-            "Warnings on /federate pages that were answered anyway.",
-        );
-        FederationMetrics {
-            errors: registry.counter(
-                "prometheus_web_federation_errors_total",
-                "Pages of /federate that failed because the store could not be read; check the log if it rises.",
-            ),
-        }
-    }
-}
 
 /// Memory per series until its line is written: its entry, and a line of typical length.
 const ENTRY_BYTES: usize = 3 * size_of::<(LabelSet, (i64, f64))>() + 200;

@@ -9,42 +9,15 @@ use ferula_query::Lookup;
 use ferula_query::reads::{ReaderKind, RecordingStore};
 use ferula_remote::read::{Answerer, ReadError, ReadRequest, ResponseType};
 use ferula_remote::snappy;
-use ferula_telemetry::{Gauge, Registry, error};
+use ferula_telemetry::error;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use crate::answer::ok;
 use crate::api::Api;
 use crate::error::{Refusal, RefusalKind};
 use crate::request::Request;
-
-/// Limits and counts the concurrent requests.
-pub(crate) struct ReadGate {
-    places: Arc<Semaphore>,
-    running: Gauge,
-}
-
-impl ReadGate {
-    /// 0 means no limit.
-    pub(crate) fn new(places: usize, registry: &Registry) -> Self {
-        let places = if places == 0 { Semaphore::MAX_PERMITS } else { places };
-        ReadGate {
-            places: Arc::new(Semaphore::new(places)),
-            running: registry
-                .gauge("prometheus_remote_read_handler_queries", "Remote read requests being answered now."),
-        }
-    }
-}
-
-/// Counts a request as running until dropped.
-struct Running(Gauge);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
 
 /// How many frames may wait for the client.
 const FRAMES_WAITING_MAX: usize = 4;
@@ -52,15 +25,13 @@ const FRAMES_WAITING_MAX: usize = 4;
 /// `/api/v1/read`
 pub fn read(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body>> {
     async move {
-        let Ok(place) = api.read.places.clone().acquire_owned().await else {
+        let Some(running) = api.read.enter().await else {
             return Refusal::internal().into_answer();
         };
         let (lookup, guard) = match api.queries.admit_lookup().await {
             Ok(admitted) => admitted,
             Err(error) => return Refusal::new(RefusalKind::Unavailable, error).into_answer(),
         };
-        api.read.running.inc();
-        let running = Running(api.read.running.clone());
         let decoded = ReadRequest::decode(&request.body);
         let decoded = decoded.and_then(|decoded| decoded.response_type().map(|kind| (decoded, kind)));
         let (decoded, kind) = match decoded {
@@ -70,7 +41,7 @@ pub fn read(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body
         match kind {
             ResponseType::Samples => {
                 let job = tokio::task::spawn_blocking(move || {
-                    let _held = (place, running);
+                    let _running = running;
                     answerer(&api, &lookup, |answerer| answerer.samples(&decoded))
                 });
                 match guard.watch(job).await {
@@ -85,7 +56,7 @@ pub fn read(api: Arc<Api>, request: Request) -> BoxFuture<'static, Response<Body
             ResponseType::StreamedChunks => {
                 let (sender, frames) = mpsc::channel(FRAMES_WAITING_MAX);
                 let job = tokio::task::spawn_blocking(move || {
-                    let _held = (place, running);
+                    let _running = running;
                     let frames = sender.clone();
                     let mut send = |frame: Vec<u8>| match frames.blocking_send(Ok(Bytes::from(frame))) {
                         Ok(()) => ControlFlow::Continue(()),

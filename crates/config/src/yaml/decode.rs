@@ -398,8 +398,8 @@ impl<'t> Decoder<'t> {
             return Ok(None);
         };
         let mut file = name.to_owned();
-        crate::section::join_path(directory, &mut file);
-        let read = crate::config::read_file(std::path::Path::new(&file));
+        crate::files::join_path(directory, &mut file);
+        let read = crate::files::read_file(std::path::Path::new(&file));
         let text = read.map_err(|error| {
             let problem = self.problem(error.to_string());
             Problem { path: problem.path.into_iter().chain([Step::Key("file".into())]).collect(), ..problem }

@@ -20,8 +20,9 @@ use ferula_query::reads::{name_of, selector_text};
 use ferula_rules::check_template;
 
 use super::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, group};
+use super::http;
+use super::output::{finish, print};
 use super::query::api::Api;
-use super::{finish, http, print};
 
 const SERVER: Argument =
     argument("server", ValueKind::Url, "The server whose metrics to look at.").required();

@@ -8,7 +8,8 @@ use ferula_promql_syntax::ast::VectorSelector;
 use ferula_promql_syntax::{Expr, parse};
 
 use super::args::{Args, Argument, Command, EXPERIMENTAL, Flag, ValueKind, argument, flag, group};
-use super::{finish, parser_options, print_line, promql_features};
+use super::features::{parser_options, promql_features};
+use super::output::{finish, print_line};
 
 const QUERY: Argument = argument("query", ValueKind::Text, "The query.").required();
 const TYPE: Flag = flag("type", ValueKind::Word(&["=", "!=", "=~", "!~"]), "How the label is compared.")

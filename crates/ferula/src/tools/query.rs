@@ -11,10 +11,12 @@ use anyhow::anyhow;
 use ferula_model::UnixNanos;
 use serde_json::Value as Json;
 
+use self::analyze::MATCH;
 use self::api::{Api, ApiError};
 use self::value::Value;
 use super::args::{Args, Argument, Command, Flag, ValueKind, argument, flag};
 use super::moment::MomentError;
+use super::output::{finish, print};
 use super::{http, moment};
 
 const FORMAT: Flag =
@@ -30,7 +32,6 @@ const START: Flag = flag("start", ValueKind::Text, "The start time (RFC 3339, or
 const END: Flag = flag("end", ValueKind::Text, "The end time (RFC 3339, or seconds since 1970).");
 const STEP: Flag =
     flag("step", ValueKind::Duration, "The time between two results; by default, a 250th of the range.");
-const MATCH: Flag = flag("match", ValueKind::Texts, "A selector of series. May be repeated.");
 
 /// `query`
 pub const COMMAND: Command = Command {
@@ -91,7 +92,7 @@ impl From<ApiError> for QueryError {
 /// Prints the result of a query, or its error.
 fn finish_query(result: Result<String, QueryError>) -> ExitCode {
     match result {
-        Ok(text) => super::finish(super::print(&text)),
+        Ok(text) => finish(print(&text)),
         Err(QueryError::Arguments(error)) => {
             eprintln!("{error:#}");
             ExitCode::FAILURE

@@ -1,42 +1,20 @@
 //! `ferula slo …`: generates rules from service level objectives and reports on their error budgets.
 
+mod input;
 mod report;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result, bail, ensure};
-use ferula_model::duration::parse_millis;
-use ferula_slo::{Catalog, Objective, ReadOptions, RuleFile, RuleOptions, Windows};
+use anyhow::{Context, Result, ensure};
+use ferula_slo::RuleOptions;
 use ferula_tsdb::disk::{RealDisk, unfinished, write_whole};
 
-use super::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, group};
-use super::{finish, print};
+use self::input::{DEFAULT_PERIOD, EXTRA_LABELS, FILES, Input, WINDOWS_PATH};
+use super::args::{Args, Command, Flag, ValueKind, flag, group};
+use super::output::{finish, print, print_line};
 use crate::version::FERULA_VERSION;
 
-const FILES: Argument = argument(
-    "files",
-    ValueKind::Texts,
-    "Files of objectives, or directories of them (*.yml, *.yaml): Sloth's format, its Kubernetes resource, or OpenSLO v1alpha.",
-)
-.required();
 const OUT: Flag = flag("out", ValueKind::Text, "Where to write the rules: a file, or - for standard output.")
     .short('o')
     .default("-");
-const EXTRA_LABELS: Flag = flag(
-    "extra-labels",
-    ValueKind::Pairs,
-    "A label for every recorded series, as NAME=VALUE. May be repeated. Labels of the file win.",
-)
-.short('l');
-const DEFAULT_PERIOD: Flag =
-    flag("default-slo-period", ValueKind::Text, "The period of objectives that do not set one.")
-        .default("30d");
-const WINDOWS_PATH: Flag = flag(
-    "slo-period-windows-path",
-    ValueKind::Text,
-    "A file or directory of AlertWindows, instead of the built-in ones for 28 and 30 days.",
-);
 const DISABLE_ALERTS: Flag = flag("disable-alerts", ValueKind::Switch, "Generate no alerts.");
 const DISABLE_RECORDINGS: Flag =
     flag("disable-recordings", ValueKind::Switch, "Generate no recording rules.");
@@ -76,95 +54,6 @@ pub const COMMAND: Command = group(
     ],
 );
 
-/// Larger files are rejected.
-const FILE_BYTES_MAX: u64 = 16 << 20;
-
-/// The contents of the files.
-struct Input {
-    objectives: Vec<Objective>,
-    catalog: Catalog,
-}
-
-impl Input {
-    fn read(args: &Args) -> Result<Self> {
-        let period = args.text(DEFAULT_PERIOD);
-        let period_millis = parse_millis(period).with_context(|| format!("--default-slo-period={period}"))?;
-        let pairs = args.pairs(EXTRA_LABELS);
-        let options = ReadOptions {
-            period_millis,
-            extra_labels: pairs.iter().map(|(&name, &value)| (name.to_owned(), value.to_owned())).collect(),
-        };
-        let mut objectives: Vec<Objective> = Vec::new();
-        let mut files_by_id: BTreeMap<String, PathBuf> = BTreeMap::new();
-        for name in args.arguments(FILES) {
-            for file in yaml_files(Path::new(name))? {
-                let text = read_file(&file)?;
-                let read = ferula_slo::read(&text, &options).with_context(|| file.display().to_string())?;
-                for objective in read {
-                    if let Some(other) = files_by_id.insert(objective.id.clone(), file.clone()) {
-                        bail!(
-                            "{}: objective {:?} is in {} too",
-                            file.display(),
-                            objective.id,
-                            other.display()
-                        );
-                    }
-                    objectives.push(objective);
-                }
-            }
-        }
-        let catalog = match args.last(WINDOWS_PATH) {
-            Some(path) => read_catalog(Path::new(path))?,
-            None => Catalog::default(),
-        };
-        Ok(Input { objectives, catalog })
-    }
-
-    fn rules(&self, options: &RuleOptions) -> Result<RuleFile> {
-        let mut groups = Vec::new();
-        for objective in &self.objectives {
-            groups.extend(ferula_slo::rules(objective, &self.catalog, options)?);
-        }
-        Ok(RuleFile { groups })
-    }
-}
-
-fn read_catalog(path: &Path) -> Result<Catalog> {
-    let read = |file: &PathBuf| -> Result<Windows> {
-        Windows::parse(&read_file(file)?).with_context(|| file.display().to_string())
-    };
-    let all = yaml_files(path)?.iter().map(read).collect::<Result<Vec<_>>>()?;
-    Ok(Catalog::of(all)?)
-}
-
-/// The file itself, or the YAML files of a directory, sorted by name.
-fn yaml_files(path: &Path) -> Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_path_buf()]);
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(path).with_context(|| path.display().to_string())? {
-        let file = entry.with_context(|| path.display().to_string())?.path();
-        if file.extension().is_some_and(|end| end == "yml" || end == "yaml") && file.is_file() {
-            files.push(file);
-        }
-    }
-    files.sort();
-    ensure!(!files.is_empty(), "{}: no *.yml or *.yaml in the directory", path.display());
-    Ok(files)
-}
-
-fn read_file(file: &Path) -> Result<String> {
-    let name = || file.display().to_string();
-    let length = std::fs::metadata(file).with_context(name)?.len();
-    ensure!(
-        length <= FILE_BYTES_MAX,
-        "{}: {length} bytes is too large for a file of objectives",
-        file.display()
-    );
-    std::fs::read_to_string(file).with_context(name)
-}
-
 fn generate(args: &Args) -> Result<()> {
     let input = Input::read(args)?;
     let rules = input.rules(&RuleOptions {
@@ -197,7 +86,7 @@ fn validate(args: &Args) -> Result<()> {
         RuleOptions { alerts: true, recordings: true, optimized: true, version: FERULA_VERSION.to_owned() };
     input.rules(&everything)?;
     for objective in &input.objectives {
-        super::print_line(&format!("{}: {} % of events, OK", objective.id, objective.target_percent))?;
+        print_line(&format!("{}: {} % of events, OK", objective.id, objective.target_percent))?;
     }
     Ok(())
 }

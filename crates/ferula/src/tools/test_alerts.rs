@@ -30,9 +30,9 @@ use ferula_tsdb::Db;
 use ferula_tsdb::tools::{Backfill, backfill_windows};
 
 use super::args::{Args, Command, Flag, ValueKind, flag};
+use super::features::{parser_options, promql_features};
 use super::history::History;
 use super::tsdb::new_ulid;
-use super::{parser_options, promql_features};
 use crate::limits::hostname;
 
 const FROM: Flag = flag(

@@ -3,40 +3,32 @@
 mod bench;
 mod create_blocks;
 mod create_rules;
+mod data_dir;
 mod mend;
+mod new_blocks;
 
-pub use create_blocks::new_ulid;
+pub use self::new_blocks::new_ulid;
 
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ferula_model::TimeRange;
 use ferula_promql_syntax::{parse_metric_selector, parse_metric_selectors};
 use ferula_telemetry::Registry;
-use ferula_tsdb::Access;
-use ferula_tsdb::disk::{Disk, OverlayDisk, RealDisk};
-use ferula_tsdb::tools::block_dirs;
-use ferula_tsdb::tools::replaced;
+use ferula_tsdb::disk::OverlayDisk;
 use ferula_tsdb::tools::{
     AnalyzeOptions, DumpFormat, DumpOptions, ListedBlock, analyze, block_sources, dump, head_sources, list,
 };
-use ferula_tsdb::{Block, BlockMeta, Ulid};
-use ferula_tsdb::{Db, Options};
+use ferula_tsdb::{Block, Db, Options};
 
-use super::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, go_io_error, group};
-use super::finish;
+use self::data_dir::{DB_PATH, data_dir, disk, open_block, open_blocks, stat};
+use super::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, group};
+use super::output::{finish, with_stdout};
 
-const DATA_DIR: &str = "data/";
-const DB_PATH: Argument = argument("db path", ValueKind::Text, "The data directory; by default, data/.");
 const BLOCK_TO_ANALYZE: Argument =
     argument("block id", ValueKind::Text, "The block to analyze; the newest by default.");
-const BLOCK_TO_VERIFY: Argument = argument("block id", ValueKind::Text, "The block to read; all by default.");
-const DRY_RUN: Flag = flag("dry-run", ValueKind::Switch, "Print what would be done, and change nothing.");
-const UNTIL: Flag =
-    flag("until", ValueKind::Int64, "The last time to keep, in milliseconds since 1970; by default, now.")
-        .default("0");
 const LIMIT: Flag =
     flag("limit", ValueKind::Number, "The maximum number of lines in each list.").default("20");
 const EXTENDED: Flag =
@@ -95,81 +87,11 @@ pub const COMMAND: Command = group(
         .flags(&[SANDBOX, MIN_TIME, MAX_TIME, MATCH])
         .arguments(&[DB_PATH]),
         create_blocks::COMMAND,
-        Command::new("verify", "Read everything in a data directory: logs, head chunks, savepoint, blocks, and how they fit together. Or one block. Changes nothing.", |args| {
-            finish(with_stdout(|out| mend::run_verify(args, out)))
-        })
-        .arguments(&[DB_PATH, BLOCK_TO_VERIFY])
-        .ours(),
-        Command::new("repair", "Set damage in a data directory aside, restore what other files still have, and print what is lost. Deletes nothing. The server must not run.", |args| {
-            finish(with_stdout(|out| mend::run_repair(args, out)))
-        })
-        .flags(&[DRY_RUN])
-        .arguments(&[DB_PATH])
-        .ours(),
-        Command::new("drop-future", "Take the samples of a clock that was ahead out of a data directory, so that current ones are stored again. Keeps what it takes out. The server must not run.", |args| {
-            finish(with_stdout(|out| mend::run_drop_future(args, out)))
-        })
-        .flags(&[DRY_RUN, UNTIL])
-        .arguments(&[DB_PATH])
-        .ours(),
+        mend::VERIFY,
+        mend::REPAIR,
+        mend::DROP_FUTURE,
     ],
 );
-
-fn data_dir(args: &Args) -> &Path {
-    Path::new(args.argument(DB_PATH).unwrap_or(DATA_DIR))
-}
-
-/// Buffers standard output.
-fn with_stdout(run: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
-    let mut out = BufWriter::new(std::io::stdout().lock());
-    run(&mut out)?;
-    Ok(out.flush()?)
-}
-
-fn disk() -> Arc<dyn Disk> {
-    Arc::new(RealDisk)
-}
-
-/// Fails, in Go's words, if nothing exists at this path.
-fn stat(path: &Path) -> Result<()> {
-    match std::fs::metadata(path) {
-        Ok(_) => Ok(()),
-        Err(error) => bail!("stat {}: {}", path.display(), go_io_error(&error)),
-    }
-}
-
-/// Opens all blocks of a data directory, oldest first, except those already compacted into others.
-fn open_blocks(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Block>> {
-    stat(dir).context("opening the db dir")?;
-    let mut metas: Vec<(PathBuf, BlockMeta)> = Vec::new();
-    for block in block_dirs(&**disk, dir)? {
-        match BlockMeta::read(&**disk, &block) {
-            Ok(meta) => metas.push((block, meta)),
-            Err(error) => eprintln!("block without a readable meta.json is left out: {error}"),
-        }
-    }
-    let gone = replaced(metas.iter().map(|(_, meta)| meta));
-    let mut blocks = Vec::new();
-    for (dir, meta) in metas {
-        if !gone.contains(&meta.ulid) {
-            let block = Block::open(disk, &dir, Access::Mapped);
-            blocks.push(block.with_context(|| format!("corrupted block {}", meta.ulid))?);
-        }
-    }
-    blocks.sort_by_key(|block| block.meta().min_time);
-    Ok(blocks)
-}
-
-/// Opens the block with this name, or the newest by name.
-fn open_block(disk: &Arc<dyn Disk>, dir: &Path, name: Option<&str>) -> Result<Block> {
-    stat(dir).context("opening the db dir")?;
-    let path = match name {
-        Some(name) if name.parse::<Ulid>().is_ok() && dir.join(name).is_dir() => dir.join(name),
-        Some(name) => bail!("invalid block ID {name}"),
-        None => block_dirs(&**disk, dir)?.pop().context("no blocks found")?,
-    };
-    Ok(Block::open(disk, &path, Access::Mapped)?)
-}
 
 fn run_list(args: &Args, out: &mut dyn Write) -> Result<()> {
     let blocks = open_blocks(&disk(), data_dir(args))?;

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
-use super::{Dialled, bracketed};
+use super::stream::Dialled;
 use crate::error::{Cause, io_text};
+use crate::url::bracketed;
 
 /// Addresses of the other family are tried after this delay, as in Go.
 const FALLBACK_DELAY: Duration = Duration::from_millis(300);

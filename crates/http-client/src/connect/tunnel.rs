@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use http::header::HeaderMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Dialled, Stream};
+use super::stream::{Dialled, Stream};
 use crate::error::Cause;
 use crate::proxy::Proxy;
-use crate::url::{Url, port_or_default};
+use crate::url::{Url, bracketed, port_or_default};
 
 /// Maximum size of a proxy's answer to `CONNECT`.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -72,7 +72,7 @@ pub(super) async fn socks5(
     target: &str,
 ) -> Result<(), Cause> {
     let failed = |reason: String| Cause::Socks {
-        proxy: format!("{}:{}", super::bracketed(&proxy.url.hostname()), port_or_default(&proxy.url)),
+        proxy: format!("{}:{}", bracketed(&proxy.url.hostname()), port_or_default(&proxy.url)),
         target: target.to_owned(),
         reason,
     };

@@ -1,6 +1,6 @@
 //! Durations in brackets and after `offset`: literals, and expressions over them.
 
-use super::expr::{UNARY_PRECEDENCE, precedence, right_precedence, sign};
+use super::expr::{UNARY_PRECEDENCE, precedence, right_precedence};
 use super::{DEPTH_MAX, Failure, Parsed, Parser};
 use crate::ast::{BinaryOp, DurationExpr, DurationExprKind, DurationValue, NumberLiteral, Span, UnaryOp};
 use crate::token::{Preprocessor, TokenKind};
@@ -65,7 +65,7 @@ impl Parser<'_> {
     /// after a parenthesis, arithmetic continues.
     pub(super) fn offset_duration(&mut self) -> Parsed<(Option<DurationValue>, usize)> {
         let first = self.peek()?;
-        let duration = match sign(first) {
+        let duration = match first.sign() {
             None if first == TokenKind::LeftParen => self.duration_above(0)?,
             None => self.duration_operand()?,
             Some(op) => self.signed_offset(op)?,
@@ -108,7 +108,7 @@ impl Parser<'_> {
             return Err(self.too_deep(self.last.span));
         }
         self.depth += 1;
-        let left = match sign(self.peek()?) {
+        let left = match self.peek()?.sign() {
             Some(op) => {
                 let token = self.take()?;
                 let of = self.duration_above(UNARY_PRECEDENCE + 1)?;

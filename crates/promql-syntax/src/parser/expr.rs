@@ -27,14 +27,6 @@ pub(super) fn right_precedence(op: BinaryOp) -> u8 {
     if op == BinaryOp::Pow { precedence(op) } else { precedence(op) + 1 }
 }
 
-pub(super) fn sign(kind: TokenKind) -> Option<UnaryOp> {
-    match kind {
-        TokenKind::Operator(BinaryOp::Add) => Some(UnaryOp::Plus),
-        TokenKind::Operator(BinaryOp::Sub) => Some(UnaryOp::Minus),
-        _ => None,
-    }
-}
-
 /// Everything between an operator and its right operand.
 struct Modifiers {
     return_bool: bool,
@@ -52,7 +44,7 @@ impl Parser<'_> {
             return Err(self.too_deep(self.last.span));
         }
         self.depth += 1;
-        let mut left = match sign(self.peek()?) {
+        let mut left = match self.peek()?.sign() {
             Some(op) => self.signed(op)?,
             None => self.operand_with_modifiers()?,
         };
@@ -156,7 +148,7 @@ impl Parser<'_> {
 
     fn fill_value(&mut self) -> Parsed<f64> {
         self.expect(TokenKind::LeftParen)?;
-        let op = sign(self.peek()?);
+        let op = self.peek()?.sign();
         if op.is_some() {
             self.take()?;
         }

@@ -3,7 +3,6 @@
 use ferula_go::float::format_f;
 use ferula_model::Timestamp;
 
-use super::expr::sign;
 use super::{Failure, Node, Parsed, Parser};
 use crate::ast::{
     AtModifier, DurationValue, Expr, ExprKind, MatrixSelector, RangeExtension, Span, Subquery, TimeShift,
@@ -134,7 +133,7 @@ impl Parser<'_> {
             TokenKind::Preprocessor(Preprocessor::Start) => AtModifier::Start,
             TokenKind::Preprocessor(Preprocessor::End) => AtModifier::End,
             kind => {
-                let op = sign(kind);
+                let op = kind.sign();
                 if op.is_some() {
                     self.take()?;
                 }

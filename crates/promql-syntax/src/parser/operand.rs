@@ -25,7 +25,7 @@ pub(super) fn is_metric_name(kind: TokenKind) -> bool {
 /// Whether an expression can start with a token of this kind.
 pub(super) fn starts_expr(kind: TokenKind) -> bool {
     is_metric_name(kind)
-        || super::expr::sign(kind).is_some()
+        || kind.sign().is_some()
         || matches!(
             kind,
             TokenKind::LeftParen

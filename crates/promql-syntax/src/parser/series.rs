@@ -7,7 +7,6 @@ use ferula_model::LabelSet;
 use ferula_model::histogram::{CounterResetHint, FloatHistogram, Span as BucketSpan};
 use ferula_model::value::STALE_NAN;
 
-use super::expr::sign;
 use super::{Failure, Parsed, Parser, ParserOptions};
 use crate::ast::UnaryOp;
 use crate::error::ParseErrors;
@@ -146,7 +145,7 @@ impl Parser<'_> {
 
     /// The rest of an item whose first value has been read.
     fn float_sequence(&mut self, first: f64) -> Parsed<SequenceItem> {
-        if sign(self.peek()?).is_none() {
+        if self.peek()?.sign().is_none() {
             let times = self.repetitions()?.unwrap_or(0);
             return Ok(SequenceItem::Floats { first, step: 0.0, times });
         }
@@ -156,7 +155,7 @@ impl Parser<'_> {
     }
 
     fn signed_number(&mut self) -> Parsed<f64> {
-        let op = sign(self.peek()?);
+        let op = self.peek()?.sign();
         if op.is_some() {
             self.take()?;
         }
@@ -190,7 +189,7 @@ impl Parser<'_> {
     fn histogram_sequence(&mut self) -> Parsed<SequenceItem> {
         let (first, mut hint_given) = self.histogram()?;
         let mut step = None;
-        if let Some(op) = sign(self.peek()?) {
+        if let Some(op) = self.peek()?.sign() {
             self.take()?;
             if self.peek()? != TokenKind::OpenHistogram {
                 return Err(Failure::Unexpected);
@@ -289,7 +288,7 @@ impl Parser<'_> {
 
     /// Integers wrap to 32 bits, as in Prometheus.
     fn signed_integer(&mut self) -> Parsed<i32> {
-        let negative = sign(self.peek()?) == Some(UnaryOp::Minus);
+        let negative = self.peek()?.sign() == Some(UnaryOp::Minus);
         if negative {
             self.take()?;
         }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use super::{LastRead, ReadTables};
+use super::tables::{LastRead, ReadTables};
 
 const FILE_NAME: &str = "metric_reads.json";
 const VERSION: u64 = 1;

@@ -1,5 +1,6 @@
 //! The record of reads: what is noted, what is forgotten, and how it survives.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use ferula_promql_syntax::parse_metric_selector;
 use ferula_runtime::SimClock;
 use ferula_testkit::MemStorage;
 
+use super::tables::{SELECTORS_MAX, forget_oldest};
 use super::*;
 
 const START_MS: i64 = 1_000_000;
@@ -146,7 +148,7 @@ fn every_selection_of_a_store_is_noted() {
     let mut snapshot = noted.snapshot(TimeRange::ALL).expect("a snapshot");
     snapshot.select(&selector("a"), &Hints::default()).expect("selected");
     snapshot.select(&selector("{b=\"c\"}"), &Hints::default()).expect("selected");
-    // Looking for names is no read of samples.
+    // Looking for names does not read samples.
     snapshot.label_values("x", &selector("d"), 0, &Hints::default()).expect("values");
     noted.exemplars(TimeRange::ALL, &[selector("e")]).expect("exemplars");
     let tables = record.tables();

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::context::Context;
-use crate::Tree;
 use crate::ast::{Branch, Command, List, Node, NodeKind, Operand, OperandKind, Pipe};
+use crate::tree::Tree;
 
 /// What the walk has found out so far.
 #[derive(Clone, Default)]

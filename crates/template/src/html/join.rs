@@ -1,7 +1,7 @@
 //! Where ways through a template meet: branches, loops, and what errors say about it.
 
 use super::context::{Context, Problem, Slash, State, UrlPart};
-use crate::Source;
+use crate::tree::Source;
 
 /// Where the running loop is left or begun again.
 #[derive(Default)]

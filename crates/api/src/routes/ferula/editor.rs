@@ -21,7 +21,6 @@ use ferula_promql_syntax::{Expr, ParseErrors, parse, stack};
 use ferula_query::Lookup;
 use serde_json::{Value, json};
 
-pub use data::NameCache;
 use diagnostic::{Diagnostic, Fix};
 
 pub(super) use self::data::EditorData;

@@ -115,7 +115,7 @@ async fn tokens_come_from_every_source() {
         let text = format!("azure_sd_configs: [{{subscription_id: S, authentication_method: {method}}}]");
         let (section, _) = section_of::<super::Azure>(&text);
         let context = context();
-        let played = context.shared.get::<crate::played::PlayedServices>();
+        let played = context.shared.get::<crate::played_services::PlayedServices>();
         played.play("http://169.254.169.254", &server.address);
         let variable = |name: &str| {
             let own =

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use ferula_go::quote::go_quote;
 
-use super::table::{Flag, ValueKind};
+use super::flag::{Flag, ValueKind};
+use super::value::open_error;
 
 /// The number of argument files to read before they are assumed to include each other in a cycle.
 const FILES_MAX: usize = 64;
@@ -115,11 +116,7 @@ impl Tokens {
             return Err(format!("argument files include each other: {file}"));
         }
         let text = std::fs::read_to_string(file).map_err(|error| {
-            format!(
-                "failed to open arguments file {}: {}",
-                go_quote(file),
-                super::parse::open_error(file, &error)
-            )
+            format!("failed to open arguments file {}: {}", go_quote(file), open_error(file, &error))
         })?;
         let is_argument = |line: &&str| !line.starts_with('#') && !line.trim().is_empty();
         Ok(text.lines().filter(is_argument).map(str::to_owned).collect())

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::table::{Argument, Command, Flag, ValueKind};
+use super::flag::{Argument, Flag, ValueKind};
+use super::table::Command;
 use super::wrap::wrap;
 
 /// The width for terminals that do not report theirs.

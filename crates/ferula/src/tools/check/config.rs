@@ -12,6 +12,7 @@ use ferula_go::quote::go_quote;
 use ferula_model::duration::format_millis;
 use ferula_scraper::target_maker::TargetMaker;
 
+use super::flags;
 use super::rules::{Lints, Verdict, check_files, rule_options};
 use crate::tools::args::Args;
 use crate::welcome::show_suggestion;
@@ -19,11 +20,11 @@ use crate::welcome::show_suggestion;
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
     let (lints, options) = (Lints::of_config(args), rule_options(args));
-    let syntax_only = args.has(super::SYNTAX_ONLY);
+    let syntax_only = args.has(flags::SYNTAX_ONLY);
     let mut worst = Verdict::Good;
-    for file in args.arguments(super::CONFIG_FILES) {
+    for file in args.arguments(flags::CONFIG_FILES) {
         println!("Checking {file}");
-        let checked = match check_config(file, syntax_only, args.has(super::AGENT)) {
+        let checked = match check_config(file, syntax_only, args.has(flags::AGENT)) {
             Ok(checked) => checked,
             Err(error) => {
                 eprintln!("  FAILED: {error}");

@@ -7,13 +7,14 @@ use ferula_exposition::families::{Family, parse_families};
 use ferula_model::MetricType;
 use ferula_model::labels::NameScheme;
 
+use super::flags;
 use super::lint::problems;
-use crate::tools::EXIT_LINT;
+use super::rules::EXIT_LINT;
 use crate::tools::args::Args;
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
-    let (extended, lint) = (args.has(super::EXTENDED), args.text(super::METRICS_LINT) != "none");
+    let (extended, lint) = (args.has(flags::EXTENDED), args.text(flags::METRICS_LINT) != "none");
     if !extended && !lint {
         eprintln!(
             "error: at least one of --extended or linting must be enabled\n\

@@ -11,8 +11,9 @@ use ferula_go::quote::go_quote;
 use ferula_model::labels::NameScheme;
 use ferula_rules::check_template;
 
+use super::flags;
 use crate::tools::args::Args;
-use crate::tools::{EXIT_LINT, parser_options, promql_features};
+use crate::tools::features::{parser_options, promql_features};
 
 /// What is checked besides validity.
 pub struct Lints {
@@ -25,8 +26,8 @@ pub struct Lints {
 impl Lints {
     /// For rule files alone.
     fn of_rules(args: &Args) -> Self {
-        let mut lints = Lints { duplicate_rules: false, interval: None, fatal: args.has(super::LINT_FATAL) };
-        args.text(super::RULE_LINT)
+        let mut lints = Lints { duplicate_rules: false, interval: None, fatal: args.has(flags::LINT_FATAL) };
+        args.text(flags::RULE_LINT)
             .split(',')
             .filter(|name| !name.is_empty())
             .for_each(|name| lints.rule_lint(name));
@@ -35,12 +36,12 @@ impl Lints {
 
     /// For a configuration and its rule files. `none` disables all others.
     pub fn of_config(args: &Args) -> Self {
-        let names: Vec<&str> = args.text(super::CONFIG_LINT).split(',').collect();
-        let mut lints = Lints { duplicate_rules: false, interval: None, fatal: args.has(super::LINT_FATAL) };
+        let names: Vec<&str> = args.text(flags::CONFIG_LINT).split(',').collect();
+        let mut lints = Lints { duplicate_rules: false, interval: None, fatal: args.has(flags::LINT_FATAL) };
         if names.contains(&"none") {
             return lints;
         }
-        let lookback = args.duration(super::LOOKBACK_DELTA);
+        let lookback = args.duration(flags::LOOKBACK_DELTA);
         for name in names.into_iter().filter(|name| !name.is_empty()) {
             if matches!(name, "all" | "too-long-scrape-interval") && !lookback.is_zero() {
                 lints.interval = Some(lookback);
@@ -85,16 +86,19 @@ impl Verdict {
 pub fn rule_options(args: &Args) -> RuleFileOptions<'static> {
     RuleFileOptions {
         names: NameScheme::Utf8,
-        ignore_unknown_fields: args.has(super::IGNORE_UNKNOWN_FIELDS),
+        ignore_unknown_fields: args.has(flags::IGNORE_UNKNOWN_FIELDS),
         parser: parser_options(&promql_features(args)),
         check_template: &check_template,
     }
 }
 
+/// Exit code when only lints failed.
+pub const EXIT_LINT: u8 = 3;
+
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
     let (lints, options) = (Lints::of_rules(args), rule_options(args));
-    let files = args.arguments(super::RULE_FILES);
+    let files = args.arguments(flags::RULE_FILES);
     if !files.is_empty() {
         return check_files(&files, &lints, &options).exit_code(&lints);
     }

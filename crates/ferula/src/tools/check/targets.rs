@@ -15,8 +15,9 @@ use ferula_telemetry::Registry;
 use serde_json::{Value as Json, json};
 
 use super::config::static_groups;
+use super::flags;
 use crate::tools::args::Args;
-use crate::tools::finish;
+use crate::tools::output::finish;
 
 /// Runs the command. Unlike promtool, it ends once every service has answered, not only when the time is up.
 pub fn run(args: &Args) -> ExitCode {
@@ -27,8 +28,8 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn find(args: &Args) -> Result<Vec<Json>> {
-    let file = args.required(super::CONFIG_FILE);
-    let name = args.required(super::JOB);
+    let file = args.required(flags::CONFIG_FILE);
+    let name = args.required(flags::JOB);
     let config = Config::load(Path::new(file)).map_err(|error| anyhow!("Cannot load config {error}"))?;
     let jobs = config.scrape_jobs().map_err(|error| anyhow!("Cannot load scrape configs {error}"))?;
     let Some(index) = jobs.jobs.iter().position(|job| job.job_name == name) else {
@@ -50,7 +51,7 @@ fn find(args: &Args) -> Result<Vec<Json>> {
     services.static_configs.clear();
     services.file_sd_configs.clear();
     if services.counts().any(|(_, sections)| sections > 0) {
-        groups.extend(found_by_services(name, &services, args.duration(super::TIMEOUT))?);
+        groups.extend(found_by_services(name, &services, args.duration(flags::TIMEOUT))?);
     }
     let maker = TargetMaker::new(job);
     let mut found: Vec<Json> = Vec::new();

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use super::api::Api;
 use super::value::{Metric, Stream, Value, show_metric};
 use crate::tools::args::{Args, Command, Flag, ValueKind, flag, format_nanos};
-use crate::tools::{finish, moment, print_line};
+use crate::tools::moment;
+use crate::tools::output::{finish, print_line};
 
 const HEADER: &str = "\
 Bucket stats for each histogram series over time
@@ -23,6 +24,8 @@ Aggregated bucket stats
 Each line shows min/avg/max over the series above.";
 
 const SERVER: Flag = flag("server", ValueKind::Url, "The server to query.").required();
+/// `--match`
+pub const MATCH: Flag = flag("match", ValueKind::Texts, "A selector of series. May be repeated.");
 const TYPE: Flag = flag("type", ValueKind::Text, "What to analyze: histogram.").required();
 const DURATION: Flag = flag("duration", ValueKind::Duration, "How far to look back.").default("1h");
 const TIME: Flag = flag(
@@ -37,7 +40,7 @@ pub const COMMAND: Command = Command::new(
     "Print how many buckets of histograms are in use, to find those that are too fine or too coarse.",
     |args| finish(run(args)),
 )
-.flags(&[SERVER, TYPE, DURATION, TIME, super::MATCH.required()]);
+.flags(&[SERVER, TYPE, DURATION, TIME, MATCH.required()]);
 
 fn run(args: &Args) -> Result<()> {
     let kind = args.text(TYPE);
@@ -51,7 +54,7 @@ fn run(args: &Args) -> Result<()> {
     };
     print_line(&format!("{HEADER}\n"))?;
     let (mut native, mut classic) = (Totals::default(), Totals::default());
-    for matcher in args.all(super::MATCH) {
+    for matcher in args.all(MATCH) {
         let selector = format!("{matcher}[{}]", format_nanos(args.nanos(DURATION).unwrap_or_default()));
         let Value::Matrix(streams) = api.query(&selector, time)? else {
             bail!("query of buckets resulted in non-Matrix");

@@ -12,10 +12,11 @@ use ferula_slo::{Budget, Episode, Objective, Step};
 use ferula_tsdb::Db;
 use serde_json::{Value, json};
 
-use super::super::args::{Args, Command, Flag, ValueKind, flag};
-use super::super::history::History;
-use super::super::{finish, moment};
-use super::{DEFAULT_PERIOD, EXTRA_LABELS, FILES, Input, WINDOWS_PATH};
+use super::input::{DEFAULT_PERIOD, EXTRA_LABELS, FILES, Input, WINDOWS_PATH};
+use crate::tools::args::{Args, Command, Flag, ValueKind, flag};
+use crate::tools::history::History;
+use crate::tools::moment;
+use crate::tools::output::finish;
 
 const STORAGE_PATH: Flag =
     flag("storage.tsdb.path", ValueKind::Text, "The data directory to read; a server may be using it.")

@@ -10,12 +10,13 @@ use ferula_telemetry::Registry;
 use ferula_tsdb::disk::FaultDisk;
 use ferula_tsdb::{Db, Options};
 
+use super::flags;
 use crate::tools::args::Args;
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
-    let paths: Vec<String> = args.arguments(super::SCRIPTS).into_iter().map(str::to_owned).collect();
-    promql(&paths, args.has(super::RESTART))
+    let paths: Vec<String> = args.arguments(flags::SCRIPTS).into_iter().map(str::to_owned).collect();
+    promql(&paths, args.has(flags::RESTART))
 }
 
 fn promql(paths: &[String], restart: bool) -> ExitCode {

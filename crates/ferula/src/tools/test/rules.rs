@@ -19,8 +19,9 @@ use ferula_telemetry::{Registry, logging};
 use ferula_tsdb::disk::FaultDisk;
 use ferula_tsdb::{Db, Options};
 
+use super::flags;
 use crate::tools::args::Args;
-use crate::tools::{parser_options, promql_features};
+use crate::tools::features::{parser_options, promql_features};
 
 /// The result of a file: its test groups, or why it has none.
 struct FileReport {
@@ -46,17 +47,17 @@ fn try_run(args: &Args) -> Result<bool> {
     logging::init(logging::Level::Error, logging::Format::Logfmt);
     let features = promql_features(args);
     let patterns: Vec<Regexp> =
-        args.all(super::RUN).into_iter().map(Regexp::new).collect::<Result<_, _>>()?;
+        args.all(flags::RUN).into_iter().map(Regexp::new).collect::<Result<_, _>>()?;
     let runs = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.is_match(name));
     let mut reports = Vec::new();
-    for file in args.arguments(super::TEST_FILES) {
+    for file in args.arguments(flags::TEST_FILES) {
         let began = UnixNanos(RealClock::new().unix_nanos()).rfc3339_nanos();
         let result = test_file(file, args, features, &runs);
         let report = FileReport { name: file.to_owned(), began: began.chars().take(19).collect(), result };
         print(&report);
         reports.push(report);
     }
-    if let Some(path) = args.last(super::JUNIT) {
+    if let Some(path) = args.last(flags::JUNIT) {
         std::fs::write(path, junit(&reports)).with_context(|| format!("writing {path}"))?;
     }
     Ok(reports.iter().all(FileReport::passed))
@@ -98,7 +99,7 @@ fn test_file(
     let parser = parser_options(&features);
     let options = RuleFileOptions {
         names: NameScheme::Utf8,
-        ignore_unknown_fields: args.has(super::IGNORE_UNKNOWN_FIELDS),
+        ignore_unknown_fields: args.has(flags::IGNORE_UNKNOWN_FIELDS),
         parser,
         check_template: &check_template,
     };
@@ -126,8 +127,8 @@ fn test_file(
             parser,
             clock: RealClock::shared(),
             runs,
-            diff: args.has(super::DIFF),
-            debug: args.has(super::DEBUG).then_some(&|text: &str| eprintln!("{text}")),
+            diff: args.has(flags::DIFF),
+            debug: args.has(flags::DEBUG).then_some(&|text: &str| eprintln!("{text}")),
         },
     )
     .map_err(|error| error.to_string())

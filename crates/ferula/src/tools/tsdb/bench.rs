@@ -18,10 +18,11 @@ use ferula_storage::{Appendable, Durability, SampleBatch};
 use ferula_telemetry::Registry;
 use ferula_tsdb::{Db, Options};
 
+use super::data_dir::disk;
 use crate::tools::args::{
     Args, Argument, Command, Flag, ValueKind, argument, flag, format_nanos, open_error,
 };
-use crate::tools::finish;
+use crate::tools::output::finish;
 
 const OUT: Flag =
     flag("out", ValueKind::Text, "The directory to write to; \"\" for a temporary one.").default("benchout");
@@ -69,8 +70,7 @@ fn write(out: &str, file: &str, metrics: usize, scrapes: usize) -> Result<()> {
         std::fs::remove_dir_all(&out).with_context(|| format!("remove {}", out.display()))?;
     }
     std::fs::create_dir_all(&out).with_context(|| format!("mkdir {}", out.display()))?;
-    let db =
-        Db::open(&out.join("storage"), Options::default(), super::disk(), &Registry::new(), &mut |_| {})?;
+    let db = Db::open(&out.join("storage"), Options::default(), disk(), &Registry::new(), &mut |_| {})?;
     let (total, took) = timed("ingestScrapes", || ingest(&db, &series, scrapes))?;
     say(&format!(" > total samples: {total}"))?;
     say(&format!(" > samples/sec: {}", format_g(total as f64 / took.as_secs_f64())))?;

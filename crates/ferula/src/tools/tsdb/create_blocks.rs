@@ -3,32 +3,27 @@
 //! The page is parsed once to find its time range and once per block, so only the samples of one block are in
 //! memory.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use ferula_exposition::{Entry, Format, LabelScratch, PageParser, Series, key};
 use ferula_model::{LabelSet, TimeRange, Timestamp};
 use ferula_tsdb::Access;
 use ferula_tsdb::disk::Disk;
-use ferula_tsdb::tools::{Backfill, ListedBlock, backfill_block_duration, backfill_windows, list};
+use ferula_tsdb::tools::{Backfill, ListedBlock, backfill_windows, list};
 use ferula_tsdb::{Block, BlockOptions, TimeSpan, Ulid};
 
-use super::with_stdout;
+use super::create_rules;
+use super::data_dir::{DATA_DIR, disk, stat};
+use super::new_blocks::{MAX_BLOCK_DURATION, block_duration_ms, new_ulid};
 use crate::tools::args::{Args, Argument, Command, Flag, ValueKind, argument, flag, open_error};
-use crate::tools::finish;
+use crate::tools::output::{finish, with_stdout};
 
 const HUMAN_READABLE: Flag =
     flag("human-readable", ValueKind::Switch, "Print times as dates, and sizes with units.").short('r');
 const QUIET: Flag = flag("quiet", ValueKind::Switch, "Do not list the blocks.").short('q');
-/// Larger blocks mean fewer files for old data.
-pub const MAX_BLOCK_DURATION: Flag =
-    flag("max-block-duration", ValueKind::Duration, "The maximum time range of a block; at least 2h.")
-        .placeholder("<duration>")
-        .hidden();
 const LABEL: Flag =
     flag("label", ValueKind::Pairs, "A label for every series, as NAME=VALUE. May be repeated.");
 const INPUT: Argument =
@@ -49,23 +44,18 @@ pub const COMMAND: Command = Command {
         })
         .flags(&[LABEL])
         .arguments(&[INPUT, OUTPUT]),
-        super::create_rules::COMMAND,
+        create_rules::COMMAND,
     ],
     run: None,
     is_ours: false,
     is_default: false,
 };
 
-/// The time range of the blocks that a command creates.
-pub fn block_duration_ms(args: &Args) -> i64 {
-    backfill_block_duration(args.nanos(MAX_BLOCK_DURATION).unwrap_or_default() / 1_000_000)
-}
-
 fn from_open_metrics(args: &Args, out: &mut dyn Write) -> Result<()> {
     let input = args.required(INPUT);
-    let dir = Path::new(args.argument(OUTPUT).unwrap_or(super::DATA_DIR));
+    let dir = Path::new(args.argument(OUTPUT).unwrap_or(DATA_DIR));
     let labels: Vec<(&str, &str)> = args.pairs(LABEL).into_iter().collect();
-    super::stat(Path::new(input))?;
+    stat(Path::new(input))?;
     let body = std::fs::read(input).map_err(|error| anyhow::anyhow!(open_error(input, &error)))?;
     let printing = Printing { human: args.has(HUMAN_READABLE), quiet: args.has(QUIET), titles: true };
     let range = time_range(&body).context("getting min and max timestamp")?;
@@ -109,7 +99,7 @@ fn create(
     mut printing: Printing,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let disk = super::disk();
+    let disk = disk();
     let mut next = min;
     for span in backfill_windows(TimeRange::from_millis(min, max), duration) {
         // For windows without samples the page is not read again.
@@ -172,12 +162,4 @@ fn print(
     let row = ListedBlock { meta: &meta, bytes: block.bytes() };
     list(&[row], std::mem::take(&mut printing.titles), printing.human, out)?;
     Ok(())
-}
-
-/// A name for a new block.
-pub fn new_ulid() -> Result<Ulid> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
-    // Each `RandomState` is seeded by the system.
-    let random = || u128::from(RandomState::new().build_hasher().finish());
-    Ok(Ulid::new(u64::try_from(now.as_millis()).unwrap_or(0), random() << 64 | random()))
 }

@@ -19,11 +19,14 @@ use ferula_tsdb::BlockOptions;
 use ferula_tsdb::tools::{Backfill, backfill_windows};
 use time::OffsetDateTime;
 
-use super::create_blocks::{block_duration_ms, new_ulid};
+use super::data_dir::disk;
+use super::new_blocks::{block_duration_ms, new_ulid};
 use crate::tools::args::{Args, Argument, Command, Flag, ValueKind, argument, flag};
+use crate::tools::features::{parser_options, promql_features};
+use crate::tools::output::finish;
 use crate::tools::query::api::Api;
 use crate::tools::query::value::{Metric, Value};
-use crate::tools::{finish, http, moment, parser_options, promql_features};
+use crate::tools::{http, moment};
 
 const NANOS: i64 = 1_000_000_000;
 /// The server may still be writing newer samples.
@@ -176,7 +179,7 @@ impl Import<'_> {
         }
         let dir = Path::new(self.args.text(OUTPUT_DIR));
         std::fs::create_dir_all(dir).with_context(|| format!("new block writer: mkdir {}", dir.display()))?;
-        let written = samples.write(&super::disk(), dir, new_ulid()?, &BlockOptions::default());
+        let written = samples.write(&disk(), dir, new_ulid()?, &BlockOptions::default());
         written.context("flush and commit: multiappender flush")?;
         Ok(())
     }

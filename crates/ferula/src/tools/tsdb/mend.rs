@@ -9,12 +9,50 @@ use ferula_tsdb::Options;
 use ferula_tsdb::disk::{Disk, OverlayDisk};
 use ferula_tsdb::tools::{VerifiedPart, drop_future, repair_directory, verify, verify_directory};
 
-use super::{BLOCK_TO_VERIFY, DRY_RUN, UNTIL, data_dir, disk, open_block, stat};
-use crate::tools::args::Args;
+use super::data_dir::{DB_PATH, data_dir, disk, open_block, stat};
+use crate::tools::args::{Args, Argument, Command, Flag, ValueKind, argument, flag};
 use crate::tools::moment;
+use crate::tools::output::{finish, with_stdout};
+
+const BLOCK_TO_VERIFY: Argument = argument("block id", ValueKind::Text, "The block to read; all by default.");
+const DRY_RUN: Flag = flag("dry-run", ValueKind::Switch, "Print what would be done, and change nothing.");
+const UNTIL: Flag =
+    flag("until", ValueKind::Int64, "The last time to keep, in milliseconds since 1970; by default, now.")
+        .default("0");
 
 /// `tsdb verify`
-pub fn run_verify(args: &Args, out: &mut dyn Write) -> Result<()> {
+pub const VERIFY: Command = Command::new(
+    "verify",
+    "Read everything in a data directory: logs, head chunks, savepoint, blocks, and how they fit together. Or one block. \
+     Changes nothing.",
+    |args| finish(with_stdout(|out| run_verify(args, out))),
+)
+.arguments(&[DB_PATH, BLOCK_TO_VERIFY])
+.ours();
+
+/// `tsdb repair`
+pub const REPAIR: Command = Command::new(
+    "repair",
+    "Set damage in a data directory aside, restore what other files still have, and print what is lost. Deletes nothing. \
+     The server must not run.",
+    |args| finish(with_stdout(|out| run_repair(args, out))),
+)
+.flags(&[DRY_RUN])
+.arguments(&[DB_PATH])
+.ours();
+
+/// `tsdb drop-future`
+pub const DROP_FUTURE: Command = Command::new(
+    "drop-future",
+    "Take the samples of a clock that was ahead out of a data directory, so that current ones are stored again. Keeps what \
+     it takes out. The server must not run.",
+    |args| finish(with_stdout(|out| run_drop_future(args, out))),
+)
+.flags(&[DRY_RUN, UNTIL])
+.arguments(&[DB_PATH])
+.ours();
+
+fn run_verify(args: &Args, out: &mut dyn Write) -> Result<()> {
     let (disk, dir) = (disk(), data_dir(args));
     stat(dir)?;
     let parts = match args.argument(BLOCK_TO_VERIFY) {
@@ -62,8 +100,7 @@ fn server_options(dir: &Path, now_ms: i64) -> Options {
     }
 }
 
-/// `tsdb repair`
-pub fn run_repair(args: &Args, out: &mut dyn Write) -> Result<()> {
+fn run_repair(args: &Args, out: &mut dyn Write) -> Result<()> {
     let dir = data_dir(args);
     stat(dir)?;
     let now_ms = moment::now().0 / 1_000_000;
@@ -79,8 +116,7 @@ pub fn run_repair(args: &Args, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-/// `tsdb drop-future`
-pub fn run_drop_future(args: &Args, out: &mut dyn Write) -> Result<()> {
+fn run_drop_future(args: &Args, out: &mut dyn Write) -> Result<()> {
     let dir = data_dir(args);
     stat(dir)?;
     let until_ms = match args.number(UNTIL) {

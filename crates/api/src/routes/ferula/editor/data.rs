@@ -1,6 +1,6 @@
 //! The data that the editor uses: names, values and types, read only when needed.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ferula_go::sync::MutexExt;
@@ -16,23 +16,11 @@ use crate::params::Params;
 
 /// How far back names are searched if the request has no range.
 const RANGE_MS_DEFAULT: i64 = 24 * 3_600_000;
-/// How long metric names are cached. Typing causes several requests in that time.
-const NAMES_KEPT: Duration = Duration::from_secs(5);
 /// How many targets of a pool are searched for a metric's metadata: targets of one pool mostly have the same
 /// metrics.
 const TARGETS_OF_POOL_MAX: usize = 4;
 /// Maximum number of values that are searched for a certain one.
 pub(super) const VALUES_MAX: usize = 5_000;
-
-/// The cached metric names, in the order of the store.
-#[derive(Default)]
-pub struct NameCache(Mutex<Option<Names>>);
-
-struct Names {
-    read_at: Duration,
-    range: TimeRange,
-    names: Arc<Vec<String>>,
-}
 
 /// Access to the data for one request.
 pub(in crate::routes::ferula) struct EditorData<'a> {
@@ -64,16 +52,7 @@ impl<'a> EditorData<'a> {
     /// All metric names.
     pub(in crate::routes::ferula) fn metric_names(&self) -> Result<Arc<Vec<String>>, ApiError> {
         let now = self.api.site.clock.elapsed();
-        let mut cached = self.api.editor_names.0.locked();
-        if let Some(known) = &*cached
-            && known.range == self.range
-            && now.saturating_sub(known.read_at) < NAMES_KEPT
-        {
-            return Ok(known.names.clone());
-        }
-        let names = Arc::new(self.values(METRIC_NAME, &[], 0)?);
-        *cached = Some(Names { read_at: now, range: self.range, names: names.clone() });
-        Ok(names)
+        self.api.editor_names.of_range(self.range, now, || self.values(METRIC_NAME, &[], 0))
     }
 
     pub(super) fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ApiError> {
