@@ -92,7 +92,9 @@ impl AlertmanagerConfig {
         let mut decoder = Decoder::new(&tree, Dialect::V2);
         decoder.matcher_syntax = syntax;
         let warnings = decoder.run(&mut sections)?;
-        sections.complete(syntax).map_err(|problem| ConfigError::of_problem(&problem, &tree))?;
+        if let Some(problem) = sections.complete(syntax).first() {
+            return Err(ConfigError::of_problem(problem, &tree));
+        }
         let show = |warning: &Problem| ConfigError::of_problem(warning, &tree).to_string();
         let warnings = warnings.iter().map(show).collect();
         Ok(AlertmanagerConfig { sections, warnings, places: BTreeMap::new() })
@@ -125,105 +127,112 @@ impl AlertmanagerConfig {
 }
 
 impl Sections {
-    /// Fills in what is inherited and checks everything, in Alertmanager's order.
-    fn complete(&mut self, syntax: MatcherSyntax) -> Result<(), Problem> {
+    /// Fills in what is inherited and checks everything. Returns everything that is wrong, in Alertmanager's order.
+    fn complete(&mut self, syntax: MatcherSyntax) -> Vec<Problem> {
+        let mut found = Vec::new();
         if let Some(route) = &self.route {
-            route.check(syntax).map_err(|problem| problem.at("route"))?;
+            found.extend(route.check(syntax).into_iter().map(|problem| problem.at("route")));
         }
         for (index, rule) in self.inhibit_rules.iter().enumerate() {
-            rule.check(syntax).map_err(|problem| problem.at_item("inhibit_rules", index))?;
+            found.extend(rule.check(syntax).err().map(|problem| problem.at_item("inhibit_rules", index)));
         }
-        for (key, intervals, kind) in [
-            ("mute_time_intervals", &self.mute_time_intervals, "mute time interval"),
-            ("time_intervals", &self.time_intervals, "time interval"),
-        ] {
-            if let Some(index) = intervals.iter().position(|interval| interval.name.is_empty()) {
-                return Err(Problem::new(format!("missing name in {kind}")).at_item(key, index));
+        for (key, intervals, kind) in self.interval_lists() {
+            for (index, _) in intervals.iter().enumerate().filter(|(_, interval)| interval.name.is_empty()) {
+                found.push(Problem::new(format!("missing name in {kind}")).at_item(key, index));
             }
         }
         let global = self.global.get_or_insert_default();
-        global.check().map_err(|problem| problem.at("global"))?;
+        found.extend(global.check().err().map(|problem| problem.at("global")));
         let mut receivers = BTreeSet::new();
         for (index, receiver) in self.receivers.iter_mut().enumerate() {
-            let at = |problem: Problem| problem.at_item("receivers", index);
-            if receivers.contains(&receiver.name) {
+            if !receivers.insert(receiver.name.clone()) {
                 let name = go_quote(&receiver.name);
-                return Err(at(
-                    Problem::new(format!("notification config name {name} is not unique")).at("name")
-                ));
+                let problem =
+                    Problem::new(format!("notification config name {name} is not unique")).at("name");
+                found.push(problem.at_item("receivers", index));
             }
-            receiver.inherit(global).map_err(at)?;
-            receivers.insert(receiver.name.clone());
+            let missing = receiver.inherit(global).into_iter();
+            found.extend(missing.map(|problem| problem.at_item("receivers", index)));
         }
-        let root = self.check_root(&receivers)?;
-        let intervals = self.interval_names()?;
-        check_used_intervals(root, &intervals).map_err(|problem| problem.at("route"))?;
-        match root.continue_matching {
-            true => Err(Problem::new("cannot have continue in root route").at("continue").at("route")),
-            false => Ok(()),
+        let Some(root) = &self.route else {
+            found.push(Problem::new("no routes provided"));
+            return found;
+        };
+        let mut in_root =
+            |problems: Vec<Problem>| found.extend(problems.into_iter().map(|one| one.at("route")));
+        in_root(root_problems(root));
+        in_root(undefined_receivers(root, &receivers));
+        let (intervals, repeated) = self.interval_names();
+        found.extend(repeated);
+        let mut in_root =
+            |problems: Vec<Problem>| found.extend(problems.into_iter().map(|one| one.at("route")));
+        in_root(undefined_intervals(root, &intervals));
+        if root.continue_matching {
+            in_root(vec![Problem::new("cannot have continue in root route").at("continue")]);
         }
+        found
     }
 
-    fn check_root(&self, receivers: &BTreeSet<String>) -> Result<&Route, Problem> {
-        let Some(root) = &self.route else { return Err("no routes provided".into()) };
-        let refuse = |text: &str| Err(Problem::new(text).at("route"));
-        if root.receiver.is_empty() {
-            return refuse("root route must specify a default receiver");
-        }
-        if root.has_matchers() {
-            return refuse("root route must not have any matchers");
-        }
-        if !root.mute_time_intervals.is_empty() {
-            return refuse("root route must not have any mute time intervals");
-        }
-        if !root.active_time_intervals.is_empty() {
-            return refuse("root route must not have any active time intervals");
-        }
-        check_used_receivers(root, receivers).map_err(|problem| problem.at("route"))?;
-        Ok(root)
-    }
-
-    /// The names of all time intervals, which must differ.
-    fn interval_names(&self) -> Result<BTreeSet<&str>, Problem> {
-        let mut names = BTreeSet::new();
-        for (key, intervals, kind) in [
+    /// Both lists of time intervals, each with its key and what its items are called.
+    fn interval_lists(&self) -> [(&'static str, &[NamedTimeInterval], &'static str); 2] {
+        [
             ("mute_time_intervals", &self.mute_time_intervals, "mute time interval"),
             ("time_intervals", &self.time_intervals, "time interval"),
-        ] {
+        ]
+    }
+
+    /// The names of all time intervals, and those that are repeated.
+    fn interval_names(&self) -> (BTreeSet<&str>, Vec<Problem>) {
+        let (mut names, mut repeated) = (BTreeSet::new(), Vec::new());
+        for (key, intervals, kind) in self.interval_lists() {
             for (index, interval) in intervals.iter().enumerate() {
                 if !names.insert(interval.name.as_str()) {
                     let text = format!("{kind} {} is not unique", go_quote(&interval.name));
-                    return Err(Problem::new(text).at("name").at_item(key, index));
+                    repeated.push(Problem::new(text).at("name").at_item(key, index));
                 }
             }
         }
-        Ok(names)
+        (names, repeated)
     }
 }
 
-fn check_used_receivers(route: &Route, known: &BTreeSet<String>) -> Result<(), Problem> {
-    for (index, child) in route.children().enumerate() {
-        check_used_receivers(child, known).map_err(|problem| problem.at_item("routes", index))?;
-    }
-    if route.receiver.is_empty() || known.contains(&route.receiver) {
-        return Ok(());
-    }
-    let text = format!("undefined receiver {} used in route", go_quote(&route.receiver));
-    Err(Problem::new(text).at("receiver"))
+/// What the root must have, and what it must not have.
+fn root_problems(root: &Route) -> Vec<Problem> {
+    let checks = [
+        (root.receiver.is_empty(), "root route must specify a default receiver"),
+        (root.has_matchers(), "root route must not have any matchers"),
+        (!root.mute_time_intervals.is_empty(), "root route must not have any mute time intervals"),
+        (!root.active_time_intervals.is_empty(), "root route must not have any active time intervals"),
+    ];
+    checks.into_iter().filter(|(is_wrong, _)| *is_wrong).map(|(_, text)| Problem::new(text)).collect()
 }
 
-fn check_used_intervals(route: &Route, known: &BTreeSet<&str>) -> Result<(), Problem> {
-    for (index, child) in route.children().enumerate() {
-        check_used_intervals(child, known).map_err(|problem| problem.at_item("routes", index))?;
+fn undefined_receivers(route: &Route, known: &BTreeSet<String>) -> Vec<Problem> {
+    let mut found = below(route, |child| undefined_receivers(child, known));
+    if !route.receiver.is_empty() && !known.contains(&route.receiver) {
+        let text = format!("undefined receiver {} used in route", go_quote(&route.receiver));
+        found.push(Problem::new(text).at("receiver"));
     }
+    found
+}
+
+fn undefined_intervals(route: &Route, known: &BTreeSet<&str>) -> Vec<Problem> {
+    let mut found = below(route, |child| undefined_intervals(child, known));
     for (key, names) in [
         ("active_time_intervals", &route.active_time_intervals),
         ("mute_time_intervals", &route.mute_time_intervals),
     ] {
-        if let Some(index) = names.iter().position(|name| !known.contains(name.as_str())) {
-            let text = format!("undefined time interval {} used in route", go_quote(&names[index]));
-            return Err(Problem::new(text).at_item(key, index));
+        for (index, name) in names.iter().enumerate().filter(|(_, name)| !known.contains(name.as_str())) {
+            let text = format!("undefined time interval {} used in route", go_quote(name));
+            found.push(Problem::new(text).at_item(key, index));
         }
     }
-    Ok(())
+    found
+}
+
+/// What is wrong with the children of a route.
+fn below(route: &Route, of: impl Fn(&Route) -> Vec<Problem>) -> Vec<Problem> {
+    let children = route.children().enumerate();
+    let problems = children.flat_map(|(index, child)| of(child).into_iter().map(move |one| (index, one)));
+    problems.map(|(index, problem)| problem.at_item("routes", index)).collect()
 }

@@ -61,6 +61,55 @@ fn files_are_checked_and_errors_have_positions() {
     assert_eq!(stderr, "ferula: error: failed to validate 1 file(s)\n\n");
 }
 
+/// Alertmanager stops at the first one.
+#[test]
+fn every_error_of_a_file_is_printed_in_one_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("alertmanager.yml");
+    let yaml = "\
+config_files: [part.yml]
+route:
+  receiver: x
+  routes:
+  - receiver: y
+    matchers: ['a=~\"(\"']
+    group_interval: 0s
+  - receiver: r
+    mute_time_intervals: [nix]
+receivers:
+- name: r
+  colour: red
+  slack_configs:
+  - channel: c
+- name: r
+  email_configs:
+  - to: ''
+";
+    std::fs::write(&file, yaml).expect("written");
+    let part = "routes:\n- receiver: z\nreceivers:\n- name: p\n  webhook_configs: [{}]\n";
+    std::fs::write(directory.path().join("part.yml"), part).expect("written");
+    let (code, stdout, _) = ferula(&["check-config", file.to_str().expect("a name")]);
+    assert_eq!(code, 1);
+    let mut rest = stdout.as_str();
+    for error in [
+        "error parsing regexp: missing closing ): `^(?:()$` (line 6: route.routes[0].matchers)",
+        "missing to address in email config (line 17: receivers[1].email_configs[0])",
+        "line 12: field colour not found in type config.plain",
+        "part.yml\": one of url or url_file must be configured (line 5: receivers[0].webhook_configs[0])",
+        "a route of a part must have matchers, or it would take the alerts of others (line 2: routes[0])",
+        "undefined receiver \"z\" used in route",
+        "group_interval cannot be zero (line 7: route.routes[0].group_interval)",
+        "no Slack API URL nor App token set either inline or in a file (line 14: receivers[0].slack_configs[0])",
+        "notification config name \"r\" is not unique (line 15: receivers[1].name)",
+        "undefined receiver \"y\" used in route (line 5: route.routes[0].receiver)",
+        "undefined receiver \"x\" used in route (line 3: route.receiver)",
+        "undefined time interval \"nix\" used in route (line 9: route.routes[1].mute_time_intervals[0])",
+    ] {
+        let at = rest.find(error).unwrap_or_else(|| panic!("{error} does not follow in\n{stdout}"));
+        rest = &rest[at + error.len()..];
+    }
+}
+
 #[test]
 fn the_syntax_of_matchers_can_be_chosen() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -24,7 +24,7 @@ use crate::files::{directory_of, read_file};
 use crate::glob::glob;
 use crate::http_client::FileNames;
 use crate::section::section;
-use crate::yaml::decode::{Decoder, Value};
+use crate::yaml::decode::{Decoder, ReadToEnd, Value};
 use crate::yaml::dialect::Dialect;
 use crate::yaml::tree::{Step, Tree, show_path};
 
@@ -45,6 +45,28 @@ struct Source {
     tree: Tree,
     /// How many items of each list precede those of this file.
     before: Counts,
+}
+
+impl Source {
+    /// Where something of this part is in the whole configuration.
+    fn whole_path(&self, path: &[Step]) -> Vec<Step> {
+        let mut whole = path.to_vec();
+        let (Some(Step::Key(key)), Some(Step::Index(index))) = (path.first(), path.get(1)) else {
+            return whole;
+        };
+        let (before, is_below_root) = match key.as_str() {
+            "routes" => (self.before.routes, true),
+            "inhibit_rules" => (self.before.inhibit_rules, false),
+            "receivers" => (self.before.receivers, false),
+            "time_intervals" => (self.before.time_intervals, false),
+            _ => (0, false),
+        };
+        whole[1] = Step::Index(index + before);
+        if is_below_root {
+            whole.insert(0, Step::Key("route".into()));
+        }
+        whole
+    }
 }
 
 /// Lengths of the lists that parts add to.
@@ -128,33 +150,69 @@ impl AlertmanagerConfig {
     /// As [`AlertmanagerConfig::parse`], with the file if it is a part; or a file cannot be
     /// read.
     pub fn load_with(file: &Path, options: LoadOptions) -> Result<Self, ConfigError> {
-        let text = read_file(file)?;
+        AlertmanagerConfig::check(file, options).map_err(|errors| {
+            errors.into_iter().next().unwrap_or_else(|| ConfigError::bare("the configuration is invalid"))
+        })
+    }
+
+    /// The same, with everything that is wrong.
+    ///
+    /// # Errors
+    /// At least one. The first is that of [`AlertmanagerConfig::load_with`].
+    pub fn check(file: &Path, options: LoadOptions) -> Result<Self, Vec<ConfigError>> {
+        let alone = |error: ConfigError| vec![error];
+        let text = read_file(file).map_err(alone)?;
         let in_main = |error: ConfigError| error.in_file(file, Naming::None);
-        let Some(tree) = parse_tree(&text, options).map_err(in_main)? else {
-            return Err(in_main(ConfigError::bare("no route provided in config")));
+        let Some(tree) = parse_tree(&text, options).map_err(|error| vec![in_main(error)])? else {
+            return Err(vec![in_main(ConfigError::bare("no route provided in config"))]);
         };
         let mut sections = Sections::default();
-        let mut warnings: Vec<String> = decode(&tree, file, options, &mut sections).map_err(in_main)?;
+        let read = decode(&tree, file, options, &mut sections);
+        let mut errors: Vec<ConfigError> = read.errors.into_iter().map(in_main).collect();
+        let (mut warnings, mut doubtful) = (shown(&read.warnings, &tree), read.doubtful);
         sections.join_directory(&directory_of(file));
-        let before = Counts::default();
         let own_receivers: BTreeSet<String> =
             sections.receivers.iter().map(|receiver| receiver.name.clone()).collect();
-        let mut sources = Sources(vec![Source { file: file.to_owned(), tree, before }]);
-        for part in part_files(&sections.config_files, file).map_err(in_main)? {
+        let mut sources = Sources(vec![Source { file: file.to_owned(), tree, before: Counts::default() }]);
+        for part in part_files(&sections.config_files, file).map_err(|error| vec![in_main(error)])? {
             let in_part = |error: ConfigError| error.in_file(&part, Naming::Quoted);
-            let text = read_file(&part)?;
-            let Some(tree) = parse_tree(&text, options).map_err(in_part)? else { continue };
-            let mut read = IncludedFile::default();
-            let more = decode(&tree, &part, options, &mut read).map_err(in_part)?;
-            warnings.extend(more.into_iter().map(|warning| format!("{}: {warning}", part.display())));
-            read.join_directory(&directory_of(&part));
-            read.check(&own_receivers)
-                .map_err(|problem| in_part(ConfigError::of_problem(&problem, &tree)))?;
+            let text = match read_file(&part) {
+                Ok(text) => text,
+                Err(error) => {
+                    errors.push(error);
+                    continue;
+                }
+            };
+            let tree = match parse_tree(&text, options) {
+                Ok(Some(tree)) => tree,
+                Ok(None) => continue,
+                Err(error) => {
+                    errors.push(in_part(error));
+                    continue;
+                }
+            };
+            let mut content = IncludedFile::default();
+            let read = decode(&tree, &part, options, &mut content);
+            let of_part = shown(&read.warnings, &tree);
+            warnings.extend(of_part.into_iter().map(|warning| format!("{}: {warning}", part.display())));
+            content.join_directory(&directory_of(&part));
+            let is_doubtful = is_any_above_or_below(&read.doubtful);
+            let problems = content.problems(&own_receivers).into_iter().filter(|one| !is_doubtful(&one.path));
+            let problems: Vec<ConfigError> =
+                problems.map(|one| ConfigError::of_problem(&one, &tree)).collect();
+            errors.extend(read.errors.into_iter().chain(problems).map(in_part));
             let before = Counts::of(&sections);
-            read.move_into(&mut sections);
-            sources.0.push(Source { file: part, tree, before });
+            content.move_into(&mut sections);
+            let source = Source { file: part.clone(), tree, before };
+            doubtful.extend(read.doubtful.iter().map(|path| source.whole_path(path)));
+            sources.0.push(source);
         }
-        sections.complete(options.syntax).map_err(|problem| sources.error(&problem))?;
+        let is_doubtful = is_any_above_or_below(&doubtful);
+        let problems = sections.complete(options.syntax);
+        errors.extend(problems.iter().filter(|one| !is_doubtful(&one.path)).map(|one| sources.error(one)));
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         let mut config = AlertmanagerConfig { sections, warnings, places: Default::default() };
         config.note_places(&sources);
         Ok(config)
@@ -194,20 +252,22 @@ fn steps(path: &str) -> Vec<Step> {
 }
 
 impl IncludedFile {
-    /// Checks a part: its routes need matchers, and may only use its own receivers and the main file's.
-    fn check(&self, main_receivers: &BTreeSet<String>) -> Result<(), Problem> {
+    /// What is wrong with a part: its routes need matchers, and may only use its own receivers and the main file's.
+    fn problems(&self, main_receivers: &BTreeSet<String>) -> Vec<Problem> {
         let own: BTreeSet<&str> = self.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
+        let mut found = Vec::new();
         for (index, route) in self.routes.iter().enumerate() {
-            let at = |problem: Problem| problem.at_item("routes", index);
-            let Some(route) = route else { return Err(at(Problem::new("empty or null route"))) };
+            // The whole configuration is refused because of it.
+            let Some(route) = route else { continue };
+            let mut problems =
+                foreign_receivers(route, &|name| own.contains(name) || main_receivers.contains(name));
             if !route.has_matchers() {
                 let text = "a route of a part must have matchers, or it would take the alerts of others";
-                return Err(at(Problem::new(text)));
+                problems.insert(0, Problem::new(text));
             }
-            check_receivers(route, &|name| own.contains(name) || main_receivers.contains(name))
-                .map_err(at)?;
+            found.extend(problems.into_iter().map(|problem| problem.at_item("routes", index)));
         }
-        Ok(())
+        found
     }
 
     fn move_into(self, sections: &mut Sections) {
@@ -221,19 +281,27 @@ impl IncludedFile {
     }
 }
 
-fn check_receivers(route: &Route, is_known: &impl Fn(&str) -> bool) -> Result<(), Problem> {
+fn foreign_receivers(route: &Route, is_known: &impl Fn(&str) -> bool) -> Vec<Problem> {
+    let mut found = Vec::new();
     if !route.receiver.is_empty() && !is_known(&route.receiver) {
         let text = format!(
             "undefined receiver {} used in route: a part uses its own receivers and those of the main file",
             go_quote(&route.receiver)
         );
-        return Err(Problem::new(text).at("receiver"));
+        found.push(Problem::new(text).at("receiver"));
     }
     for (index, child) in route.routes.iter().enumerate() {
         let Some(child) = child else { continue };
-        check_receivers(child, is_known).map_err(|problem| problem.at_item("routes", index))?;
+        let below = foreign_receivers(child, is_known);
+        found.extend(below.into_iter().map(|problem| problem.at_item("routes", index)));
     }
-    Ok(())
+    found
+}
+
+/// Whether a path leads to one of these places, or to something around them: what is wrong there may follow from what is
+/// known to be wrong.
+fn is_any_above_or_below(places: &[Vec<Step>]) -> impl Fn(&[Step]) -> bool {
+    |path| places.iter().any(|place| place.iter().zip(path).all(|(one, other)| one == other))
 }
 
 /// The files that match the patterns, each once, without the main file. A name without wildcards must exist.
@@ -255,17 +323,15 @@ fn part_files(patterns: &FileNames, main: &Path) -> Result<Vec<PathBuf>, ConfigE
     Ok(files)
 }
 
-fn decode<T: Value>(
-    tree: &Tree,
-    file: &Path,
-    options: LoadOptions,
-    out: &mut T,
-) -> Result<Vec<String>, ConfigError> {
+fn decode<T: Value>(tree: &Tree, file: &Path, options: LoadOptions, out: &mut T) -> ReadToEnd {
     let mut decoder = Decoder::new(tree, Dialect::V2);
     decoder.matcher_syntax = options.syntax;
     decoder.secret_directory = Some(directory_of(file));
-    let warnings = decoder.run(out)?;
-    Ok(warnings.iter().map(|warning| ConfigError::of_problem(warning, tree).to_string()).collect())
+    decoder.run_to_end(out)
+}
+
+fn shown(warnings: &[Problem], tree: &Tree) -> Vec<String> {
+    warnings.iter().map(|warning| ConfigError::of_problem(warning, tree).to_string()).collect()
 }
 
 fn parse_tree(text: &str, options: LoadOptions) -> Result<Option<Tree>, ConfigError> {

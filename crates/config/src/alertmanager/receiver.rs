@@ -68,26 +68,28 @@ impl Receiver {
         Ok(())
     }
 
-    /// Fills in what integrations have from `global`, in the order in which Alertmanager does.
-    pub(super) fn inherit(&mut self, global: &GlobalConfig) -> Result<(), Problem> {
-        inherit(&mut self.webhook_configs, "webhook", global)?;
-        inherit(&mut self.email_configs, "email", global)?;
-        inherit(&mut self.slack_configs, "slack", global)?;
-        inherit(&mut self.pushover_configs, "pushover", global)?;
-        inherit(&mut self.pagerduty_configs, "pagerduty", global)?;
-        inherit(&mut self.incidentio_configs, "incidentio", global)?;
-        inherit(&mut self.opsgenie_configs, "opsgenie", global)?;
-        inherit(&mut self.wechat_configs, "wechat", global)?;
-        inherit(&mut self.victorops_configs, "victorops", global)?;
-        inherit(&mut self.sns_configs, "sns", global)?;
-        inherit(&mut self.telegram_configs, "telegram", global)?;
-        inherit(&mut self.discord_configs, "discord", global)?;
-        inherit(&mut self.webex_configs, "webex", global)?;
-        inherit(&mut self.msteams_configs, "msteams", global)?;
-        inherit(&mut self.msteamsv2_configs, "msteamsv2", global)?;
-        inherit(&mut self.jira_configs, "jira", global)?;
-        inherit(&mut self.rocketchat_configs, "rocketchat", global)?;
-        inherit(&mut self.mattermost_configs, "mattermost", global)
+    /// Fills in what integrations have from `global`, in the order in which Alertmanager does; returns what is missing.
+    pub(super) fn inherit(&mut self, global: &GlobalConfig) -> Vec<Problem> {
+        let mut found = Vec::new();
+        inherit(&mut self.webhook_configs, "webhook", global, &mut found);
+        inherit(&mut self.email_configs, "email", global, &mut found);
+        inherit(&mut self.slack_configs, "slack", global, &mut found);
+        inherit(&mut self.pushover_configs, "pushover", global, &mut found);
+        inherit(&mut self.pagerduty_configs, "pagerduty", global, &mut found);
+        inherit(&mut self.incidentio_configs, "incidentio", global, &mut found);
+        inherit(&mut self.opsgenie_configs, "opsgenie", global, &mut found);
+        inherit(&mut self.wechat_configs, "wechat", global, &mut found);
+        inherit(&mut self.victorops_configs, "victorops", global, &mut found);
+        inherit(&mut self.sns_configs, "sns", global, &mut found);
+        inherit(&mut self.telegram_configs, "telegram", global, &mut found);
+        inherit(&mut self.discord_configs, "discord", global, &mut found);
+        inherit(&mut self.webex_configs, "webex", global, &mut found);
+        inherit(&mut self.msteams_configs, "msteams", global, &mut found);
+        inherit(&mut self.msteamsv2_configs, "msteamsv2", global, &mut found);
+        inherit(&mut self.jira_configs, "jira", global, &mut found);
+        inherit(&mut self.rocketchat_configs, "rocketchat", global, &mut found);
+        inherit(&mut self.mattermost_configs, "mattermost", global, &mut found);
+        found
     }
 }
 
@@ -95,13 +97,15 @@ fn inherit<T: Inherit>(
     configs: &mut [Option<T>],
     service: &str,
     global: &GlobalConfig,
-) -> Result<(), Problem> {
+    found: &mut Vec<Problem>,
+) {
     let key = format!("{service}_configs");
     for (index, config) in configs.iter_mut().enumerate() {
-        let at = |problem: Problem| problem.at_item(&key, index);
-        // For four services Alertmanager ends in a nil pointer here; the others are refused in these words.
-        let config = config.as_mut().ok_or_else(|| at(Problem::new(format!("missing {service} config"))))?;
-        config.inherit(global).map_err(at)?;
+        let inherited = match config {
+            Some(config) => config.inherit(global),
+            // For four services Alertmanager ends in a nil pointer here; the others are refused in these words.
+            None => Err(Problem::new(format!("missing {service} config"))),
+        };
+        found.extend(inherited.err().map(|problem| problem.at_item(&key, index)));
     }
-    Ok(())
 }

@@ -90,22 +90,26 @@ impl Route {
     }
 
     /// Checks this node and all nodes below it. Those below come first, because they are read first.
-    pub(super) fn check(&self, syntax: MatcherSyntax) -> Result<(), Problem> {
+    pub(super) fn check(&self, syntax: MatcherSyntax) -> Vec<Problem> {
+        let mut found = Vec::new();
         for (index, route) in self.routes.iter().enumerate() {
-            let at = |problem: Problem| problem.at_item("routes", index);
-            // Alertmanager crashes on a nil pointer here.
-            let route = route.as_ref().ok_or_else(|| at(Problem::new("empty or null route")))?;
-            route.check(syntax).map_err(at)?;
+            let below = match route {
+                Some(route) => route.check(syntax),
+                // Alertmanager crashes on a nil pointer here.
+                None => vec![Problem::new("empty or null route")],
+            };
+            found.extend(below.into_iter().map(|problem| problem.at_item("routes", index)));
         }
-        check_names(&self.match_equal, "match")?;
-        self.check_group_by(syntax).map_err(|text| Problem::new(text).at("group_by"))?;
-        if self.group_interval.is_some_and(|interval| interval.is_zero()) {
-            return Err(Problem::new("group_interval cannot be zero").at("group_interval"));
+        found.extend(check_names(&self.match_equal, "match").err());
+        found.extend(self.check_group_by(syntax).err().map(|text| Problem::new(text).at("group_by")));
+        for (key, interval) in
+            [("group_interval", self.group_interval), ("repeat_interval", self.repeat_interval)]
+        {
+            if interval.is_some_and(|interval| interval.is_zero()) {
+                found.push(Problem::new(format!("{key} cannot be zero")).at(key));
+            }
         }
-        if self.repeat_interval.is_some_and(|interval| interval.is_zero()) {
-            return Err(Problem::new("repeat_interval cannot be zero").at("repeat_interval"));
-        }
-        Ok(())
+        found
     }
 
     fn check_group_by(&self, syntax: MatcherSyntax) -> Result<(), String> {

@@ -52,6 +52,12 @@ pub(crate) struct Decoder<'t> {
     pub secret_directory: Option<String>,
     /// What was accepted, but deserves a warning.
     warnings: Vec<Problem>,
+    /// Failed checks, if reading continues after them.
+    failed: Option<Vec<Problem>>,
+    /// Places whose values are not what the file says.
+    doubtful: Vec<Vec<Step>>,
+    /// Whether reading ends at the first failure after all.
+    gave_up: bool,
     decoded: u64,
     decoded_by_alias: u64,
 }
@@ -60,6 +66,17 @@ pub(crate) struct Decoder<'t> {
 /// come from aliases; from there to the higher count, a falling share.
 const ALIAS_RANGE_LOW: f64 = 400_000.0;
 const ALIAS_RANGE_HIGH: f64 = 4_000_000.0;
+
+/// What reading a whole file found.
+pub(crate) struct ReadToEnd {
+    pub errors: Vec<ConfigError>,
+    pub warnings: Vec<Problem>,
+    /// Places of values that could not be read: what depends on them may look wrong, too.
+    pub doubtful: Vec<Vec<Step>>,
+}
+
+/// After so many failed checks, reading ends.
+const FAILED_MAX: usize = 100;
 
 /// Reads the first document of `text` into `out`, which keeps its value when the document is empty.
 pub(crate) fn decode_document<T: Value>(text: &[u8], out: &mut T) -> Result<Option<Tree>, ConfigError> {
@@ -89,6 +106,9 @@ impl<'t> Decoder<'t> {
             matcher_syntax: MatcherSyntax::default(),
             secret_directory: None,
             warnings: Vec::new(),
+            failed: None,
+            doubtful: Vec::new(),
+            gave_up: false,
             decoded: 0,
             decoded_by_alias: 0,
         }
@@ -103,6 +123,32 @@ impl<'t> Decoder<'t> {
         let error =
             ConfigError::bare(format!("yaml: unmarshal errors:\n  {}", self.type_errors.join("\n  ")));
         Err(error.with_suggestion(self.suggestion))
+    }
+
+    /// Reads the whole tree into `out`, as far as possible. The first of the problems is the one with which [`Decoder::run`] ends.
+    pub fn run_to_end<T: Value>(mut self, out: &mut T) -> ReadToEnd {
+        self.failed = Some(Vec::new());
+        let last = self.read(out, self.tree.root());
+        let failed = self.failed.take().unwrap_or_default().into_iter().chain(last.err());
+        let mut errors: Vec<ConfigError> =
+            failed.map(|problem| ConfigError::of_problem(&problem, self.tree)).collect();
+        if !self.type_errors.is_empty() {
+            let text = format!("yaml: unmarshal errors:\n  {}", self.type_errors.join("\n  "));
+            errors.push(ConfigError::bare(text).with_suggestion(self.suggestion));
+        }
+        ReadToEnd { errors, warnings: self.warnings, doubtful: self.doubtful }
+    }
+
+    /// Notes a failure, if reading continues after it.
+    fn kept(&mut self, result: Result<(), Problem>) -> Result<(), Problem> {
+        match (result, &mut self.failed) {
+            (Err(problem), Some(failed)) if !self.gave_up && failed.len() < FAILED_MAX => {
+                self.doubtful.push(problem.path.clone());
+                failed.push(problem);
+                Ok(())
+            }
+            (result, _) => result,
+        }
     }
 
     /// Notes which known key an unknown one was probably meant to be; the first counts.
@@ -144,7 +190,10 @@ impl<'t> Decoder<'t> {
                 }
                 Ok(())
             }
-            _ => out.decode(id, self),
+            _ => {
+                let decoded = out.decode(id, self);
+                self.kept(decoded)
+            }
         }
     }
 
@@ -160,6 +209,7 @@ impl<'t> Decoder<'t> {
             let decoded = self.decoded as f64;
             let span = ((decoded - ALIAS_RANGE_LOW) / (ALIAS_RANGE_HIGH - ALIAS_RANGE_LOW)).clamp(0.0, 1.0);
             if self.decoded_by_alias as f64 / decoded > 0.99 - 0.89 * span {
+                self.gave_up = true;
                 return Err(self.problem("yaml: document contains excessive aliasing"));
             }
         }
@@ -186,9 +236,9 @@ impl<'t> Decoder<'t> {
         self.tree.node(self.asked_by_alias.unwrap_or(id)).mark
     }
 
-    /// The number of type errors so far. A section that added to it skips its own checks.
+    /// The number of errors so far. A section that added to it skips its own checks.
     pub fn errors(&self) -> usize {
-        self.type_errors.len()
+        self.type_errors.len() + self.failed.as_ref().map_or(0, Vec::len)
     }
 
     pub fn type_error(&mut self, line: u32, text: &str) {
@@ -213,6 +263,7 @@ impl<'t> Decoder<'t> {
             }
         };
         self.type_error(node.mark.line, &format!("cannot unmarshal {shown} into {into}"));
+        self.doubtful.push(self.path.clone());
         Ok(())
     }
 

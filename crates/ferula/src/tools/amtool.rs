@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use ferula_alertmanager::receiver::check::check_templates;
-use ferula_config::alertmanager::AlertmanagerConfig;
+use ferula_config::alertmanager::{AlertmanagerConfig, LoadOptions};
 use ferula_runtime::RealClock;
 
 use self::client::Client;
@@ -62,10 +62,11 @@ fn check_config(args: &Args) -> ExitCode {
     let mut failed = 0;
     for file in args.arguments(FILES) {
         print!("Checking '{file}'");
-        match AlertmanagerConfig::load(Path::new(file), settings::syntax(args)) {
+        let options = LoadOptions { syntax: settings::syntax(args), expands_variables: false };
+        match AlertmanagerConfig::check(Path::new(file), options) {
             Ok(config) => failed += usize::from(!print_found(&config)),
-            Err(error) => {
-                println!("  FAILED: {error}");
+            Err(errors) => {
+                errors.iter().for_each(|error| println!("  FAILED: {error}"));
                 failed += 1;
             }
         }
