@@ -14,7 +14,8 @@ mod syntax;
 use std::sync::Arc;
 
 use regex::bytes::{Captures, Regex, RegexBuilder};
-use regex_syntax::hir::Hir;
+use regex_syntax::hir::literal::Extractor;
+use regex_syntax::hir::{Hir, Look};
 
 pub use self::syntax::SyntaxError;
 
@@ -73,6 +74,18 @@ impl<'p> Pattern<'p> {
             .build()
             .parse(&self.translated)
             .map_err(|_| too_large(self.source))
+    }
+
+    /// The texts one of which every matching text begins with; `None` if there are too many of them, or a match may begin anywhere.
+    pub fn beginnings(&self) -> Option<Vec<Box<[u8]>>> {
+        let hir = self.hir().ok()?;
+        if !hir.properties().look_set_prefix().contains(Look::Start) {
+            return None;
+        }
+        let prefixes = Extractor::new().extract(&hir);
+        let beginnings: Vec<Box<[u8]>> =
+            prefixes.literals()?.iter().map(|one| one.as_bytes().into()).collect();
+        (!beginnings.is_empty() && beginnings.iter().all(|one| !one.is_empty())).then_some(beginnings)
     }
 
     /// Compiles the pattern to match anywhere in a text; its dot does not match a newline.

@@ -8,12 +8,14 @@
 mod classic;
 mod matcher;
 mod utf8;
+mod whole_value;
 
 use std::fmt;
 
 use ferula_go::quote::go_quote;
 
-pub use self::matcher::{MatchOp, Matcher, MatcherError};
+pub use self::matcher::{MatchOp, Matcher};
+pub use self::whole_value::MatcherError;
 use super::syntax::MatcherSyntax;
 use crate::yaml::decode::{Decoder, Value};
 use crate::yaml::emit::PrintedValue;

@@ -1,6 +1,7 @@
 //! The classic grammar: lenient about values, strict about names.
 
-use super::matcher::{MatchOp, Matcher, MatcherError};
+use super::matcher::{MatchOp, Matcher};
+use super::whole_value::MatcherError;
 
 /// Reads a list. A brace at either end is dropped, paired or not; commas inside double quotes do not separate.
 pub(super) fn parse_list(input: &str) -> Result<Vec<Matcher>, MatcherError> {

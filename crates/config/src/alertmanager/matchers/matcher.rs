@@ -2,9 +2,11 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
-use ferula_go::Regexp;
 use ferula_go::quote::go_quote;
+
+use super::whole_value::{MatcherError, WholeValue};
 
 /// How a label is compared. The order is that of sorted matchers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +35,7 @@ pub struct Matcher {
     name: String,
     op: MatchOp,
     value: String,
-    regexp: Option<Regexp>,
+    regexp: Option<Arc<WholeValue>>,
 }
 
 impl Matcher {
@@ -44,7 +46,7 @@ impl Matcher {
     pub fn new(name: impl Into<String>, op: MatchOp, value: impl Into<String>) -> Result<Self, MatcherError> {
         let value = value.into();
         let regexp = match op {
-            MatchOp::Regexp | MatchOp::NotRegexp => Some(anchored(&value)?),
+            MatchOp::Regexp | MatchOp::NotRegexp => Some(Arc::new(WholeValue::new(&value)?)),
             MatchOp::Equal | MatchOp::NotEqual => None,
         };
         Ok(Matcher { name: name.into(), op, value, regexp })
@@ -123,12 +125,3 @@ impl fmt::Display for Matcher {
 pub(super) fn is_reserved(c: char) -> bool {
     c.is_whitespace() || "{}!=~,\\\"'`".contains(c)
 }
-
-fn anchored(expression: &str) -> Result<Regexp, MatcherError> {
-    Regexp::new(&format!("^(?:{expression})$")).map_err(|error| MatcherError(error.to_string()))
-}
-
-/// Why a text is not a matcher, in Alertmanager's words.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct MatcherError(pub(super) String);

@@ -3,7 +3,8 @@
 
 use ferula_go::quote;
 
-use super::matcher::{MatchOp, Matcher, MatcherError, is_reserved};
+use super::matcher::{MatchOp, Matcher, is_reserved};
+use super::whole_value::MatcherError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TokenKind {
