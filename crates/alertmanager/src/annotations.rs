@@ -30,6 +30,15 @@ impl Annotations {
         }
     }
 
+    /// Whether these are the pairs.
+    pub fn is_of<'p>(&self, pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> bool {
+        let mut reader = Reader::new(&self.0);
+        let mut is_next =
+            |text: &str| reader.delimited().ok().flatten().is_some_and(|known| known == text.as_bytes());
+        let are_equal = pairs.into_iter().all(|(name, value)| is_next(name) && is_next(value));
+        are_equal && matches!(reader.delimited(), Ok(None))
+    }
+
     /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut reader = Reader::new(&self.0);
@@ -63,7 +72,20 @@ mod tests {
             let annotations = Annotations::new(pairs.iter().map(|(name, value)| (name, value)));
             let read: Vec<(String, String)> =
                 annotations.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            prop_assert_eq!(read, pairs);
+            prop_assert_eq!(&read, &pairs);
+            let borrowed = |pairs: &[(String, String)]| {
+                annotations.is_of(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            };
+            prop_assert!(borrowed(&pairs));
+            let mut other = pairs.clone();
+            other.push(("more".to_owned(), String::new()));
+            prop_assert!(!borrowed(&other));
+            if !pairs.is_empty() {
+                prop_assert!(!borrowed(&pairs[1..]));
+                other.pop();
+                other[0].1.push('x');
+                prop_assert!(!borrowed(&other));
+            }
         }
     }
 }

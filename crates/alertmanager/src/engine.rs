@@ -15,6 +15,7 @@
 //! An attempt belongs to one flush and ends at its deadline, which is when the next flush is due (but at
 //! least ten seconds later).
 
+mod alerts;
 mod clock;
 mod deliver;
 mod delivery;
@@ -40,7 +41,7 @@ pub use self::explain::{
 };
 pub use self::forecast::NextNotification;
 pub use self::history::{
-    AttemptNote, Event, History, HistoryEntry, HistoryLimits, Outcome, PastAlert, SilenceChange,
+    AttemptNote, Event, History, HistoryEntry, HistoryLimits, HistoryView, Outcome, PastAlert, SilenceChange,
 };
 pub use self::metrics::Metrics;
 pub use self::pair_state::{PairMessage, PairView};

@@ -8,7 +8,6 @@
 //! so that checking an alert is cheap even with a thousand rules.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use ferula_config::alertmanager::{InhibitRule as RuleConfig, Matchers};
@@ -33,7 +32,7 @@ struct Rule {
     target: Matchers,
     equal: Vec<String>,
     /// Source alerts by fingerprint, indexed by the values of the equal labels.
-    alerts: HashMap<String, BTreeMap<u64, Arc<StoredAlert>>>,
+    alerts: HashMap<Vec<u8>, BTreeMap<u64, Arc<StoredAlert>>>,
 }
 
 impl Rule {
@@ -46,13 +45,12 @@ impl Rule {
         }
     }
 
-    /// The values of the equal labels, joined. The separator is not a valid character, so no value contains
-    /// it.
-    fn equal_values(&self, labels: &LabelSet) -> String {
-        let mut key = String::new();
+    /// The values of the equal labels, each with a byte behind it that no text contains.
+    fn equal_values(&self, labels: &LabelSet) -> Vec<u8> {
+        let mut key = Vec::with_capacity(64);
         for name in &self.equal {
-            let value = labels.value(name);
-            let _ = write!(key, "{}:{value}", value.len());
+            key.extend_from_slice(labels.value(name).as_bytes());
+            key.push(0xff);
         }
         key
     }
@@ -91,15 +89,18 @@ impl Inhibitor {
         self.rules.len()
     }
 
-    /// Adds an alert, or updates its state.
-    pub fn update(&mut self, alert: &Arc<StoredAlert>) {
+    /// Adds an alert, or updates its state. Returns whether it is a source of a rule.
+    pub fn update(&mut self, alert: &Arc<StoredAlert>) -> bool {
+        let mut is_source = false;
         for at in self.sources.candidates(&alert.labels) {
             let rule = &mut self.rules[*at];
             if matches(rule.source.iter(), &alert.labels) {
                 let key = rule.equal_values(&alert.labels);
                 rule.alerts.entry(key).or_default().insert(alert.fingerprint(), alert.clone());
+                is_source = true;
             }
         }
+        is_source
     }
 
     /// Whether an alert with these labels is the target of a rule.
@@ -186,7 +187,9 @@ mod tests {
             (vec![("s=2", 10)], "t=3", false),
         ] {
             let mut inhibitor = inhibitor(rules);
-            sources.iter().for_each(|(source, ends_at)| inhibitor.update(&alert(source, *ends_at)));
+            for (source, ends_at) in &sources {
+                inhibitor.update(&alert(source, *ends_at));
+            }
             let found = inhibitor.inhibiting(&labels(target), Time::from_unix_nanos(7));
             assert_eq!(found.is_some(), inhibited, "{sources:?} {target}");
             inhibitor.collect_garbage(Time::from_unix_nanos(7));

@@ -16,6 +16,7 @@ mod blocking;
 pub mod engine;
 mod export;
 mod frame;
+mod in_parallel;
 mod inhibit;
 mod journal;
 mod local;

@@ -9,11 +9,12 @@
 mod entry;
 mod options;
 
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use ferula_config::alertmanager::MatcherSyntax;
+use ferula_go::sync::MutexExt;
 use ferula_model::{LabelSet, UnixNanos};
 
 pub use self::entry::{Silence, SilenceError, SilenceState};
@@ -50,7 +51,7 @@ pub struct Silences {
     /// Index of the silences that have not expired. The number is the position in `StoredSilence::matcher_sets`.
     index: MatcherIndex<SetKey>,
     /// Label sets for which many silences had to be looked at, and those that match.
-    remembered: RefCell<HashMap<LabelSet, Box<[SetKey]>>>,
+    remembered: Mutex<HashMap<LabelSet, Box<[SetKey]>>>,
     by_sequence: HashMap<u64, String>,
     next_sequence: u64,
 }
@@ -72,7 +73,7 @@ impl Silences {
             limits,
             by_id: HashMap::new(),
             index: MatcherIndex::default(),
-            remembered: RefCell::default(),
+            remembered: Mutex::default(),
             by_sequence: HashMap::new(),
             next_sequence: 0,
         }
@@ -156,7 +157,7 @@ impl Silences {
             }
         };
         let is_indexed = silence.state_at(now) != SilenceState::Expired;
-        self.remembered.get_mut().clear();
+        self.remembered.locked().clear();
         if is_indexed {
             for (at, set) in silence.matcher_sets.iter().enumerate() {
                 self.index.insert(set, (sequence, at));
@@ -171,7 +172,7 @@ impl Silences {
     }
 
     fn unindex(&mut self, kept: &StoredSilence) {
-        self.remembered.get_mut().clear();
+        self.remembered.locked().clear();
         if kept.is_indexed {
             for (at, set) in kept.silence.matcher_sets.iter().enumerate() {
                 self.index.remove(set, &(kept.sequence, at));
@@ -210,7 +211,7 @@ impl Silences {
     /// many to look at, the result is remembered until silences change.
     fn matching(&self, labels: &LabelSet) -> (Vec<SetKey>, usize) {
         let are_many = self.index.candidates(labels).nth(REMEMBERED_FROM - 1).is_some();
-        if are_many && let Some(known) = self.remembered.borrow().get(labels) {
+        if are_many && let Some(known) = self.remembered.locked().get(labels) {
             return (known.to_vec(), known.len());
         }
         let candidates: Vec<SetKey> = self.index.candidates(labels).copied().collect();
@@ -220,9 +221,11 @@ impl Silences {
         };
         let looked_at = candidates.len();
         let matching: Vec<SetKey> = candidates.into_iter().filter(is_match).collect();
-        let mut remembered = self.remembered.borrow_mut();
-        if are_many && remembered.len() < REMEMBERED_MAX {
-            remembered.insert(labels.clone(), matching.as_slice().into());
+        if are_many {
+            let mut remembered = self.remembered.locked();
+            if remembered.len() < REMEMBERED_MAX {
+                remembered.insert(labels.clone(), matching.as_slice().into());
+            }
         }
         (matching, looked_at)
     }

@@ -1,6 +1,7 @@
 //! An alert in the compact form of the store: identity, order, and how two reports of the same alert are
 //! merged.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -62,29 +63,17 @@ impl StoredAlert {
         XxHash64::oneshot(0, &bytes)
     }
 
-    /// Merges two reports of the same alert: the earliest start, the annotations of the later report, and the
-    /// most certain end.
-    pub fn merge(&self, other: &StoredAlert, now: Time) -> StoredAlert {
-        if other.updated_at < self.updated_at {
-            return other.merge(self, now);
-        }
-        let mut merged = other.clone();
-        merged.starts_at = self.starts_at.min(other.starts_at);
-        let is_later = self.ends_at > other.ends_at;
-        let keeps_older_end = match other.is_resolved_at(now) {
-            true => self.is_resolved_at(now) && is_later,
-            false => is_later && !self.timeout,
-        };
-        if keeps_older_end {
-            merged.ends_at = self.ends_at;
-        }
-        merged
+    /// Its times.
+    pub fn times(&self) -> Times {
+        let StoredAlert { starts_at, ends_at, updated_at, timeout, .. } = *self;
+        Times { starts_at, ends_at, updated_at, timeout }
     }
 
-    /// Whether the firing periods of the two reports overlap, so that they are merged.
-    pub fn overlaps(&self, newer: &StoredAlert) -> bool {
-        let within = |time: Time| self.starts_at < time && time < self.ends_at;
-        within(newer.ends_at) || within(newer.starts_at)
+    /// Sets its times.
+    pub fn set_times(&mut self, times: Times) {
+        let Times { starts_at, ends_at, updated_at, timeout } = times;
+        (self.starts_at, self.ends_at, self.updated_at, self.timeout) =
+            (starts_at, ends_at, updated_at, timeout);
     }
 
     /// Whether the reports differ only in their times.
@@ -112,6 +101,98 @@ impl StoredAlert {
     }
 }
 
+/// When an alert fires, according to a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    pub starts_at: Time,
+    pub ends_at: Time,
+    /// When it was reported.
+    pub updated_at: Time,
+    /// Whether `ends_at` was not reported but derived from `resolve_timeout`.
+    pub timeout: bool,
+}
+
+impl Times {
+    /// The times of an alert with these ones that is reported again now.
+    pub fn reported_again(self, mut report: Times, now: Time) -> Times {
+        // What arrives now is newer than what is known, even if the clock was set back.
+        if report.updated_at <= self.updated_at {
+            report.updated_at = Time::from_unix_nanos(self.updated_at.unix_nanos().saturating_add(1));
+        }
+        match self.overlaps(report) {
+            true => self.merge(report, now),
+            false => report,
+        }
+    }
+
+    /// Merges two reports of the same alert: the earliest start, and the most certain end.
+    fn merge(self, other: Times, now: Time) -> Times {
+        if other.updated_at < self.updated_at {
+            return other.merge(self, now);
+        }
+        let is_resolved = |times: Times| times.ends_at <= now;
+        let is_later = self.ends_at > other.ends_at;
+        let keeps_older_end = match is_resolved(other) {
+            true => is_resolved(self) && is_later,
+            false => is_later && !self.timeout,
+        };
+        Times {
+            starts_at: self.starts_at.min(other.starts_at),
+            ends_at: if keeps_older_end { self.ends_at } else { other.ends_at },
+            ..other
+        }
+    }
+
+    /// Whether the firing periods of the two reports overlap, so that they are merged.
+    fn overlaps(self, newer: Times) -> bool {
+        let within = |time: Time| self.starts_at < time && time < self.ends_at;
+        within(newer.ends_at) || within(newer.starts_at)
+    }
+}
+
+/// Names and values, sorted by name.
+pub type Pairs<'b> = Vec<(Cow<'b, str>, Cow<'b, str>)>;
+
+/// An alert as a client reports it. Its texts are those of the request: most reports are about known alerts, and need no others.
+#[derive(Debug)]
+pub struct Report<'b> {
+    /// Without empty values.
+    pub labels: Pairs<'b>,
+    pub annotations: Pairs<'b>,
+    pub generator_url: Cow<'b, str>,
+    pub times: Times,
+}
+
+impl Report<'_> {
+    /// The fingerprint of its labels.
+    pub fn fingerprint(&self) -> u64 {
+        fingerprint_of(self.labels.iter().map(|(name, value)| (&**name, &**value)))
+    }
+
+    /// Whether it has the labels, annotations and link of this alert.
+    pub fn has_texts_of(&self, alert: &StoredAlert) -> bool {
+        let labels = self.labels.iter().map(|(name, value)| (&**name, &**value));
+        let annotations = self.annotations.iter().map(|(name, value)| (&**name, &**value));
+        *self.generator_url == *alert.generator_url
+            && alert.labels.iter().eq(labels)
+            && alert.annotations.is_of(annotations)
+    }
+
+    /// The alert.
+    pub fn to_alert(&self) -> StoredAlert {
+        let Times { starts_at, ends_at, updated_at, timeout } = self.times;
+        StoredAlert {
+            labels: label_set(&self.labels),
+            annotations: Annotations::new(self.annotations.iter().map(|(name, value)| (name, value))),
+            starts_at,
+            ends_at,
+            updated_at,
+            generator_url: (&*self.generator_url).into(),
+            timeout,
+        }
+    }
+}
+
 /// A label set from pairs, which are mostly sorted already; empty values are left out.
 pub(crate) fn label_set<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> LabelSet {
     let pairs = || pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
@@ -124,9 +205,13 @@ pub(crate) fn label_set<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> Label
 
 /// FNV-1a over names and values, sorted by name.
 pub fn fingerprint(labels: &LabelSet) -> u64 {
+    fingerprint_of(labels.iter())
+}
+
+fn fingerprint_of<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)>) -> u64 {
     let mut hash: u64 = 14_695_981_039_346_656_037;
     let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(1_099_511_628_211);
-    for (name, value) in labels.iter() {
+    for (name, value) in pairs {
         name.bytes().chain([SEPARATOR]).chain(value.bytes()).chain([SEPARATOR]).for_each(&mut add);
     }
     hash
@@ -208,7 +293,8 @@ mod tests {
             ("a resolution ends it", alert(10, 300, 1, false), alert(10, 90, 2, false), 10, 90),
             ("the latest of two resolutions", alert(10, 95, 1, false), alert(10, 90, 2, false), 10, 95),
         ] {
-            for merged in [older.merge(&newer, now), newer.merge(&older, now)] {
+            let (older, newer) = (older.times(), newer.times());
+            for merged in [older.merge(newer, now), newer.merge(older, now)] {
                 assert_eq!(
                     (merged.starts_at.unix_nanos(), merged.ends_at.unix_nanos()),
                     (start, end),

@@ -1,5 +1,6 @@
 //! `/api/v2/alerts` and `/api/v2/alerts/groups`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use ferula_config::alertmanager::{AlertmanagerConfig, is_label_name};
@@ -11,10 +12,10 @@ use super::Api;
 use super::answer::{Answer, Json, Status};
 use super::params::Params;
 use super::posted::{PostedAlert, read_alerts};
-use crate::annotations::Annotations;
 use crate::engine::{AlertStatus, AlertView, GroupView};
+use crate::in_parallel::in_parallel;
 use crate::matcher_index::matches;
-use crate::stored_alert::{StoredAlert, label_set};
+use crate::stored_alert::{Report, StoredAlert, Times};
 use crate::time::Time;
 
 impl Api {
@@ -55,8 +56,7 @@ impl Api {
         });
         groups.retain(|group| shows_muted || group.muted_by.is_empty());
         let shows_details = params.first("details").is_some_and(|value| value == "true");
-        let mut json = Json::default();
-        json.list(&groups, |json, group| {
+        let write_group = |json: &mut Json, group: &GroupView| {
             json.object(|json| {
                 json.key("alerts").list(&group.alerts, |json, view| write_alert(json, view, &group.muted_by));
                 json.key("labels").pairs(group.labels.iter());
@@ -65,8 +65,14 @@ impl Api {
                     self.write_details(json, group);
                 }
             });
+        };
+        let alerts: usize = groups.iter().map(|group| group.alerts.len()).sum();
+        let parts = in_parallel(&groups, alerts, |groups| {
+            let mut json = Json::default();
+            groups.iter().for_each(|group| write_group(&mut json, group));
+            json
         });
-        Ok(Answer::json(json.0))
+        Ok(Answer::json(Json::list_of(parts).0))
     }
 
     /// What Alertmanager does not report about a group: when it is notified next, and why.
@@ -96,16 +102,16 @@ impl Api {
         let mut problems = Vec::new();
         let mut good = Vec::with_capacity(posted.len());
         for alert in posted {
-            let alert = self.complete(alert, now, timeout);
-            match self.check(&alert) {
-                Ok(()) => good.push(alert),
+            let report = self.complete(alert, now, timeout);
+            match self.check(&report) {
+                Ok(()) => good.push(report),
                 Err(problem) => {
                     self.metrics.invalid.inc();
                     problems.push(problem);
                 }
             }
         }
-        self.alertmanager.change(|engine, now| engine.put(good, now));
+        self.alertmanager.change(|engine, now| engine.put_reports(&good, now));
         if problems.is_empty() {
             return Ok(Answer::empty(Status::Ok));
         }
@@ -115,38 +121,40 @@ impl Api {
     }
 
     /// Fills in missing times and removes empty labels.
-    fn complete(&self, posted: PostedAlert<'_>, now: UnixNanos, timeout: Duration) -> StoredAlert {
+    fn complete<'b>(&self, mut posted: PostedAlert<'b>, now: UnixNanos, timeout: Duration) -> Report<'b> {
         let now = Time::from_unix_nanos(now.0);
         let is_set = |time: &Time| !time.is_zero();
         let (given_start, given_end) = (posted.starts_at.filter(is_set), posted.ends_at.filter(is_set));
         let ends_at = given_end.unwrap_or_else(|| now.plus(timeout));
         let received = if ends_at > now { &self.metrics.firing } else { &self.metrics.resolved };
         received.inc();
-        StoredAlert {
-            labels: label_set(&posted.labels),
-            annotations: Annotations::new(posted.annotations),
-            starts_at: given_start.or(given_end).unwrap_or(now),
-            ends_at,
-            updated_at: now,
-            generator_url: posted.generator_url.into(),
-            timeout: given_end.is_none(),
+        posted.labels.retain(|(_, value)| !value.is_empty());
+        Report {
+            labels: posted.labels,
+            annotations: posted.annotations,
+            generator_url: posted.generator_url,
+            times: Times {
+                starts_at: given_start.or(given_end).unwrap_or(now),
+                ends_at,
+                updated_at: now,
+                timeout: given_end.is_none(),
+            },
         }
     }
 
-    fn check(&self, alert: &StoredAlert) -> Result<(), String> {
-        if alert.ends_at < alert.starts_at {
+    fn check(&self, report: &Report<'_>) -> Result<(), String> {
+        if report.times.ends_at < report.times.starts_at {
             return Err("start time must be before end time".into());
         }
-        if alert.labels.is_empty() {
+        if report.labels.is_empty() {
             return Err("at least one label pair required".into());
         }
-        let bad = |name: &&str| !is_label_name(name, self.syntax);
-        if let Some(name) = alert.labels.iter().map(|(name, _)| name).find(bad) {
+        let bad = |(name, _): &&(Cow<'_, str>, Cow<'_, str>)| !is_label_name(name, self.syntax);
+        if let Some((name, _)) = report.labels.iter().find(bad) {
             return Err(format!("invalid label set: invalid name {}", go_quote(name)));
         }
-        let mut names = alert.annotations.iter().map(|(name, _)| name);
-        match names.find(bad) {
-            Some(name) => Err(format!("invalid annotations: invalid name {}", go_quote(name))),
+        match report.annotations.iter().find(bad) {
+            Some((name, _)) => Err(format!("invalid annotations: invalid name {}", go_quote(name))),
             None => Ok(()),
         }
     }

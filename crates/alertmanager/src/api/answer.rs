@@ -129,6 +129,18 @@ impl Json {
         self.0.push(']');
     }
 
+    /// A list whose items were written in several parts.
+    pub fn list_of(parts: Vec<Json>) -> Json {
+        let mut json = Json::default();
+        json.0.push('[');
+        for part in parts.into_iter().filter(|part| !part.0.is_empty()) {
+            json.separate();
+            json.0.push_str(&part.0);
+        }
+        json.0.push(']');
+        json
+    }
+
     /// A key without special characters; its value must follow.
     pub fn key(&mut self, name: &'static str) -> &mut Self {
         self.separate();
@@ -184,6 +196,13 @@ mod tests {
             json.key("c").list(["x:", "y"], |json, text| json.object(|json| json.any_key(text).text("{")));
             json.key("d").pairs([("k", "v"), ("l", "\"")]);
         });
+        let part = |numbers: &[i32]| {
+            let mut json = Json::default();
+            numbers.iter().for_each(|n| json.plain(n));
+            json
+        };
+        assert_eq!(Json::list_of(vec![part(&[1]), part(&[]), part(&[2, 3])]).0, "[1,2,3]");
+        assert_eq!(Json::list_of(Vec::new()).0, "[]");
         assert_eq!(json.0, r#"{"a":[1,2],"b":{},"c":[{"x:":"{"},{"y":"{"}],"d":{"k":"v","l":"\""}}"#);
     }
 }

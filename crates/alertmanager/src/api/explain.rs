@@ -53,7 +53,7 @@ impl Api {
             write_verdict(json, &explanation.tree);
             json.key("routes")
                 .list(&explanation.routes, |json, route| write_route(json, route, &mut rendered));
-            json.key("events").list(&explanation.events, write_event);
+            json.key("events").list(&explanation.events(), write_event);
         });
         Ok(Answer::json(json.0))
     }
@@ -73,8 +73,8 @@ impl Api {
                 && since.is_none_or(|since| event.at >= since)
                 && until.is_none_or(|until| event.at <= until)
         };
-        let events: Vec<Event> =
-            self.alertmanager.read(|engine, _| engine.events().filter(is_meant).take(limit).collect());
+        let history = self.alertmanager.read(|engine, _| engine.history().decisions());
+        let events: Vec<Event> = history.events().filter(is_meant).take(limit).collect();
         let mut json = Json::default();
         json.list(&events, write_event);
         Ok(Answer::json(json.0))

@@ -14,10 +14,8 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::body;
+use crate::stored_alert::Pairs;
 use crate::time::Time;
-
-/// Names and values, sorted by name.
-type Pairs<'b> = Vec<(Cow<'b, str>, Cow<'b, str>)>;
 
 /// An alert in the form in which clients post it.
 #[derive(Debug, PartialEq, Eq)]

@@ -29,10 +29,11 @@ impl Api {
                 .filter(|days| (0.0..=3650.0).contains(days))
                 .ok_or_else(|| body::failed("preview", "days is no number of days"))?,
         };
-        let preview = self.alertmanager.read(|engine, now| {
+        let (mut preview, history, since) = self.alertmanager.read(|engine, now| {
             let since = now.minus(Duration::from_secs_f64(days * 86_400.0));
-            engine.preview_silence(&matchers, since, now)
+            (engine.preview_silence(&matchers, since, now), engine.history().past_alerts(), since)
         });
+        preview.add_past(&history, &matchers, since);
         let mut json = Json::default();
         json.object(|json| {
             json.key("now").list(&preview.now, |json, view| write_alert(json, view, &[]));
@@ -51,9 +52,9 @@ impl Api {
     /// `/api/v2/silence/{id}/history`: its changes, latest first.
     pub(super) fn silence_history(&self, id: &str) -> Result<Answer, Answer> {
         check_uuid(id)?;
-        let changes: Vec<SilenceChange> = self
-            .alertmanager
-            .read(|engine, _| engine.history().silence_changes().filter(|change| change.id == id).collect());
+        let history = self.alertmanager.read(|engine, _| engine.history().decisions());
+        let changes: Vec<SilenceChange> =
+            history.silence_changes().filter(|change| change.id == id).collect();
         if changes.is_empty() && self.alertmanager.read(|engine, _| engine.silences().get(id).is_none()) {
             return Err(Answer::empty(Status::NotFound));
         }

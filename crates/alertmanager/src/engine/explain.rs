@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use ferula_model::{LabelSet, UnixNanos};
 
+use super::alerts::Entry;
 use super::flush::log_receiver;
 use super::forecast::NextNotification;
-use super::history::Event;
+use super::history::{Event, HistoryView};
 use super::state::{Engine, Group};
 use super::view::AlertView;
 use crate::notification_log::LogEntry;
@@ -26,8 +27,20 @@ pub struct Explanation {
     pub silences: Vec<SilenceView>,
     pub tree: RouteVerdict,
     pub routes: Vec<RouteView>,
+    /// Decisions about everything.
+    history: HistoryView,
+    /// The latest moment of decisions that it shows.
+    until: UnixNanos,
+}
+
+impl Explanation {
     /// Decisions about its groups up to then, latest first.
-    pub events: Vec<Event>,
+    pub fn events(&self) -> Vec<Event> {
+        let keys: Vec<&Arc<str>> =
+            self.routes.iter().filter_map(|view| Some(&view.group.as_ref()?.key)).collect();
+        let is_meant = |event: &Event| event.at <= self.until && keys.contains(&&event.group_key);
+        self.history.events().filter(is_meant).take(EVENTS_SHOWN).collect()
+    }
 }
 
 /// A silence that covers the alert.
@@ -138,22 +151,20 @@ fn failed_matcher<'l>(route: &Route, labels: &'l impl LabelValues<'l>) -> Option
 impl Engine {
     /// Why the alert with this fingerprint is notified or not at a given time. What fires now is assumed to fire then, too.
     pub fn explain(&self, fingerprint: u64, at: UnixNanos, now: UnixNanos) -> Option<Explanation> {
-        let alert = &self.alerts.get(&fingerprint)?.alert;
+        let entry = self.alerts.stored(fingerprint)?;
+        let alert = &entry.alert;
         let tree = RouteVerdict::of(&self.setup.root, &alert.labels);
         let routes: Vec<RouteView> = self
             .setup
             .root
             .matching(&alert.labels)
             .into_iter()
-            .map(|route| self.explain_route(route, fingerprint, at, now))
+            .map(|route| self.explain_route(route, entry, at, now))
             .collect();
-        let keys: Vec<&Arc<str>> = routes.iter().filter_map(|view| Some(&view.group.as_ref()?.key)).collect();
-        let events =
-            self.events().filter(|event| event.at <= at.max(now) && keys.contains(&&event.group_key));
-        let events = events.take(EVENTS_SHOWN).collect();
+        let (history, until) = (self.history.decisions(), at.max(now));
         let alert = self.view(alert, self.receivers_of(alert), at);
         let silences = self.silence_views(&alert.alert.labels, at);
-        Some(Explanation { alert, at, silences, tree, routes, events })
+        Some(Explanation { alert, at, silences, tree, routes, history, until })
     }
 
     fn silence_views(&self, labels: &LabelSet, at: UnixNanos) -> Vec<SilenceView> {
@@ -168,11 +179,9 @@ impl Engine {
             .collect()
     }
 
-    fn explain_route(&self, route: &Route, fingerprint: u64, at: UnixNanos, now: UnixNanos) -> RouteView {
-        let group = self
-            .groups
-            .values()
-            .find(|group| group.route.id == route.id && group.alerts.contains_key(&fingerprint));
+    fn explain_route(&self, route: &Route, entry: &Entry, at: UnixNanos, now: UnixNanos) -> RouteView {
+        let group =
+            entry.groups().filter_map(|id| self.groups.get(&id)).find(|group| group.route.id == route.id);
         let (active, mute) = (&route.active_time_intervals, &route.mute_time_intervals);
         let muted_by = self.setup.intervals.muting(active, mute, at);
         let is_muted = !muted_by.is_empty();
@@ -181,7 +190,7 @@ impl Engine {
             receiver: route.receiver.clone(),
             group: group.map(|group| RouteGroupView {
                 key: group.key.clone(),
-                alerts: group.alerts.len(),
+                alerts: group.members.len(),
                 next_flush: group.next_flush,
                 is_flushing: group.flush.is_some(),
             }),

@@ -16,6 +16,9 @@ use crate::route::Labels;
 use crate::stored_alert::StoredAlert;
 use crate::time::Time;
 
+/// After this number of alerts, [`Engine::poll`] ends, so that others have the engine in between.
+const POLLED_ALERTS_MAX: usize = 1000;
+
 /// Minimum time for a flush.
 pub(super) const FLUSH_MIN: Duration = Duration::from_secs(10);
 
@@ -33,34 +36,43 @@ struct AlertsToNotify {
 }
 
 impl Engine {
-    /// Does everything that is due, and returns the attempts that have to be made now. The caller reports the
-    /// result of each to [`Engine::finished`].
+    /// Does what is due, and returns the attempts that have to be made now. The caller reports the result of each to
+    /// [`Engine::finished`]. If much is due, some of it remains: [`Engine::next_due`] says so.
     pub fn poll(&mut self, now: UnixNanos) -> Vec<Attempt> {
         let mut attempts = Vec::new();
+        let mut alerts = 0;
         if self.alive_at.is_none_or(|at| at.plus(ALIVE_INTERVAL) <= now) {
             self.alive_at = Some(now);
             self.records.push(Record::Alive { at: now });
             self.look_at_silences(now);
         }
-        while let Some(&(due, timer)) = self.timers.first() {
-            if due > now {
+        loop {
+            // They do not wait for other groups.
+            for id in std::mem::take(&mut self.begun) {
+                attempts.extend(self.attempt(id, now));
+            }
+            let Some(&(due, timer)) = self.timers.first() else { break };
+            if due > now || alerts > POLLED_ALERTS_MAX {
                 break;
             }
             self.timers.pop_first();
             match timer {
-                Timer::Flush(id) => self.tick(id, due, now),
+                Timer::Flush(id) => alerts += self.tick(id, due, now),
                 Timer::Attempt(id) => attempts.extend(self.attempt(id, now)),
             }
         }
         attempts
     }
 
-    fn tick(&mut self, id: GroupId, due: UnixNanos, now: UnixNanos) {
-        let Some(group) = self.groups.get_mut(&id).filter(|group| group.next_flush == due) else { return };
+    /// Flushes a group, unless it still is. Returns how many alerts were looked at.
+    fn tick(&mut self, id: GroupId, due: UnixNanos, now: UnixNanos) -> usize {
+        let Some(group) = self.groups.get_mut(&id).filter(|group| group.next_flush == due) else { return 0 };
+        let alerts = group.members.len();
         match &group.flush {
             Some(_) => group.missed_tick = Some(due),
             None => self.flush(id, now, now),
         }
+        alerts
     }
 
     /// Flushes a group. `tick` is the scheduled time of the flush, which is earlier than `now` if the
@@ -71,9 +83,12 @@ impl Engine {
         group.next_flush = now.plus(route.group_interval);
         self.timers.insert((group.next_flush, Timer::Flush(id)));
         let time = Time::from_unix_nanos(now.0);
-        let mut alerts: Vec<Flushed> =
-            group.alerts.values().map(|alert| (alert.clone(), alert.is_resolved_at(time))).collect();
-        alerts.sort_by(|(a, _), (b, _)| a.notification_order(b));
+        group.members.sort(&self.alerts);
+        let alerts: Vec<Flushed> = self
+            .alerts
+            .of(&group.members)
+            .map(|(_, alert)| (alert.clone(), alert.is_resolved_at(time)))
+            .collect();
         let over = alerts.iter().filter(|(_, over)| *over);
         group.flush = Some(Flush {
             open_deliveries: 0,
@@ -164,7 +179,8 @@ impl Engine {
         for integration in integrations {
             let receiver = log_receiver(&route.receiver, &integration);
             let last = self.metrics.queries.of_log(|| self.log.last(&key, &receiver));
-            let announced = announced(last);
+            let tells_silenced = !telling.silenced_ends.is_empty() || !telling.silenced_firing.is_empty();
+            let announced = announced(last.filter(|_| tells_silenced));
             let ends = ends_to_tell(telling, &announced);
             let own_hashes = (!ends.is_empty()).then(|| Arc::new(with_ends(&common_hashes, &ends)));
             let hashes = own_hashes.unwrap_or_else(|| common_hashes.clone());
@@ -215,7 +231,10 @@ impl Engine {
         let due = self.hold(&delivery, now);
         let delivery = Delivery { held_until: due.map(|(until, _)| until), ..delivery };
         self.deliveries.insert(id, delivery);
-        self.timers.insert((due.map_or(now, |(_, look_at)| look_at), Timer::Attempt(id)));
+        match due {
+            Some((_, look_at)) => drop(self.timers.insert((look_at, Timer::Attempt(id)))),
+            None => self.begun.push(id),
+        }
     }
 
     /// Records that one delivery of the group has ended.
@@ -234,17 +253,21 @@ impl Engine {
         if !flush.failed {
             for (fingerprint, updated_at) in flush.resolved {
                 // An alert that was reported again during the flush may fire again.
-                let is_same =
-                    group.alerts.get(&fingerprint).is_some_and(|alert| alert.updated_at == updated_at);
+                let is_same = self
+                    .alerts
+                    .get(fingerprint)
+                    .is_some_and(|entry| entry.is_in(id) && entry.alert.updated_at == updated_at);
                 if is_same {
-                    group.alerts.remove(&fingerprint);
                     told.push((fingerprint, updated_at));
                 }
             }
         }
+        let left: Vec<u64> = told.iter().map(|(fingerprint, _)| *fingerprint).collect();
+        group.members.remove(&left);
+        self.alerts.leave(id, &left);
         let (route, labels, next_flush) = (group.route.id.clone(), group.labels.clone(), group.next_flush);
         self.records.push(Record::Flushed { route, labels, next_flush, told });
-        if group.alerts.is_empty() {
+        if group.members.is_empty() {
             self.remove_group(id);
             return;
         }

@@ -49,8 +49,7 @@ impl Engine {
             .collect();
         let mut next: Vec<Option<NextNotification>> = vec![None; integrations.len()];
         let time = Time::from_unix_nanos(now.0);
-        let mut members: BTreeMap<u64, &Arc<StoredAlert>> =
-            group.alerts.iter().map(|(id, alert)| (*id, alert)).collect();
+        let mut members: BTreeMap<u64, &Arc<StoredAlert>> = self.alerts.of(&group.members).collect();
         members.retain(|_, alert| self.inhibitor.inhibiting(&alert.labels, time).is_none());
         let mut tick = group.next_flush.max(now);
         let mut work = 0;

@@ -1,16 +1,16 @@
 //! Incoming alerts: they are merged with known ones, stored, and added to the groups of their routes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ferula_model::{LabelSet, UnixNanos};
 
+use super::alerts::{Entry, Members};
 use super::delivery::GroupId;
 use super::record::Record;
-use super::state::{Engine, Entry, Group, RouteSettings, Timer};
+use super::state::{Engine, Group, RouteSettings, Timer};
 use crate::route::{GroupBy, Route};
-use crate::stored_alert::{StoredAlert, show_labels};
+use crate::stored_alert::{Report, StoredAlert, Times, show_labels};
 use crate::time::Time;
 
 /// How long after a start alerts that may be inhibited wait like new ones. Senders repeat firing alerts within a minute.
@@ -21,57 +21,85 @@ impl Engine {
     /// set.
     pub fn put(&mut self, alerts: Vec<StoredAlert>, now: UnixNanos) {
         for alert in alerts {
-            let fingerprint = alert.fingerprint();
-            let old = self.alerts.get(&fingerprint).map(|entry| entry.alert.clone());
-            let Some(alert) = self.merged(alert, old.as_deref(), now) else { continue };
-            match &old {
-                Some(old) if alert.differs_only_in_time(old) => self.note_report(fingerprint, &alert),
-                _ => self.records.push(Record::Alert(alert.clone())),
-            }
-            let started = std::time::Instant::now();
-            self.store(fingerprint, alert, now);
-            self.metrics.queries.took_alert(started);
+            self.put_one(alert.fingerprint(), alert, now);
         }
     }
 
+    /// Adds alerts as clients report them, under the same conditions.
+    pub fn put_reports(&mut self, reports: &[Report<'_>], now: UnixNanos) {
+        for report in reports {
+            let (fingerprint, started) = (report.fingerprint(), Instant::now());
+            match self.is_repeated(fingerprint, report, now) {
+                true => self.metrics.queries.took_alert(started),
+                false => self.put_one(fingerprint, report.to_alert(), now),
+            }
+        }
+    }
+
+    /// Takes a report of a known alert in which nothing but the times is new; returns whether it is one.
+    fn is_repeated(&mut self, fingerprint: u64, report: &Report<'_>, now: UnixNanos) -> bool {
+        // The limit looks at the ends of all alerts.
+        if self.settings.alerts_per_name_max > 0 {
+            return false;
+        }
+        let Some(entry) = self.alerts.stored_mut(fingerprint) else { return false };
+        if !entry.is_in_all() || !report.has_texts_of(&entry.alert) {
+            return false;
+        }
+        let known = entry.alert.times();
+        let times = known.reported_again(report.times, Time::from_unix_nanos(now.0));
+        if times.starts_at != known.starts_at {
+            return false;
+        }
+        // In its place, unless an attempt has it as well.
+        Arc::make_mut(&mut entry.alert).set_times(times);
+        if entry.is_source {
+            self.inhibitor.update(&entry.alert);
+        }
+        self.note_report(fingerprint, times);
+        true
+    }
+
+    fn put_one(&mut self, fingerprint: u64, alert: StoredAlert, now: UnixNanos) {
+        let old = self.alerts.stored(fingerprint).map(|entry| entry.alert.clone());
+        let Some(alert) = self.merged(alert, old.as_deref(), now) else { return };
+        match &old {
+            Some(old) if alert.differs_only_in_time(old) => self.note_report(fingerprint, alert.times()),
+            _ => self.records.push(Record::Alert(alert.clone())),
+        }
+        drop(old);
+        let started = Instant::now();
+        self.store(fingerprint, alert, now);
+        self.metrics.queries.took_alert(started);
+    }
+
     /// Records that a known alert was reported again; reports with the same times share a record.
-    fn note_report(&mut self, fingerprint: u64, alert: &StoredAlert) {
+    fn note_report(&mut self, fingerprint: u64, times: Times) {
         if let Some(Record::Reported { fingerprints, ends_at, updated_at, timeout }) = self.records.last_mut()
-            && ends_at.is_written_as(alert.ends_at)
-            && updated_at.is_written_as(alert.updated_at)
-            && *timeout == alert.timeout
+            && ends_at.is_written_as(times.ends_at)
+            && updated_at.is_written_as(times.updated_at)
+            && *timeout == times.timeout
         {
             fingerprints.push(fingerprint);
             return;
         }
         self.records.push(Record::Reported {
             fingerprints: vec![fingerprint],
-            ends_at: alert.ends_at,
-            updated_at: alert.updated_at,
-            timeout: alert.timeout,
+            ends_at: times.ends_at,
+            updated_at: times.updated_at,
+            timeout: times.timeout,
         });
     }
 
     /// Merges the alert with the stored one; `None` if the limit for its name is reached.
     fn merged(
         &mut self,
-        alert: StoredAlert,
+        mut alert: StoredAlert,
         old: Option<&StoredAlert>,
         now: UnixNanos,
     ) -> Option<Arc<StoredAlert>> {
-        let alert = match old {
-            // What arrives now is newer than what is known, even if the clock was set back.
-            Some(old) if alert.updated_at <= old.updated_at => StoredAlert {
-                updated_at: Time::from_unix_nanos(old.updated_at.unix_nanos().saturating_add(1)),
-                ..alert
-            },
-            _ => alert,
-        };
-        let mut alert = match old {
-            Some(old) if old.overlaps(&alert) => old.merge(&alert, Time::from_unix_nanos(now.0)),
-            _ => alert,
-        };
         if let Some(old) = old {
+            alert.set_times(old.times().reported_again(alert.times(), Time::from_unix_nanos(now.0)));
             // Equal texts share memory.
             alert.labels = old.labels.clone();
             if alert.annotations == old.annotations {
@@ -122,23 +150,32 @@ impl Engine {
     }
 
     pub(super) fn store(&mut self, fingerprint: u64, alert: Arc<StoredAlert>, now: UnixNanos) {
-        self.inhibitor.update(&alert);
-        let known = self.alerts.get(&fingerprint).map(|entry| entry.groups.clone()).unwrap_or_default();
+        let is_source = self.inhibitor.update(&alert);
+        if let Some(entry) = self.alerts.get_mut(fingerprint)
+            && entry.is_in_all()
+        {
+            (entry.alert, entry.is_forgotten, entry.is_source) = (alert, false, is_source);
+            return;
+        }
+        let known = self.alerts.get(fingerprint);
+        let known_groups: Vec<GroupId> = known.into_iter().flat_map(Entry::all_groups).collect();
+        let member_of: Vec<GroupId> = known.into_iter().flat_map(Entry::groups).collect();
         // Equal labels mean the same groups, as long as those exist.
-        let groups = match !known.is_empty() && known.iter().all(|id| self.groups.contains_key(id)) {
-            true => known,
-            false => self.groups_of(&alert, now),
-        };
-        for id in &groups {
+        let groups =
+            match !known_groups.is_empty() && known_groups.iter().all(|id| self.groups.contains_key(id)) {
+                true => known_groups,
+                false => self.groups_of(&alert, now),
+            };
+        for id in groups.iter().filter(|id| !member_of.contains(id)) {
             if let Some(group) = self.groups.get_mut(id) {
-                group.alerts.insert(fingerprint, alert.clone());
+                group.members.add(fingerprint);
             }
         }
-        self.alerts.insert(fingerprint, Entry { alert, groups });
+        self.alerts.insert(fingerprint, Entry::new(alert, &groups, is_source));
     }
 
     /// The groups of an alert; missing ones are created.
-    pub(super) fn groups_of(&mut self, alert: &StoredAlert, now: UnixNanos) -> Box<[GroupId]> {
+    pub(super) fn groups_of(&mut self, alert: &StoredAlert, now: UnixNanos) -> Vec<GroupId> {
         let matching: Vec<(Arc<RouteSettings>, LabelSet)> = self
             .setup
             .root
@@ -173,7 +210,7 @@ impl Engine {
             route,
             labels,
             key,
-            alerts: BTreeMap::new(),
+            members: Members::default(),
             next_flush: due,
             flush: None,
             missed_tick: None,
@@ -191,12 +228,12 @@ impl Engine {
             .alerts
             .iter()
             .filter(|(_, entry)| entry.alert.is_resolved_at(time))
-            .map(|(id, _)| *id)
+            .map(|(fingerprint, _)| fingerprint)
             .collect();
         over.sort_unstable();
         for fingerprint in over {
-            if let Some(entry) = self.alerts.remove(&fingerprint) {
-                self.note_past(&entry.alert);
+            if let Some(alert) = self.alerts.forget(fingerprint) {
+                self.note_past(&alert);
             }
             self.records.push(Record::Forgotten { fingerprint });
         }

@@ -21,27 +21,25 @@ impl Engine {
         let old = std::mem::take(&mut self.groups);
         self.group_ids.clear();
         self.timers.retain(|(_, timer)| matches!(timer, Timer::Attempt(_)));
-        // Alerts whose resolution has not been sent are in a group, but not always in the store.
-        let mut alerts: BTreeMap<u64, Arc<StoredAlert>> = BTreeMap::new();
-        for group in old.values() {
-            alerts.extend(group.alerts.iter().map(|(id, alert)| (*id, alert.clone())));
-        }
-        for (fingerprint, entry) in &mut self.alerts {
-            entry.groups = Box::default();
-            if !entry.alert.is_resolved_at(time) {
-                alerts.insert(*fingerprint, entry.alert.clone());
-            }
-        }
-        for (fingerprint, alert) in alerts {
-            self.inhibitor.update(&alert);
-            let groups = self.groups_of(&alert, now);
+        let mut alerts: Vec<(u64, Arc<StoredAlert>, bool)> = self
+            .alerts
+            .all()
+            .map(|(fingerprint, entry)| (fingerprint, entry.alert.clone(), entry.is_in_any()))
+            .collect();
+        alerts.sort_unstable_by_key(|(fingerprint, ..)| *fingerprint);
+        for (fingerprint, alert, is_in_group) in alerts {
+            // The end of other resolved ones was notified.
+            let stays = is_in_group || !alert.is_resolved_at(time);
+            let is_source = stays && self.inhibitor.update(&alert);
+            let groups = if stays { self.groups_of(&alert, now) } else { Vec::new() };
             for id in &groups {
                 if let Some(group) = self.groups.get_mut(id) {
-                    group.alerts.insert(fingerprint, alert.clone());
+                    group.members.add(fingerprint);
                 }
             }
-            if let Some(entry) = self.alerts.get_mut(&fingerprint) {
-                entry.groups = groups;
+            if let Some(entry) = self.alerts.get_mut(fingerprint) {
+                entry.set_groups(&groups);
+                entry.is_source = is_source;
             }
         }
         self.keep_state_of(old, now);

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use ferula_model::UnixNanos;
 
+use super::alerts::Entry;
 use super::delivery::GroupId;
 use super::record::Record;
-use super::state::{Engine, Entry, Timer};
+use super::state::{Engine, Timer};
 use crate::notification_log::NotificationLog;
-use crate::stored_alert::StoredAlert;
+use crate::stored_alert::Times;
 use crate::time::Time;
 
 impl Engine {
@@ -29,23 +30,31 @@ impl Engine {
             Record::Reported { fingerprints, ends_at, updated_at, timeout } => {
                 let reported = UnixNanos(updated_at.unix_nanos());
                 for fingerprint in fingerprints {
-                    let Some(entry) = self.alerts.get(&fingerprint) else { continue };
-                    let alert = StoredAlert { ends_at, updated_at, timeout, ..(*entry.alert).clone() };
-                    self.store(fingerprint, Arc::new(alert), reported);
+                    let Some(entry) = self.alerts.stored_mut(fingerprint) else { continue };
+                    let alert = Arc::make_mut(&mut entry.alert);
+                    alert.set_times(Times { starts_at: alert.starts_at, ends_at, updated_at, timeout });
+                    if entry.is_source || !entry.is_in_all() {
+                        let alert = entry.alert.clone();
+                        self.store(fingerprint, alert, reported);
+                    }
                 }
             }
-            Record::Forgotten { fingerprint } => drop(self.alerts.remove(&fingerprint)),
+            Record::Forgotten { fingerprint } => drop(self.alerts.forget(fingerprint)),
             Record::Flushed { route, labels, next_flush, told } => {
                 let Some(id) = self.group_ids.get(&(route, labels)).copied() else { return };
                 self.set_next_flush(id, next_flush);
                 let Some(group) = self.groups.get_mut(&id) else { return };
-                for (fingerprint, updated_at) in told {
-                    if group.alerts.get(&fingerprint).is_some_and(|alert| alert.updated_at == updated_at) {
-                        group.alerts.remove(&fingerprint);
-                    }
-                }
+                let is_told = |(fingerprint, updated_at): &(u64, Time)| {
+                    self.alerts
+                        .get(*fingerprint)
+                        .is_some_and(|entry| entry.is_in(id) && entry.alert.updated_at == *updated_at)
+                };
+                let left: Vec<u64> =
+                    told.iter().filter(|one| is_told(one)).map(|(fingerprint, _)| *fingerprint).collect();
+                group.members.remove(&left);
+                self.alerts.leave(id, &left);
                 // As after a flush: a later alert creates a new group with its own wait.
-                if group.alerts.is_empty() {
+                if group.members.is_empty() {
                     self.remove_group(id);
                 }
             }
@@ -76,33 +85,19 @@ impl Engine {
         let alive = Time::from_unix_nanos(alive_at.0);
         let down = Duration::from_nanos(u64::try_from(now.since(alive_at)).unwrap_or(0));
         // Those that were reported as resolved, or whose end was told, stay ended.
-        let is_awaited = |fingerprint: &u64, entry: &Entry| {
-            let is_member = |id: &GroupId| {
-                self.groups.get(id).is_some_and(|group| group.alerts.contains_key(fingerprint))
-            };
+        let is_awaited = |entry: &Entry| {
             entry.alert.ends_at > alive
                 && entry.alert.ends_at < latest
                 && entry.alert.ends_at > entry.alert.updated_at
-                && entry.groups.iter().any(is_member)
+                && entry.is_in_any()
         };
-        let firing = self.alerts.iter().filter(|(fingerprint, entry)| is_awaited(fingerprint, entry));
-        let prolonged: Vec<(u64, StoredAlert)> = firing
-            .filter_map(|(fingerprint, entry)| {
-                let ends_at = entry.alert.ends_at.plus(down).min(latest);
-                (ends_at > entry.alert.ends_at)
-                    .then(|| (*fingerprint, StoredAlert { ends_at, ..(*entry.alert).clone() }))
-            })
-            .collect();
-        for (fingerprint, alert) in prolonged {
-            let alert = Arc::new(alert);
-            self.inhibitor.update(&alert);
-            let Some(entry) = self.alerts.get_mut(&fingerprint) else { continue };
-            entry.alert = alert.clone();
-            for id in &entry.groups {
-                let member = self.groups.get_mut(id).and_then(|group| group.alerts.get_mut(&fingerprint));
-                if let Some(member) = member {
-                    *member = alert.clone();
-                }
+        for entry in self.alerts.iter_mut().filter(|entry| is_awaited(entry)) {
+            let ends_at = entry.alert.ends_at.plus(down).min(latest);
+            if ends_at > entry.alert.ends_at {
+                Arc::make_mut(&mut entry.alert).ends_at = ends_at;
+            }
+            if entry.is_source {
+                self.inhibitor.update(&entry.alert);
             }
         }
     }
@@ -128,7 +123,7 @@ impl Engine {
         for id in early {
             self.set_next_flush(id, self.settings.start_at);
         }
-        for entry in self.alerts.values() {
+        for (_, entry) in self.alerts.iter() {
             if self.settings.alerts_per_name_max > 0 {
                 let ends = self.ends_by_name.entry(entry.alert.name().to_owned()).or_default();
                 ends.insert(entry.alert.fingerprint(), entry.alert.ends_at);
@@ -143,29 +138,23 @@ impl Engine {
         let mut records = vec![Record::Alive { at: now }];
         // Alerts that are no longer in the store but still in a group come first, and are then removed from
         // the store again.
-        for group in self.groups.values() {
-            for (fingerprint, alert) in &group.alerts {
-                if !self.alerts.contains_key(fingerprint) {
-                    records.push(Record::Alert(alert.clone()));
-                    records.push(Record::Forgotten { fingerprint: *fingerprint });
-                }
-            }
-        }
-        let mut fingerprints: Vec<u64> = self.alerts.keys().copied().collect();
-        fingerprints.sort_unstable();
+        let mut all: Vec<(u64, &Entry)> = self.alerts.all().collect();
+        all.sort_unstable_by_key(|(fingerprint, entry)| {
+            let group = entry.groups().next().filter(|_| entry.is_forgotten);
+            (!entry.is_forgotten, group, *fingerprint)
+        });
         // A record adds an alert to all of its groups; further records remove it from those that it has left.
         let mut told: HashMap<GroupId, Vec<(u64, Time)>> = HashMap::new();
-        for fingerprint in fingerprints {
-            let Some(entry) = self.alerts.get(&fingerprint) else { continue };
-            let is_member = |id: &GroupId| {
-                self.groups.get(id).is_some_and(|group| group.alerts.contains_key(&fingerprint))
-            };
-            if entry.alert.is_resolved_at(time) && !entry.groups.iter().any(is_member) {
+        for (fingerprint, entry) in all {
+            if entry.alert.is_resolved_at(time) && !entry.is_in_any() {
                 continue;
             }
             records.push(Record::Alert(entry.alert.clone()));
-            for id in entry.groups.iter().filter(|id| !is_member(id)) {
-                told.entry(*id).or_default().push((fingerprint, entry.alert.updated_at));
+            if entry.is_forgotten {
+                records.push(Record::Forgotten { fingerprint });
+            }
+            for id in entry.left_groups() {
+                told.entry(id).or_default().push((fingerprint, entry.alert.updated_at));
             }
         }
         let silences = self.silences.all().into_iter();

@@ -12,7 +12,7 @@ use ferula_telemetry::info;
 
 use super::delivery::{Content, Delivery};
 use super::flush::{FLUSH_MIN, log_receiver};
-use super::history::{HistoryEntry, PastAlert, SilenceChange};
+use super::history::{HistoryEntry, HistoryView, PastAlert, SilenceChange};
 use super::record::Record;
 use super::state::{Engine, Timer};
 use super::view::AlertView;
@@ -32,6 +32,15 @@ pub struct SilencePreview {
     pub now: Vec<AlertView>,
     /// Resolved alerts, latest first.
     pub past: Vec<PastAlert>,
+}
+
+impl SilencePreview {
+    /// Adds those that the store has dropped and the silence would have covered.
+    pub fn add_past(&mut self, history: &HistoryView, matchers: &[Matcher], since: UnixNanos) {
+        let is_past = |alert: &PastAlert| alert.ends_at >= since && matches(matchers, &alert.labels);
+        let left = PREVIEWED_MAX.saturating_sub(self.past.len());
+        self.past.extend(history.alerts().filter(is_past).take(left));
+    }
 }
 
 /// Past alerts of a preview.
@@ -166,22 +175,21 @@ impl Engine {
         &mut self.silences
     }
 
-    /// What a silence with these matchers would cover now, and would have covered since a moment.
+    /// What a silence with these matchers would cover now, and would have covered since a moment according to the store. The
+    /// history of resolved alerts has the rest: [`SilencePreview::add_past`].
     pub fn preview_silence(&self, matchers: &[Matcher], since: UnixNanos, now: UnixNanos) -> SilencePreview {
         let time = Time::from_unix_nanos(now.0);
         let is_past = |alert: &PastAlert| alert.ends_at >= since && matches(matchers, &alert.labels);
         // Resolved alerts that are still in the store are not in the history yet.
         let mut past: Vec<PastAlert> = self
             .alerts
-            .values()
-            .filter(|entry| entry.alert.is_resolved_at(time))
-            .map(|entry| past_alert(&entry.alert))
+            .iter()
+            .filter(|(_, entry)| entry.alert.is_resolved_at(time))
+            .map(|(_, entry)| past_alert(&entry.alert))
             .filter(is_past)
             .collect();
         past.sort_by_key(|alert| std::cmp::Reverse(alert.ends_at));
-        let left = PREVIEWED_MAX.saturating_sub(past.len());
         past.truncate(PREVIEWED_MAX);
-        past.extend(self.history.past_alerts().filter(is_past).take(left));
         SilencePreview { now: self.alerts(|alert| matches(matchers, &alert.labels), now), past }
     }
 
@@ -217,7 +225,7 @@ impl Engine {
     fn are_its_alerts_over(&self, silence: &Silence, now: UnixNanos) -> bool {
         let time = Time::from_unix_nanos(now.0);
         let mut has_covered = false;
-        for entry in self.alerts.values() {
+        for (_, entry) in self.alerts.iter() {
             let alert = &entry.alert;
             if alert.ends_at.unix_nanos() < silence.starts_at.0 || !covers(silence, alert) {
                 continue;
@@ -235,9 +243,10 @@ impl Engine {
         let time = Time::from_unix_nanos(now.0);
         let mut deliveries = Vec::new();
         for group in self.groups.values().filter(|group| group.muted_by.is_empty()) {
-            let silenced: Vec<&Arc<StoredAlert>> = group
+            let silenced: Vec<&Arc<StoredAlert>> = self
                 .alerts
-                .values()
+                .of(&group.members)
+                .map(|(_, alert)| alert)
                 .filter(|alert| !alert.is_resolved_at(time) && covers(&silence, alert))
                 .filter(|alert| self.inhibitor.inhibiting(&alert.labels, time).is_none())
                 .collect();

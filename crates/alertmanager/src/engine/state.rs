@@ -7,6 +7,7 @@ use std::time::Duration;
 use ferula_config::alertmanager::AlertmanagerConfig;
 use ferula_model::{LabelSet, UnixNanos};
 
+use super::alerts::{Alerts, Members};
 use super::delivery::{Delivery, GroupId};
 use super::history::{History, HistoryLimits};
 use super::metrics::Metrics;
@@ -18,7 +19,6 @@ use crate::receiver::Integration;
 use crate::receiver::check::ConfigWarning;
 use crate::route::Route;
 use crate::silence::{SilenceLimits, Silences};
-use crate::stored_alert::StoredAlert;
 use crate::time::Time;
 use crate::time_interval::TimeIntervals;
 
@@ -95,8 +95,7 @@ pub(super) struct Group {
     pub labels: LabelSet,
     /// `{}/{team="x"}:{alertname="A"}`
     pub key: Arc<str>,
-    /// By fingerprint. Resolved alerts stay until their resolution has been sent.
-    pub alerts: BTreeMap<u64, Arc<StoredAlert>>,
+    pub members: Members,
     pub next_flush: UnixNanos,
     pub flush: Option<Flush>,
     /// The time of a tick that occurred during the flush.
@@ -142,14 +141,6 @@ pub(super) struct Flush {
     pub resolved: Vec<(u64, Time)>,
 }
 
-/// An alert of the store.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub alert: Arc<StoredAlert>,
-    /// The groups to which it was added.
-    pub groups: Box<[GroupId]>,
-}
-
 /// An event at a certain time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
@@ -162,7 +153,7 @@ pub struct Engine {
     pub(super) settings: EngineSettings,
     pub(super) setup: Setup,
     pub(super) routes: HashMap<Arc<str>, Arc<RouteSettings>>,
-    pub(super) alerts: HashMap<u64, Entry>,
+    pub(super) alerts: Alerts,
     /// Links of alerts: those of one rule are equal, and share memory.
     pub(super) urls: HashSet<Arc<str>>,
     /// If there is a limit: the end times of alerts by name.
@@ -174,6 +165,8 @@ pub struct Engine {
     pub(super) group_ids: HashMap<(Arc<str>, LabelSet), GroupId>,
     pub(super) deliveries: HashMap<u64, Delivery>,
     pub(super) timers: BTreeSet<(UnixNanos, Timer)>,
+    /// Deliveries whose first attempt has to be made now.
+    pub(super) begun: Vec<u64>,
     pub(super) next_id: u64,
     pub(super) random: u64,
     /// Records that have not been handed out yet.
@@ -193,7 +186,7 @@ impl Engine {
         let mut engine = Engine {
             settings,
             routes: HashMap::new(),
-            alerts: HashMap::new(),
+            alerts: Alerts::default(),
             urls: HashSet::new(),
             ends_by_name: HashMap::new(),
             silences: Silences::new(settings.silences),
@@ -203,6 +196,7 @@ impl Engine {
             group_ids: HashMap::new(),
             deliveries: HashMap::new(),
             timers: BTreeSet::new(),
+            begun: Vec::new(),
             next_id: 0,
             random: settings.seed | 1,
             records: Vec::new(),
@@ -247,6 +241,9 @@ impl Engine {
 
     /// When [`Engine::poll`] has to be called next.
     pub fn next_due(&self) -> Option<UnixNanos> {
+        if !self.begun.is_empty() {
+            return Some(UnixNanos(0));
+        }
         let alive = self.alive_at.map_or(UnixNanos(0), |at| at.plus(ALIVE_INTERVAL));
         Some(self.timers.first().map_or(alive, |(due, _)| (*due).min(alive)))
     }

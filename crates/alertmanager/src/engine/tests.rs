@@ -233,7 +233,8 @@ fn failed_attempts_are_repeated_until_the_next_flush_is_due() {
     play.failure = None;
     play.run_to(111);
     assert_eq!(play.told(), ["110 a {}:{g=\"1\"} [+1] first notification"]);
-    let outcomes: Vec<&str> = play.engine.events().map(|event| event.outcome.as_str()).take(2).collect();
+    let outcomes: Vec<&str> =
+        play.engine.history().decisions().events().map(|event| event.outcome.as_str()).take(2).collect();
     assert_eq!(outcomes, ["sent", "failed"]);
 }
 
@@ -454,7 +455,7 @@ fn an_explanation_names_group_reason_and_time() {
     let group = route.group.as_ref().expect("in a group");
     assert_eq!((&*group.key, group.next_flush, group.alerts), ("{}:{g=\"1\"}", second(330), 2));
     assert_eq!(route.integrations[0].next_reason, Some(crate::receiver::Reason::NewAlertsInGroup));
-    assert_eq!(explained.events.len(), 1);
+    assert_eq!(explained.events().len(), 1);
     assert!(play.engine.explain(1, play.now, play.now).is_none());
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use ferula_model::{LabelSet, UnixNanos};
 
-use super::history::{Event, History};
-use super::state::{Engine, Setup};
+use super::history::History;
+use super::state::{Engine, Group, Setup};
+use crate::in_parallel::in_parallel;
 use crate::stored_alert::{StoredAlert, label_order};
 use crate::time::Time;
 
@@ -92,13 +93,15 @@ impl Engine {
     }
 
     /// The firing alerts that `keep` accepts, by fingerprint.
-    pub fn alerts(&self, keep: impl Fn(&StoredAlert) -> bool, now: UnixNanos) -> Vec<AlertView> {
+    pub fn alerts(&self, keep: impl Fn(&StoredAlert) -> bool + Sync, now: UnixNanos) -> Vec<AlertView> {
         let time = Time::from_unix_nanos(now.0);
-        let firing = self.alerts.values().filter(|entry| entry.alert.ends_at >= time);
-        let mut views: Vec<AlertView> = firing
-            .filter(|entry| keep(&entry.alert))
-            .map(|entry| self.view(&entry.alert, self.receivers_of(&entry.alert), now))
-            .collect();
+        let all: Vec<&Arc<StoredAlert>> = self.alerts.iter().map(|(_, entry)| &entry.alert).collect();
+        let parts = in_parallel(&all, all.len(), |alerts| {
+            let shown = alerts.iter().filter(|alert| alert.ends_at >= time && keep(alert));
+            let views = shown.map(|alert| self.view(alert, self.receivers_of(alert), now));
+            views.collect::<Vec<_>>()
+        });
+        let mut views: Vec<AlertView> = parts.into_iter().flatten().collect();
         views.sort_unstable_by_key(|view| view.fingerprint);
         views
     }
@@ -123,27 +126,29 @@ impl Engine {
     pub fn groups(
         &self,
         keep_receiver: impl Fn(&str) -> bool,
-        keep: impl Fn(&StoredAlert) -> bool,
-        keep_status: impl Fn(&AlertStatus) -> bool,
+        keep: impl Fn(&StoredAlert) -> bool + Sync,
+        keep_status: impl Fn(&AlertStatus) -> bool + Sync,
         now: UnixNanos,
     ) -> Vec<GroupView> {
         let time = Time::from_unix_nanos(now.0);
-        let mut groups = Vec::new();
-        for group in self.groups.values().filter(|group| keep_receiver(&group.route.receiver)) {
+        let view = |group: &&Group| {
             let receivers: Arc<[Arc<str>]> = Arc::new([group.route.receiver.clone()]);
-            let shown = group.alerts.iter().filter(|(_, alert)| alert.ends_at >= time && keep(alert));
+            let members = self.alerts.of(&group.members);
+            let shown = members.filter(|(_, alert)| alert.ends_at >= time && keep(alert));
             let views = shown.map(|(fingerprint, alert)| AlertView {
                 status: self.status_of(&alert.labels, now),
                 alert: alert.clone(),
-                fingerprint: *fingerprint,
+                fingerprint,
                 receivers: receivers.clone(),
             });
             let mut alerts: Vec<AlertView> = views.filter(|view| keep_status(&view.status)).collect();
             if alerts.is_empty() {
-                continue;
+                return None;
             }
-            alerts.sort_by(|a, b| a.alert.notification_order(&b.alert));
-            groups.push(GroupView {
+            if !group.members.is_sorted() {
+                alerts.sort_by(|a, b| a.alert.notification_order(&b.alert));
+            }
+            Some(GroupView {
                 labels: group.labels.clone(),
                 receiver: group.route.receiver.clone(),
                 alerts,
@@ -153,8 +158,13 @@ impl Engine {
                 next_flush: group.next_flush,
                 is_flushing: group.flush.is_some(),
                 id: group.id,
-            });
-        }
+            })
+        };
+        let shown: Vec<&Group> =
+            self.groups.values().filter(|group| keep_receiver(&group.route.receiver)).collect();
+        let alerts: usize = shown.iter().map(|group| group.members.len()).sum();
+        let parts = in_parallel(&shown, alerts, |groups| groups.iter().filter_map(view).collect::<Vec<_>>());
+        let mut groups: Vec<GroupView> = parts.into_iter().flatten().collect();
         join_receivers(&mut groups);
         groups.sort_by(|a, b| label_order(&a.labels, &b.labels).then_with(|| a.receiver.cmp(&b.receiver)));
         groups
@@ -168,16 +178,18 @@ impl Engine {
     /// Numbers of active and of suppressed alerts.
     pub fn alert_counts(&self, now: UnixNanos) -> (usize, usize) {
         let time = Time::from_unix_nanos(now.0);
-        let firing = self.alerts.values().filter(|entry| !entry.alert.is_resolved_at(time));
-        let (active, suppressed): (Vec<bool>, Vec<bool>) = firing
-            .map(|entry| self.status_of(&entry.alert.labels, now).is_active())
-            .partition(|active| *active);
-        (active.len(), suppressed.len())
-    }
-
-    /// Decisions, latest first.
-    pub fn events(&self) -> impl Iterator<Item = Event> {
-        self.history.decisions()
+        let all: Vec<&Arc<StoredAlert>> = self.alerts.iter().map(|(_, entry)| &entry.alert).collect();
+        let is_active = |labels: &LabelSet| {
+            self.inhibitor.inhibiting(labels, time).is_none() && self.silencing(labels, now).is_empty()
+        };
+        let parts = in_parallel(&all, all.len(), |alerts| {
+            let firing = alerts.iter().filter(|alert| !alert.is_resolved_at(time));
+            firing.fold((0, 0), |(active, suppressed), alert| match is_active(&alert.labels) {
+                true => (active + 1, suppressed),
+                false => (active, suppressed + 1),
+            })
+        });
+        parts.into_iter().fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1))
     }
 
     /// The history.

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use ferula_config::alertmanager::{AlertmanagerConfig, MatcherSyntax};
 use ferula_model::LabelSet;
 use ferula_runtime::RealClock;
+use ferula_telemetry::Registry;
 
 use super::*;
 use crate::annotations::Annotations;
-use crate::engine::OwnSettings;
+use crate::engine::{EngineSettings, Metrics, OwnSettings, Record, Setup};
+use crate::journal::Journal;
 use crate::silence::SilenceLimits;
 use crate::stored_alert::StoredAlert;
 use crate::time::Time;

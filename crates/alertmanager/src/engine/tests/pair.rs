@@ -94,7 +94,8 @@ fn only_the_first_tells_while_both_are_there() {
     pair.alert("g=1 n=1", FOREVER);
     pair.run_to(40);
     assert_eq!(pair.told(), ["30 one [+1]"]);
-    let second_outcome = pair.members[1].engine.events().next().expect("decided").outcome.as_str();
+    let second_outcome =
+        pair.members[1].engine.history().decisions().events().next().expect("decided").outcome.as_str();
     assert_eq!(second_outcome, "sent by peer");
     // The end, too, and both have the same shared state.
     pair.run_to(100);

@@ -25,7 +25,8 @@ impl Play {
     }
 
     fn actions(&self) -> Vec<(String, String)> {
-        let changes = self.engine.history().silence_changes();
+        let history = self.engine.history().decisions();
+        let changes = history.silence_changes();
         changes.map(|change| (change.action.clone(), change.by.clone())).collect()
     }
 }
@@ -168,7 +169,8 @@ fn a_preview_shows_what_fires_and_what_did() {
     let matchers =
         ferula_config::alertmanager::parse_matchers("g=1", MatcherSyntax::Utf8).expect("good").value;
     let names = |since: i64| {
-        let preview = play.engine.preview_silence(&matchers, second(since), play.now);
+        let mut preview = play.engine.preview_silence(&matchers, second(since), play.now);
+        preview.add_past(&play.engine.history().past_alerts(), &matchers, second(since));
         let now = preview.now.iter().map(|view| view.alert.labels.value("n").to_owned());
         let past = preview.past.iter().map(|alert| alert.labels.value("n").to_owned());
         (now.collect::<Vec<_>>().join(" "), past.collect::<Vec<_>>().join(" "))
@@ -194,7 +196,7 @@ fn changes_say_who_and_what() {
     let actions = play.actions();
     let expected = [("expired", "you"), ("updated", "me"), ("created", "me")];
     assert_eq!(actions, expected.map(|(action, by)| (action.to_owned(), by.to_owned())));
-    let changes: Vec<_> = play.engine.history().silence_changes().collect();
+    let changes: Vec<_> = play.engine.history().decisions().silence_changes().collect();
     assert!(changes[1].before.contains("1970-01-01T00:16:40.000Z: c"), "{:?}", changes[1]);
     assert!(changes[1].after.contains("1970-01-01T00:33:20.000Z: c"), "{:?}", changes[1]);
 }
