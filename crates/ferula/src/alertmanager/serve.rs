@@ -24,6 +24,7 @@ use super::flags::AlertmanagerFlags;
 use super::metrics::{self, ConfigMetrics};
 use super::settings::{build, engine_settings};
 use super::web::{Reload, Web, WebLimits};
+use crate::limits::FreeMemory;
 use crate::listen::{listen, web_access};
 
 /// The maximum number of connections.
@@ -31,10 +32,14 @@ const CONNECTIONS_MAX: usize = 512;
 /// The time limit for the head of a request.
 const READ_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
+/// How often memory that is not needed any more is returned to the system.
+const FREE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long a member of a pair receives the other one's state before it notifies anybody.
 const PAIR_SETTLING: Duration = Duration::from_secs(3);
 const BODY_MEMORY_PERCENT: u64 = 20;
-const BODY_MEMORY_MIN: u64 = 600 << 20;
+/// Enough for the largest body that is accepted.
+const BODY_MEMORY_MIN: u64 = 704 << 20;
 
 /// Serves until told to stop.
 pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
@@ -77,7 +82,12 @@ pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
     let web = Web::new(api, prefix, &registry, web_limits, reload);
     let shutdown = Shutdown::new();
     let link = join_pair(&flags, &alertmanager, &external_url, &clock)?;
-    let limits = ServerLimits { connections_max: CONNECTIONS_MAX, read_timeout: READ_TIMEOUT, clock, access };
+    let limits = ServerLimits {
+        connections_max: CONNECTIONS_MAX,
+        read_timeout: READ_TIMEOUT,
+        clock: clock.clone(),
+        access,
+    };
     let serving = tokio::spawn(server::serve_router(
         web.router(),
         limits,
@@ -86,6 +96,7 @@ pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
     ));
     let intervals = Intervals { maintenance: flags.maintenance_interval, alert_gc: flags.alert_gc_interval };
     let running = tokio::spawn(alertmanager.clone().run(intervals, shutdown.clone()));
+    tokio::spawn(return_free_memory(clock.clone(), shutdown.clone()));
     if let Some(link) = link {
         tokio::spawn(alertmanager.clone().keep_pair_informed(link, shutdown.clone()));
     }
@@ -105,6 +116,18 @@ pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
     shutdown.request();
     serving.await.context("the web server panicked")?;
     running.await.context("the dispatcher panicked")
+}
+
+async fn return_free_memory(clock: SharedClock, shutdown: Shutdown) {
+    let mut memory = FreeMemory::default();
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = clock.sleep(FREE_INTERVAL) => {}
+        }
+        let released = tokio::task::spawn_blocking(move || memory.release_if_grown()).await;
+        memory = released.unwrap_or_default();
+    }
 }
 
 fn settings_of(flags: &AlertmanagerFlags, clock: &SharedClock) -> EngineSettings {

@@ -23,8 +23,15 @@ use crate::web_ui::Pages;
 
 /// The size limit of a request body.
 const BODY_BYTES_MAX: usize = 64 << 20;
-/// How much memory JSON takes while it is read, as a multiple of its size.
-const COPIES: usize = 8;
+/// How much memory the text of a body takes while it is read, as a multiple of its size.
+const COPIES: usize = 3;
+/// How much memory a value takes besides, if the body has to be read into a tree. The shortest pair of a name and a value has six
+/// bytes.
+const VALUE_BYTES: usize = 256;
+/// Bodies with more values are refused: more than a hundred thousand alerts.
+const VALUES_MAX: usize = 2 << 20;
+/// No more is set aside for a body before it arrives.
+const SET_ASIDE_BYTES_MAX: usize = 1 << 20;
 /// The default buckets of Prometheus' client library.
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const BYTES: [f64; 7] = [1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8];
@@ -294,7 +301,9 @@ impl Inner {
 /// Reads a body within the memory that all bodies share.
 async fn collect(body: Body, memory: &Lease) -> Result<Vec<u8>, Answer> {
     let mut body = std::pin::pin!(body);
-    let mut bytes = Vec::new();
+    let expected = usize::try_from(axum::body::HttpBody::size_hint(&*body).lower()).unwrap_or(usize::MAX);
+    let mut bytes = Vec::with_capacity(expected.min(SET_ASIDE_BYTES_MAX));
+    let mut values = 0;
     while let Some(frame) = poll_fn(|context| axum::body::HttpBody::poll_frame(body.as_mut(), context)).await
     {
         let Ok(frame) = frame else {
@@ -305,13 +314,24 @@ async fn collect(body: Body, memory: &Lease) -> Result<Vec<u8>, Answer> {
             let text = format!("the body is larger than {BODY_BYTES_MAX} bytes");
             return Err(Answer::refused(Status::TooLarge, &text));
         }
-        if memory.grow(data.len().saturating_mul(COPIES)).is_err() {
+        let new_values = values_at_most(&data);
+        values += new_values;
+        if values > VALUES_MAX {
+            let text = format!("the body has more than {VALUES_MAX} values");
+            return Err(Answer::refused(Status::TooLarge, &text));
+        }
+        if memory.grow(data.len() * COPIES + new_values * VALUE_BYTES).is_err() {
             let text = "too many bodies of requests are being read; try again later";
             return Err(Answer::refused(Status::Unavailable, text));
         }
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
+}
+
+/// No more JSON values than this begin in a part of a body: before each stands one of these bytes, or a name.
+fn values_at_most(part: &[u8]) -> usize {
+    part.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
 }
 
 /// The user name in the credentials of a request.
@@ -399,17 +419,22 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_share_a_bounded_memory() {
-        let memory = MemoryContract::new(4 << 20);
+        let memory = MemoryContract::new(3 << 20);
         let body = |bytes: usize| Body::from(vec![b' '; bytes]);
         let held = memory.lease();
-        assert_eq!(collect(body(100 << 10), &held).await.expect("there is room").len(), 100 << 10);
+        assert_eq!(collect(body(200 << 10), &held).await.expect("there is room").len(), 200 << 10);
         // Another large one finds no room while the first is being read.
         let refused = collect(body(1 << 20), &memory.lease()).await.expect_err("no room");
         assert_eq!(refused.status, Status::Unavailable);
         drop(held);
         let lease = memory.lease();
         assert!(collect(body(300 << 10), &lease).await.is_ok());
+        // Short values take more memory than their text.
+        let values = Body::from(vec![b','; 20 << 10]);
+        assert_eq!(collect(values, &memory.lease()).await.expect_err("no room").status, Status::Unavailable);
         let huge = MemoryContract::unlimited().lease();
+        let values = Body::from(vec![b'['; VALUES_MAX + 1]);
+        assert_eq!(collect(values, &huge).await.expect_err("too many values").status, Status::TooLarge);
         assert_eq!(
             collect(body(BODY_BYTES_MAX + 1), &huge).await.expect_err("too large").status,
             Status::TooLarge
