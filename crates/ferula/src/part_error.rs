@@ -17,11 +17,23 @@ pub struct PartError {
     /// Prometheus' name for the part.
     part: &'static str,
     error: anyhow::Error,
+    /// Whether it lasts as long as the configuration does, so that trying again is of no use.
+    lasts: bool,
 }
 
 impl PartError {
     pub fn new(part: &'static str, error: impl Into<anyhow::Error>) -> Self {
-        PartError { part, error: error.into() }
+        PartError { part, error: error.into(), lasts: false }
+    }
+
+    /// The same, if it `lasts` as long as the configuration does.
+    pub fn lasting_if(self, lasts: bool) -> Self {
+        PartError { lasts, ..self }
+    }
+
+    /// Whether it lasts as long as the configuration does.
+    pub fn lasts(&self) -> bool {
+        self.lasts
     }
 
     /// The name of the part.

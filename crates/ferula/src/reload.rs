@@ -4,7 +4,7 @@
 //! part fails, that is logged, the others keep the new configuration, and the reload counts as failed, as in
 //! Prometheus.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -91,7 +91,10 @@ impl ConfiguredParts {
             QUERY_ENGINE => self.apply_queries(config).err(),
             REMOTE_STORAGE => {
                 let errors = self.remote.apply(config);
-                failed.extend(errors.into_iter().map(|error| PartError::new(part, error)));
+                failed.extend(errors.into_iter().map(|error| {
+                    let lasts = error.lasts();
+                    PartError::new(part, error).lasting_if(lasts)
+                }));
                 None
             }
             NOTIFY => {
@@ -144,31 +147,41 @@ const RETRIED: [&str; 4] = [DB_STORAGE, REMOTE_STORAGE, QUERY_ENGINE, NOTIFY];
 /// In the place of a part: the file itself was not loaded.
 const FILE: &str = "file";
 
-/// The parts that do not have the configuration of the file.
+/// The parts that do not have the configuration of the file, and whether they may get it without another one.
 #[derive(Debug, Default)]
-struct FailedParts(BTreeSet<&'static str>);
+struct FailedParts(BTreeMap<&'static str, bool>);
 
 impl FailedParts {
     /// Takes the result of a start or a reload, which are about everything.
     fn loaded(&mut self, result: &Result<(), ReloadError>) {
         match result {
             Ok(()) => self.0.clear(),
-            Err(ReloadError::Parts { failed, .. }) => self.0 = failed.iter().map(PartError::part).collect(),
+            Err(ReloadError::Parts { failed, .. }) => {
+                self.0.clear();
+                self.add(failed);
+            }
             // What was in force stays in force, where it was.
-            Err(_) => drop(self.0.insert(FILE)),
+            Err(_) => drop(self.0.insert(FILE, false)),
+        }
+    }
+
+    fn add(&mut self, failed: &[PartError]) {
+        for error in failed {
+            let may_pass = RETRIED.contains(&error.part()) && !error.lasts();
+            *self.0.entry(error.part()).or_default() |= may_pass;
         }
     }
 
     /// Those to be tried again.
     fn to_retry(&self) -> Vec<&'static str> {
-        self.0.iter().copied().filter(|part| RETRIED.contains(part)).collect()
+        self.0.iter().filter(|(_, may_pass)| **may_pass).map(|(part, _)| *part).collect()
     }
 
     /// Takes the result of a retry of those. Returns whether no part is left.
     fn retried(&mut self, result: &Result<(), ReloadError>) -> bool {
-        self.0.retain(|part| !RETRIED.contains(part));
+        self.0.retain(|_, may_pass| !*may_pass);
         if let Err(ReloadError::Parts { failed, .. }) = result {
-            self.0.extend(failed.iter().map(PartError::part));
+            self.add(failed);
         }
         self.0.is_empty()
     }
@@ -446,6 +459,12 @@ mod tests {
         assert!(!failed.retried(&Ok(())), "the file is invalid");
         failed.loaded(&parts(&[REMOTE_STORAGE]));
         assert!(failed.retried(&Ok(())));
+        // Equal sections stay equal.
+        let equal = PartError::new(REMOTE_STORAGE, anyhow::anyhow!("no")).lasting_if(true);
+        failed.loaded(&Err(ReloadError::Parts { file: "f".to_owned(), failed: vec![equal] }));
+        assert!(failed.to_retry().is_empty());
+        assert!(!failed.retried(&parts(&[NOTIFY])) && failed.to_retry() == [NOTIFY]);
+        assert!(!failed.retried(&Ok(())), "the sections are still equal");
     }
 
     #[tokio::test]

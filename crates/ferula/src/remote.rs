@@ -66,6 +66,16 @@ pub enum RemoteError {
     Reads(SourcesError),
 }
 
+impl RemoteError {
+    /// Whether only another configuration helps: two sections are equal.
+    pub fn lasts(&self) -> bool {
+        matches!(
+            self,
+            RemoteError::Writes(ApplyError::Duplicate(_)) | RemoteError::Reads(SourcesError::Duplicate(_))
+        )
+    }
+}
+
 impl RemoteStorage {
     /// Creates it without destinations. Must be called within the runtime.
     pub fn new(
