@@ -11,5 +11,6 @@ mod inside;
 mod kills;
 mod metrics;
 mod pair;
+mod random;
 mod timeline;
 mod tools;

@@ -125,7 +125,7 @@ fn told(played: &Played) -> Vec<(String, Duration)> {
 }
 
 /// The answer without the parts that differ from run to run.
-fn shape(server: &Alertmanager, path: &str) -> Value {
+pub fn shape(server: &Alertmanager, path: &str) -> Value {
     fn plain(value: &mut Value) {
         match value {
             Value::Object(pairs) => {
