@@ -20,7 +20,7 @@ use crate::journal::Journal;
 pub struct Alertmanager {
     pub(super) dir: PathBuf,
     pub(super) engine: Mutex<Engine>,
-    /// Held by whoever waits for the engine next.
+    /// Held by the caller who waits for the engine next.
     pub(super) turn: Mutex<()>,
     /// Changes that were made and are not written yet.
     pub(super) pending: Mutex<Pending>,

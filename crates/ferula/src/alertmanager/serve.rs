@@ -24,7 +24,7 @@ use super::flags::AlertmanagerFlags;
 use super::metrics::{self, ConfigMetrics};
 use super::settings::{build, engine_settings};
 use super::web::{Reload, Web, WebLimits};
-use crate::limits::FreeMemory;
+use crate::allocator::FreeMemory;
 use crate::listen::{listen, web_access};
 
 /// The maximum number of connections.
