@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::unicode;
+
 /// Why a header has no media type; the texts are Go's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MediaTypeError {
@@ -24,26 +26,51 @@ pub enum MediaTypeError {
 /// # Errors
 /// The type or a parameter is malformed, or a parameter is repeated.
 pub fn parse_media_type(header: &str) -> Result<String, MediaTypeError> {
+    Ok(media_type_and_parameter(header, "")?.0)
+}
+
+/// The media type, and the value of one of its parameters (named in lower case).
+///
+/// # Errors
+/// See [`parse_media_type`].
+pub fn media_type_and_parameter(
+    header: &str,
+    wanted: &str,
+) -> Result<(String, Option<String>), MediaTypeError> {
     let base = header.split(';').next().unwrap_or_default();
-    let media_type = base.to_lowercase().trim().to_owned();
+    let media_type = unicode::lower(base).trim().to_owned();
     check_type(&media_type)?;
     let mut rest = &header[base.len()..];
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     loop {
         rest = rest.trim_start();
-        if rest.is_empty() {
-            return Ok(media_type);
+        // A semicolon at the very end is passed over.
+        if rest.is_empty() || rest.trim() == ";" {
+            return Ok((media_type, seen.get(wanted).map(|value| unquoted(value))));
         }
-        let Some((name, value, after)) = parameter(rest) else {
-            // A semicolon at the very end is passed over.
-            return if rest.trim() == ";" { Ok(media_type) } else { Err(MediaTypeError::InvalidParameter) };
-        };
+        let (name, value, after) = parameter(rest).ok_or(MediaTypeError::InvalidParameter)?;
         // Newer versions of Go allow the same once more.
         if seen.insert(name, value).is_some_and(|other| other != value) {
             return Err(MediaTypeError::DuplicateParameter);
         }
         rest = after;
     }
+}
+
+/// A value without the quotation marks and escapes that it may be written with.
+fn unquoted(value: &str) -> String {
+    let Some(inside) = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return value.to_owned();
+    };
+    let (mut out, mut chars) = (String::with_capacity(inside.len()), inside.chars().peekable());
+    while let Some(c) = chars.next() {
+        match c {
+            // Other backslashes are those of paths, which some browsers send.
+            '\\' if matches!(chars.peek(), Some('"' | '\\')) => out.extend(chars.next()),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 fn check_type(media_type: &str) -> Result<(), MediaTypeError> {
@@ -81,7 +108,7 @@ fn parameter(text: &str) -> Option<(String, &str, &str)> {
             (!value.is_empty()).then_some(after)?
         }
     };
-    Some((name.to_lowercase(), &rest[..rest.len() - after.len()], after))
+    Some((unicode::lower(name), &rest[..rest.len() - after.len()], after))
 }
 
 /// What follows the quoted string whose inside begins here; `None` when it does not end on its line.

@@ -2,12 +2,14 @@
 
 use std::io;
 
+use crate::unicode::to_lower;
+
 /// The operating system's text as Go prints it: without capital letter and number.
 pub fn io_text(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+    chars.next().map(|first| std::iter::once(to_lower(first)).chain(chars).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

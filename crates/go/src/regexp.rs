@@ -9,6 +9,7 @@
 //!
 //! Always true: compiling is bounded in time and memory, whatever the pattern.
 
+mod property;
 mod syntax;
 
 use std::sync::Arc;

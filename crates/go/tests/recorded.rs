@@ -6,9 +6,10 @@ use std::path::Path;
 
 use ferula_go::url::Url;
 use ferula_go::{
-    Regexp, calendar, duration, float, html, json, json_reader, math, mime, number, path, quote, regexp,
+    Regexp, calendar, duration, float, html, ip, json, json_reader, math, mime, number, path, quote, regexp,
     unicode, url,
 };
+use regex_syntax::hir::{Class, HirKind};
 use serde_json::Value;
 
 /// One call and Go's answer.
@@ -200,6 +201,11 @@ fn answer(recorded: &Recorded<'_>) -> Option<Answer> {
             // Whether, not why.
             None => recorded.answer.clone().and(Ok(Vec::new())),
         },
+        "parse_addr" => ip::parse_addr(text.as_bytes())
+            .map(|_| Vec::new())
+            .map_err(|error| error.to_string().into_bytes()),
+        "regexp_class" => class_answer(text),
+        "regexp_fold" => members(&format!("(?i){}", regexp::quote_meta(text))),
         "media_type" => result(mime::parse_media_type(text)),
         "path_clean" => one(path::clean(text)),
         "path_dir" => one(path::dir(text)),
@@ -344,6 +350,75 @@ fn regexp_answer(call: &str, texts: &[&str]) -> Answer {
         }
         other => panic!("what is {other:?}?"),
     }
+}
+
+/// The code points that a class matches, as ranges.
+fn ranges_of(pattern: &str) -> Result<Vec<(u32, u32)>, Vec<u8>> {
+    let refused = |error: regexp::SyntaxError| error.to_string().into_bytes();
+    let hir = regexp::Pattern::parse(pattern).and_then(|pattern| pattern.hir()).map_err(refused)?;
+    Ok(match hir.kind() {
+        HirKind::Class(Class::Unicode(class)) => {
+            class.iter().map(|range| (range.start().into(), range.end().into())).collect()
+        }
+        HirKind::Class(Class::Bytes(class)) => {
+            class.iter().map(|range| (range.start().into(), range.end().into())).collect()
+        }
+        HirKind::Literal(literal) => {
+            String::from_utf8_lossy(&literal.0).chars().map(|c| (c.into(), c.into())).collect()
+        }
+        other => panic!("{pattern} is no class but {other:?}"),
+    })
+}
+
+/// The characters that a pattern matches, in their order.
+fn members(pattern: &str) -> Answer {
+    let ranges = ranges_of(pattern)?;
+    one(ranges
+        .into_iter()
+        .flat_map(|(first, last)| first..=last)
+        .filter_map(char::from_u32)
+        .collect::<String>())
+}
+
+/// `isLookedAt` in `testdata/go/record/unicode.go`.
+const LOOKED_AT: [(u32, u32); 5] =
+    [(0, 0x33500), (0xe0000, 0xe0200), (0xf0000, 0xf0100), (0xfff00, 0x10_0100), (0x10_ff00, 0x10_ffff)];
+/// `hasNewCase` there.
+const NEW_CASE: [(u32, u32); 3] = [(0xa7ce, 0xa7cf), (0xa7d2, 0xa7d5), (0x16ea0, 0x16ed3)];
+
+/// How many characters are in a class, of those that the record looks at, and the hash of their ranges.
+fn class_answer(pattern: &str) -> Answer {
+    let mut looked_at = LOOKED_AT.to_vec();
+    if pattern.starts_with("(?i)") {
+        for (first, last) in NEW_CASE {
+            let (before, _) = *looked_at.iter().find(|(a, b)| (a..=b).contains(&&first)).expect("one");
+            let cut = |(a, b): (u32, u32)| match a == before {
+                true => vec![(a, first - 1), (last + 1, b)],
+                false => vec![(a, b)],
+            };
+            looked_at = looked_at.into_iter().flat_map(cut).collect();
+        }
+    }
+    let (mut count, mut merged): (u32, Vec<(u32, u32)>) = (0, Vec::new());
+    for (first, last) in ranges_of(pattern)? {
+        for (from, to) in &looked_at {
+            let (first, last) = (first.max(*from), last.min(*to));
+            if first > last {
+                continue;
+            }
+            let surrogates = if first < 0xd800 && last > 0xdfff { 0x800 } else { 0 };
+            count += last - first + 1 - surrogates;
+            match merged.last_mut() {
+                Some((_, end)) if *end + 1 == first || (*end == 0xd7ff && first == 0xe000) => *end = last,
+                _ => merged.push((first, last)),
+            }
+        }
+    }
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in merged.iter().flat_map(|(first, last)| format!("{first:x}-{last:x},").into_bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    ok(&[&count.to_string(), &format!("{hash:016x}")])
 }
 
 /// Bytes that are not UTF-8 come out of this crate as U+FFFD.

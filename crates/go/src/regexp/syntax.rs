@@ -7,6 +7,8 @@
 
 use std::fmt::Write;
 
+use super::property::{self, NOTHING};
+
 /// A pattern in the syntax of the `regex` crate. Groups are numbered as in Go and have no names.
 pub(super) struct Translated {
     pub pattern: String,
@@ -19,9 +21,6 @@ const REPEAT_MAX: u32 = 1000;
 
 /// Groups inside each other. Go stops at 1000; compilers recurse over them.
 const NESTING_MAX: usize = 250;
-
-/// Matches no character.
-const NOTHING: &str = r"[a&&b]";
 
 const MISSING_ARGUMENT: &str = "missing argument to repetition operator";
 const BAD_CLASS: &str = "invalid character class range";
@@ -427,51 +426,9 @@ fn unicode_class<'a>(text: &'a str, mut negated: bool, out: &mut String) -> Resu
     if let Some(rest) = name.strip_prefix('^') {
         (negated, name) = (!negated, rest);
     }
-    // Surrogates never occur in a text.
-    let property = match name {
-        "Any" => "Any".to_owned(),
-        "Cs" => {
-            out.push_str(if negated { r"\p{Any}" } else { NOTHING });
-            return Ok(&text[length..]);
-        }
-        name => unicode_property(name).ok_or_else(|| error(BAD_CLASS, &text[..length]))?,
-    };
-    write!(out, "\\{}{{{property}}}", if negated { 'P' } else { 'p' })
-        .expect("writing to a String cannot fail");
+    let class = property::class(name, negated).ok_or_else(|| error(BAD_CLASS, &text[..length]))?;
+    out.push_str(&class);
     Ok(&text[length..])
-}
-
-/// Scripts that Unicode 16 added; Go's tables are those of 15.
-const NEWER_SCRIPTS: [&str; 11] = [
-    "Beria_Erfe",
-    "Garay",
-    "Gurung_Khema",
-    "Kirat_Rai",
-    "Ol_Onal",
-    "Sidetic",
-    "Sunuwar",
-    "Tai_Yo",
-    "Todhri",
-    "Tolong_Siki",
-    "Tulu_Tigalari",
-];
-
-/// A general category by its short name or a script by its long one. Go knows no others and is case-sensitive.
-fn unicode_property(name: &str) -> Option<String> {
-    const CATEGORIES: &str =
-        " C Cc Cf Co L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So Z Zl Zp Zs ";
-    let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
-    if plain && CATEGORIES.contains(&format!(" {name} ")) {
-        return Some(format!("gc={name}"));
-    }
-    let capital = name.starts_with(|c: char| c.is_ascii_uppercase());
-    let property = format!("sc={name}");
-    let known = plain
-        && capital
-        && name.len() > 2
-        && !NEWER_SCRIPTS.contains(&name)
-        && regex_syntax::parse(&format!("\\p{{{property}}}")).is_ok();
-    known.then_some(property)
 }
 
 fn is_posix_class(name: &str) -> bool {

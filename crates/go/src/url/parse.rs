@@ -2,6 +2,7 @@
 
 use super::escape::{EscapeError, UrlPart, escape, unescape};
 use super::{Url, User};
+use crate::ip::{IpError, IpVersion, parse_addr};
 use crate::quote::go_quote;
 
 /// Why a text is not a URL, in Go's words: `parse "TEXT": …`.
@@ -32,6 +33,12 @@ pub enum Reason {
     /// A bracket that is not closed.
     #[error("missing ']' in host")]
     MissingBracket,
+    /// A bracket inside of the host, or an IPv4 address in brackets.
+    #[error("invalid IP-literal")]
+    IpLiteral,
+    /// What is in the brackets is no address.
+    #[error("invalid host: {0}")]
+    Host(#[from] IpError),
     /// Something after the host that is not a port.
     #[error("invalid port {} after host", go_quote(.0))]
     Port(String),
@@ -138,23 +145,37 @@ fn authority(url: &mut Url, authority: &str) -> Result<(), Reason> {
 }
 
 fn host_and_port(host: &str) -> Result<Vec<u8>, Reason> {
-    let bracket =
-        if host.starts_with('[') { Some(host.rfind(']').ok_or(Reason::MissingBracket)?) } else { None };
-    let port = match bracket {
-        Some(bracket) => &host[bracket + 1..],
-        None => host.rfind(':').map_or("", |colon| &host[colon..]),
-    };
+    match host.rfind('[') {
+        Some(0) => address_and_port(host),
+        // Versions of Go before 1.24.8 and 1.25.2 take it for a name.
+        Some(_) => Err(Reason::IpLiteral),
+        None => {
+            check_port(host.rfind(':').map_or("", |colon| &host[colon..]))?;
+            Ok(unescape(host.as_bytes(), UrlPart::Host)?)
+        }
+    }
+}
+
+/// `[ADDRESS]:PORT`
+fn address_and_port(host: &str) -> Result<Vec<u8>, Reason> {
+    let end = host.rfind(']').ok_or(Reason::MissingBracket)?;
+    check_port(&host[end + 1..])?;
+    let address = &host[1..end];
+    // Behind the escaped percent sign other characters are allowed.
+    let (number, zone) = address.split_at(address.find("%25").unwrap_or(address.len()));
+    let mut unescaped = unescape(number.as_bytes(), UrlPart::Host)?;
+    unescaped.extend(unescape(zone.as_bytes(), UrlPart::Zone)?);
+    if parse_addr(&unescaped)? == IpVersion::V4 {
+        return Err(Reason::IpLiteral);
+    }
+    Ok([b"[", &*unescaped, &host.as_bytes()[end..]].concat())
+}
+
+/// `:80`, `:` or nothing.
+fn check_port(port: &str) -> Result<(), Reason> {
     let digits = port.strip_prefix(':').unwrap_or(port);
-    if !port.is_empty() && (digits.len() == port.len() || !digits.bytes().all(|b| b.is_ascii_digit())) {
-        return Err(Reason::Port(port.to_owned()));
+    if port.is_empty() || (digits.len() < port.len() && digits.bytes().all(|b| b.is_ascii_digit())) {
+        return Ok(());
     }
-    if let Some(bracket) = bracket
-        && let Some(zone) = host[..bracket].find("%25")
-    {
-        let mut bytes = unescape(&host.as_bytes()[..zone], UrlPart::Host)?;
-        bytes.extend(unescape(&host.as_bytes()[zone..bracket], UrlPart::Zone)?);
-        bytes.extend(unescape(&host.as_bytes()[bracket..], UrlPart::Host)?);
-        return Ok(bytes);
-    }
-    Ok(unescape(host.as_bytes(), UrlPart::Host)?)
+    Err(Reason::Port(port.to_owned()))
 }
