@@ -155,6 +155,17 @@ mod tests {
         assert!(utc < later && Time::ZERO < utc && Time::ZERO.is_zero());
     }
 
+    #[test]
+    fn the_order_is_total() {
+        let mut times = Vec::new();
+        for seconds in [i64::MIN, -1, 0, 1, i64::MAX] {
+            for nanos in [0, 1, 999_999_999] {
+                times.extend([0, 3600, -3600].map(|offset_seconds| Time { seconds, nanos, offset_seconds }));
+            }
+        }
+        ferula_testkit::assert_total_order(&times, Time::cmp);
+    }
+
     proptest! {
         #[test]
         fn usual_times_are_written_as_by_their_layout(seconds in -70_000_000_000_i64..300_000_000_000, nanos in 0..1_000_000_000_u32) {

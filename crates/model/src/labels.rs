@@ -391,6 +391,22 @@ mod tests {
     }
 
     #[test]
+    fn the_order_is_total_and_agrees_with_equality() {
+        let mut sets = Vec::new();
+        for names in [["a", "b"], ["a", "ab"], ["\u{e9}", "z"]] {
+            for one in ["", "1", "10", "\u{7f}", "\u{80}"] {
+                for other in ["", "1", "\0"] {
+                    sets.push(LabelSet::from_pairs([(names[0], one), (names[1], other)]));
+                }
+            }
+        }
+        ferula_testkit::assert_total_order(&sets, LabelSet::cmp);
+        for a in &sets {
+            assert!(sets.iter().all(|b| (a == b) == a.cmp(b).is_eq()), "{a}");
+        }
+    }
+
+    #[test]
     fn order_is_pair_by_pair_and_the_shorter_set_comes_first() {
         let a = LabelSet::from_pairs([("a", "1")]);
         let ab = LabelSet::from_pairs([("a", "1"), ("b", "0")]);

@@ -1,5 +1,6 @@
 //! Comparisons that are not a total order make a sort panic or lose its meaning. Each one that is handed to a sort either
-//! consists of `cmp` and `total_cmp`, or has a name that a test of its crate passes to `assert_total_order`.
+//! consists of `cmp` and `total_cmp` alone, without a branch, or has a name that a test of its crate passes to
+//! `assert_total_order`. So has the `cmp` of each type that implements `Ord` itself; its `partial_cmp` returns the same.
 
 use super::tree::{Tree, has_word, product_code};
 
@@ -11,6 +12,7 @@ const CALLS: [&str; 6] =
 pub fn comparisons(tree: &Tree, complaints: &mut Vec<String>) {
     for (file, text) in tree.product() {
         let code = product_code(text);
+        implementations(tree, file, &code, complaints);
         for (at, call) in CALLS.iter().flat_map(|call| code.match_indices(call)) {
             // A definition, or a longer name.
             let before = code[..at].trim_end_matches("sorting::");
@@ -31,6 +33,24 @@ pub fn comparisons(tree: &Tree, complaints: &mut Vec<String>) {
     }
 }
 
+/// Complains about orders of types that no test checks.
+fn implementations(tree: &Tree, file: &str, code: &str, complaints: &mut Vec<String>) {
+    for (at, _) in code.match_indices("Ord for ") {
+        let rest = &code[at + "Ord for ".len()..];
+        let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let line = code[..at].matches('\n').count() + 1;
+        if code[..at].ends_with("Partial") {
+            let body =
+                rest.split_once('{').map_or("", |(_, body)| body).split("\n}").next().unwrap_or_default();
+            if !body.contains("Some(self.cmp(other))") {
+                complaints.push(format!("{file}:{line}: `partial_cmp` of {name} is not its `cmp`"));
+            }
+        } else if !is_tested(tree, file, &format!("{name}::cmp")) {
+            complaints.push(format!("{file}:{line}: no test passes `{name}::cmp` to `assert_total_order`"));
+        }
+    }
+}
+
 /// The text up to the parenthesis that closes the call.
 fn until_closed(rest: &str) -> &str {
     let mut depth = 0;
@@ -45,10 +65,14 @@ fn until_closed(rest: &str) -> &str {
     rest
 }
 
-/// Whether a comparison is made of `cmp` and `total_cmp`, here or where its name is bound.
+/// With one of these a comparison decides by itself, which can contradict what it decides elsewhere.
+const BRANCHES: [&str; 7] = ["partial_cmp", "if ", "match ", "==", "!=", "Ordering::", "unwrap"];
+
+/// Whether a comparison is made of `cmp` and `total_cmp` alone, here or where its name is bound.
 fn is_plain(argument: &str, code: &str) -> bool {
     let is_made_of_cmp = |text: &str| {
-        ["cmp(", "::cmp", "total_cmp"].iter().any(|part| text.contains(part)) && !text.contains("partial_cmp")
+        ["cmp(", "::cmp", "total_cmp"].iter().any(|part| text.contains(part))
+            && !BRANCHES.iter().any(|part| text.contains(part))
     };
     let name = argument.rsplit(',').next().unwrap_or_default().trim().trim_start_matches("&mut ");
     // A function that passes on its caller's comparison, which is judged there.
@@ -59,14 +83,18 @@ fn is_plain(argument: &str, code: &str) -> bool {
     is_made_of_cmp(argument) || bound.is_some_and(is_made_of_cmp)
 }
 
-/// Whether a test of the crate checks a function that the argument names.
+/// Whether a test of the crate checks a function that the argument names; all words of a path must be there.
 fn is_tested(tree: &Tree, file: &str, argument: &str) -> bool {
     let directory = file.split("/src/").next().unwrap_or_default();
     let words = argument.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| word.len() > 2);
     let words: Vec<&str> = words.collect();
     let files = tree.files(|other| other.starts_with(directory) && other.ends_with(".rs"));
     let checks = files.flat_map(|(_, text)| text.split("assert_total_order(").skip(1));
-    checks.map(until_closed).any(|check| words.iter().any(|word| has_word(check, word)))
+    let is_path = argument.contains("::");
+    checks.map(until_closed).any(|check| match is_path {
+        true => words.iter().all(|word| has_word(check, word)),
+        false => words.iter().any(|word| has_word(check, word)),
+    })
 }
 
 #[cfg(test)]
@@ -88,6 +116,13 @@ mod tests {
             ("crates/a/src/untested.rs", "fn f() { a.max_by(|a, b| odd(a, b)); }"),
             ("crates/b/src/untested.rs", "fn f() { a.sort_by(natural); }"),
             ("crates/b/src/own.rs", "pub fn sort_by(items: &mut [u8]) {}"),
+            ("crates/b/src/branch.rs", "fn f() { a.sort_by(|a, b| if a.x { b.cmp(a) } else { a.cmp(b) }); }"),
+            (
+                "crates/a/src/time.rs",
+                "impl Ord for Time {}\nimpl PartialOrd for Time { Some(self.cmp(other)) \n}",
+            ),
+            ("crates/a/tests/time.rs", "assert_total_order(&times, Time::cmp);"),
+            ("crates/b/src/place.rs", "impl PartialOrd for Place { None \n}\nimpl Ord for Place {}"),
         ]);
         let mut complaints = Vec::new();
         comparisons(&tree, &mut complaints);
@@ -96,6 +131,10 @@ mod tests {
             [
                 "crates/a/src/nan.rs:2: `partial_cmp` in a sort: NaN has no place in it",
                 "crates/a/src/untested.rs:1: no test passes this comparison to `assert_total_order`: |a, b| odd(a, b)",
+                "crates/b/src/branch.rs:1: no test passes this comparison to `assert_total_order`: |a, b| if a.x { b.cmp(a) } \
+                 else { a.cmp(b) }",
+                "crates/b/src/place.rs:1: `partial_cmp` of Place is not its `cmp`",
+                "crates/b/src/place.rs:3: no test passes `Place::cmp` to `assert_total_order`",
                 "crates/b/src/untested.rs:1: no test passes this comparison to `assert_total_order`: natural",
             ]
         );

@@ -44,6 +44,23 @@ fn what_the_grammars_disagree_on_is_named() {
 }
 
 #[test]
+fn the_order_of_matchers_is_total_and_agrees_with_equality() {
+    let mut all = Vec::new();
+    for name in ["a", "b", "\u{e9}"] {
+        for (op, value) in
+            ["=", "!=", "=~", "!~"].iter().flat_map(|op| ["", "1", "10"].map(|value| (op, value)))
+        {
+            let text = format!("{name}{op}\"{value}\"");
+            all.push(parse_matcher(&text, MatcherSyntax::Utf8).expect(&text).value);
+        }
+    }
+    ferula_testkit::assert_total_order(&all, Matcher::cmp);
+    for a in &all {
+        assert_eq!(all.iter().filter(|b| a == *b).count(), 1, "{a}");
+    }
+}
+
+#[test]
 fn one_matcher_is_one() {
     for (input, syntax, expected) in [
         ("{a=b}", MatcherSyntax::Fallback, "unexpected open or close brace: {a=b}"),
