@@ -149,3 +149,25 @@ pub(crate) fn header_value(name: &'static str, text: &str) -> Result<HeaderValue
 pub(crate) fn header_name(name: &'static str) -> HeaderName {
     HeaderName::from_static(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use ferula_testkit::http_lab::{Case, Lab};
+
+    use super::*;
+    use crate::played;
+
+    #[tokio::test]
+    async fn every_key_of_the_client_section_works_as_elsewhere() {
+        let lab = Lab::start().await;
+        let connect = |case: &Case| {
+            let section = HttpClientConfig::parse_file(&case.section, ".").expect("a good section");
+            ApiClient::new(&section, &played::context(), Duration::from_secs(60))
+                .map_err(|error| error.to_string())
+        };
+        let send = async |client: &ApiClient, case: &Case| {
+            client.get(&case.url("/targets")).await.map(drop).map_err(|error| error.to_string())
+        };
+        lab.run(lab.cases_of_addresses(), connect, send).await;
+    }
+}

@@ -1,7 +1,7 @@
 //! Servers and proxies for testing HTTP clients, and a table of what every key of a client's section must do.
 //!
-//! The HTTP client, the scraper and the notifier run the same table, each in its own way: the same section means the
-//! same everywhere. Rows without a `tls_config` of their own are run over TLS too.
+//! The HTTP client and all that use it run the same table, each in its own way: the same section means the same
+//! everywhere. Rows without a `tls_config` of their own are run over TLS too.
 //!
 //! ```text
 //! Lab::start ─▶ servers, proxies, certificates     Lab::cases ─▶ section, address, expected outcome
@@ -77,6 +77,18 @@ fn fails(reason: &str) -> Expected {
     Expected::Fails(reason.to_owned())
 }
 
+impl Case {
+    /// The URL of a path at the case's server.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}://{}{path}", self.scheme, self.address)
+    }
+
+    /// The section's keys beside others, in YAML's flow style: `{first, basic_auth: …}`.
+    pub fn section_with(&self, first: &str) -> String {
+        format!("{{{first}, {}", &self.section[1..])
+    }
+}
+
 impl Lab {
     /// Starts all servers.
     pub async fn start() -> Self {
@@ -145,6 +157,8 @@ impl Lab {
         let name = &case.name;
         match (&case.expected, outcome) {
             (Expected::Fails(reason), Err(found)) => {
+                // Where a text of the server would follow, there is none.
+                let found = found.trim_end_matches([':', ' ']);
                 assert!(found.ends_with(reason.as_str()), "{name}: {found:?} does not end with {reason:?}");
             }
             (Expected::Fails(_), Ok(())) => panic!("{name}: it should have failed"),
@@ -152,7 +166,7 @@ impl Lab {
             (Expected::Arrives { at, with, without }, Ok(())) => {
                 let head = seen.iter().rev().find(|(server, _)| server == at);
                 let (_, head) = head.unwrap_or_else(|| panic!("{name}: nothing came to {at}, but {seen:?}"));
-                let head = head.to_lowercase();
+                let head = head.to_ascii_lowercase();
                 for text in with {
                     assert!(head.contains(text.as_str()), "{name}: {text:?} is missing in {head:?}");
                 }
@@ -205,6 +219,11 @@ impl Lab {
         }
     }
 
+    /// The table without Unix sockets, which only a target of a scrape can have.
+    pub fn cases_of_addresses(&self) -> Vec<Case> {
+        self.cases().into_iter().filter(|case| case.unix_socket.is_none()).collect()
+    }
+
     /// The table.
     pub fn cases(&self) -> Vec<Case> {
         let ca = self.path("ca.pem").display().to_string();
@@ -214,6 +233,7 @@ impl Lab {
         cases.extend(over_tls);
         cases.extend(self.redirect_cases(&ca));
         cases.extend(self.tls_cases(&ca));
+        cases.extend(self.answer_cases());
         cases.extend(self.proxy_cases(&ca));
         cases.extend(self.socket_cases(&ca));
         cases
@@ -540,6 +560,45 @@ impl Lab {
                 then: FollowUp::Nothing,
                 ..socket("no Unix socket there", "{}".into(), "http", "socket")
             },
+        ]
+    }
+
+    /// Answers that Go's client reads in a way of its own.
+    fn answer_cases(&self) -> Vec<Case> {
+        let case = |name: &str, server: &str, expected| Case {
+            address: self.address(server),
+            expected,
+            ..self.plain(name, "{}", &[])
+        };
+        vec![
+            case("the server's own words for a status", "own-words", fails("503 Backend fetch failed")),
+            case("a status without words", "no-words", fails("529")),
+            case("a redirect to nowhere", "no-location", fails("302 Found")),
+            case(
+                "an answer that is not HTTP",
+                "not-http",
+                fails(
+                    r#"net/http: HTTP/1.x transport connection broken: malformed HTTP response "SSH-2.0-OpenSSH_9""#,
+                ),
+            ),
+            case(
+                "a space in the name of a field, and a version above 1.1",
+                "odd-head",
+                arrives("odd-head", &[], &[]),
+            ),
+            case("an interim answer first", "interim", arrives("interim", &[], &[])),
+            case(
+                "no length, but the end of the connection",
+                "until-closed",
+                arrives("until-closed", &[], &[]),
+            ),
+            case("300 kB of header fields", "large-head", arrives("large-head", &[], &[])),
+            case(
+                "11 MB of header fields",
+                "endless-head",
+                fails("net/http: server response headers exceeded 10485760 bytes; aborted"),
+            ),
+            case("nothing but the end of the connection", "silent", fails("EOF")),
         ]
     }
 

@@ -331,3 +331,35 @@ pub(super) fn read_bounded(path: &Path) -> std::io::Result<String> {
 pub(super) async fn inline_or_file(record: &Record, inline: &str, file: &str) -> Result<String, FileError> {
     if inline.is_empty() { read_trimmed(record, file).await } else { Ok(inline.to_owned()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use ferula_config::http_client::HttpClientConfig;
+    use ferula_runtime::RealClock;
+    use ferula_testkit::http_lab::{Case, Lab};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_key_of_the_client_section_works_as_elsewhere() {
+        let lab = Lab::start().await;
+        let clock = RealClock::shared();
+        let templates = Arc::new(Templates::load(&[], "http://am", &clock).expect("the default templates"));
+        let connect = |case: &Case| {
+            let section = HttpClientConfig::parse_file(&case.section, ".").expect("a good section");
+            let client =
+                HttpClient::new(&section, "Alertmanager/0.33.0").map_err(|error| error.to_string())?;
+            Ok(Service { templates: templates.clone(), client, clock: clock.clone() })
+        };
+        let send = async |service: &Service, case: &Case| {
+            let record = Record::answers();
+            match service.send(&record, Call::post(case.url("/hook"), "{}".to_owned())).await {
+                Err(error) => Err(error.text),
+                Ok(answer) if answer.status.is_success() => Ok(()),
+                // The error has the code alone; the history has the server's words.
+                Ok(_) => Err(record.take().remove(0).answer.unwrap_or_default()),
+            }
+        };
+        lab.run(lab.cases_of_addresses(), connect, send).await;
+    }
+}

@@ -164,3 +164,31 @@ async fn beginning(mut response: Response) -> String {
     text.truncate(ERROR_BYTES_MAX);
     String::from_utf8_lossy(&text).trim_matches('\n').to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use ferula_config::Config;
+    use ferula_runtime::RealClock;
+    use ferula_telemetry::Registry;
+    use ferula_testkit::http_lab::{Case, Lab};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_key_of_the_client_section_works_as_elsewhere() {
+        let lab = Lab::start().await;
+        let metrics = Metrics::new(&Registry::new());
+        let connect = |case: &Case| {
+            let section = case.section_with(&format!("url: '{}'", case.url("/api/v1/read")));
+            let config = Config::parse(&format!("remote_read: [{section}]")).expect("a good section");
+            ReadClient::new(&config.remote_read[0], "lab", &metrics, RealClock::shared())
+                .map_err(|error| error.to_string())
+        };
+        let send = async |client: &ReadClient, _: &Case| match client.ask(Bytes::from_static(b"x")).await {
+            // The lab's page has no series in it.
+            Ok(_) | Err(ReadFailure::ContentType(_)) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        lab.run(lab.cases_of_addresses(), connect, send).await;
+    }
+}

@@ -40,6 +40,8 @@ pub enum Behaviour {
     FormTokens,
     /// Refuses to issue tokens.
     RefuseTokens,
+    /// Answers with these bytes, and closes the connection.
+    Bytes(Arc<[u8]>),
     /// The same over TLS.
     Tls(Arc<ServerConfig>, Box<Behaviour>),
 }
@@ -192,11 +194,17 @@ async fn serve_plain(
             }
             Behaviour::Refuse => "HTTP/1.1 403 Get lost\r\ncontent-length: 0\r\n\r\n".to_owned(),
             Behaviour::Tokens => json("200 OK", TOKEN),
-            Behaviour::FormTokens if head.to_lowercase().contains("authorization:") => {
+            Behaviour::FormTokens if head.to_ascii_lowercase().contains("authorization:") => {
                 json("401 Unauthorized", "{}")
             }
             Behaviour::FormTokens => json("200 OK", TOKEN),
             Behaviour::RefuseTokens => json("401 Unauthorized", REFUSAL),
+            Behaviour::Bytes(ref bytes) => {
+                // A client that refuses the answer may be gone before its end.
+                let _ = stream.write_all(bytes).await;
+                let _ = stream.shutdown().await;
+                return;
+            }
             _ => PAGE.to_owned(),
         };
         if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {
@@ -212,7 +220,7 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     while !request.ends_with(b"\r\n\r\n") && request.first() != Some(&0x16) {
         request.push(stream.read_u8().await.ok()?);
     }
-    let head = String::from_utf8_lossy(&request).to_lowercase();
+    let head = String::from_utf8_lossy(&request).to_ascii_lowercase();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     let mut body = vec![0; length.and_then(|length| length.trim().parse().ok()).unwrap_or(0)];
     stream.read_exact(&mut body).await.ok()?;
@@ -385,5 +393,30 @@ pub fn all(issued: &Issued) -> Vec<(&'static str, Behaviour)> {
         ("tls-tokens", tls(usual(), Behaviour::Tokens)),
         ("form-tokens", Behaviour::FormTokens),
         ("refusing-tokens", Behaviour::RefuseTokens),
+        ("own-words", bytes("HTTP/1.1 503 Backend fetch failed\r\ncontent-length: 0\r\n\r\n")),
+        ("no-words", bytes("HTTP/1.1 529\x20\r\ncontent-length: 0\r\n\r\n")),
+        ("no-location", bytes("HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n")),
+        ("not-http", bytes("SSH-2.0-OpenSSH_9\r\n")),
+        (
+            "odd-head",
+            bytes(
+                "HTTP/2.0 200 OK\r\nContent-Type: text/plain\r\nOdd name : x\r\nContent-Length: 5\r\n\r\nup 1\n",
+            ),
+        ),
+        ("interim", bytes(&format!("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n{PAGE}"))),
+        ("until-closed", bytes("HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\nup 1\n")),
+        ("large-head", bytes(&with_fields(60, 5_000))),
+        ("endless-head", bytes(&with_fields(11, 1 << 20))),
+        ("silent", bytes("")),
     ]
+}
+
+fn bytes(text: &str) -> Behaviour {
+    Behaviour::Bytes(text.as_bytes().into())
+}
+
+/// A page with this many more header fields, each with a value of this size.
+fn with_fields(count: usize, value_bytes: usize) -> String {
+    let field = format!("x-field: {}\r\n", "v".repeat(value_bytes));
+    PAGE.replacen("\r\n", &format!("\r\n{}", field.repeat(count)), 1)
 }
