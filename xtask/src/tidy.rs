@@ -14,6 +14,7 @@
 //! | every file of test data is read by some test | `fixtures` |
 //! | nothing but the content of a file tells whether it has changed | `contents` |
 //! | what a sort compares by is a total order | `orders` |
+//! | letters are mapped as by Go | `letters` |
 //! | tests start no program that a machine with cargo and git may lack | `programs` |
 //! | no tracked file is ignored by .gitignore | here |
 //!
@@ -27,6 +28,7 @@ mod dependencies;
 mod docs;
 mod documents;
 mod fixtures;
+mod letters;
 mod names;
 mod orders;
 mod programs;
@@ -62,6 +64,7 @@ pub fn tidy() -> Result<()> {
     contents::times_of_change(&tree, &mut complaints);
     orders::comparisons(&tree, &mut complaints);
     programs::of_tests(&tree, &mut complaints);
+    letters::of_rust(&tree, &mut complaints);
     ignored_but_tracked(&mut complaints)?;
     complaints.extend(allowances::judge(list(&tree), findings(&tree)));
     if complaints.is_empty() {

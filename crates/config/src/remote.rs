@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ferula_go::unicode;
+
 use crate::alerting::SigV4Config;
 use crate::error::Problem;
 use crate::global::ValidationScheme;
@@ -168,7 +170,7 @@ const RESERVED_HEADERS: [&str; 17] = [
 /// Refuses headers that must not be changed. For `authorization` the error names the alternative.
 pub(crate) fn check_headers(headers: &BTreeMap<String, String>, authorization: &str) -> Result<(), Problem> {
     for name in headers.keys() {
-        let lower = name.to_lowercase();
+        let lower = unicode::lower(name);
         let text = match lower.as_str() {
             "authorization" => authorization.to_owned(),
             lower if RESERVED_HEADERS.contains(&lower) => {

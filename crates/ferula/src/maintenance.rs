@@ -276,7 +276,7 @@ fn report(done: &Maintained, took: Duration) {
     }
     for (ulid, reason) in &done.removed {
         let reason =
-            reason.map_or_else(|| "replaced".to_owned(), |reason| format!("{reason:?}").to_lowercase());
+            reason.map_or_else(|| "replaced".to_owned(), |reason| format!("{reason:?}").to_ascii_lowercase());
         info!("Deleting obsolete block", component = "tsdb", block = ulid, reason = reason);
     }
     if let Some(to) = done.truncated_to {

@@ -64,7 +64,7 @@ impl Action {
 
     /// Parses an action's name, ignoring case.
     pub fn parse(name: &str) -> Result<Self, RelabelError> {
-        let lower = name.to_lowercase();
+        let lower = unicode::lower(name);
         Self::ALL
             .into_iter()
             .find(|action| action.as_str() == lower)

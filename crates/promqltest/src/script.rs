@@ -99,7 +99,7 @@ pub(crate) fn parse_script(text: &str) -> Vec<Command> {
     let mut reader = Reader { lines, at: 0 };
     let mut commands = Vec::new();
     while let Some(line) = reader.next_command() {
-        let word = line.split(['\t', ' ']).next().unwrap_or_default().to_lowercase();
+        let word = line.split(['\t', ' ']).next().unwrap_or_default().to_ascii_lowercase();
         let started = reader.at;
         let kind = if word == "clear" {
             CommandKind::Clear
@@ -318,7 +318,7 @@ fn number(text: &str) -> Option<f64> {
         Some(rest) => (-1.0, rest),
         None => (1.0, text.strip_prefix('+').unwrap_or(text)),
     };
-    let lower = digits.to_lowercase();
+    let lower = digits.to_ascii_lowercase();
     let prefixed = [("0x", 16), ("0o", 8), ("0b", 2)].into_iter().find_map(|(prefix, radix)| {
         lower.strip_prefix(prefix).and_then(|rest| u64::from_str_radix(rest, radix).ok())
     });

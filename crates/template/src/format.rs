@@ -284,5 +284,5 @@ fn hex_bytes(bytes: &[u8], is_upper: bool, spec: &Spec) -> String {
         let prefix = if index == 0 || spec.space { prefix } else { "" };
         write!(out, "{prefix}{byte:02x}").expect("writing to a String cannot fail");
     }
-    pad(&if is_upper { out.to_uppercase() } else { out }, spec)
+    pad(&if is_upper { out.to_ascii_uppercase() } else { out }, spec)
 }

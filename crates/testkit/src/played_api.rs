@@ -211,7 +211,7 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>
             let (method, target) = (first.next()?.to_owned(), first.next()?.to_owned());
             let headers: BTreeMap<String, String> = lines
                 .filter_map(|line| line.split_once(": "))
-                .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+                .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
                 .collect();
             let length: usize = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
             if bytes.len() >= end + 4 + length {

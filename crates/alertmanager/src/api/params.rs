@@ -2,6 +2,7 @@
 
 use ferula_config::alertmanager::{Matcher, MatcherSyntax, parse_matcher};
 use ferula_go::Regexp;
+use ferula_go::unicode;
 use ferula_go::url::parse_query;
 
 use super::answer::{Answer, Status};
@@ -31,7 +32,7 @@ impl Params {
         const YES: [&str; 10] = ["true", "1", "yes", "ok", "y", "on", "selected", "checked", "t", "enabled"];
         match self.first(name) {
             None | Some("") => true,
-            Some(value) => YES.contains(&value.to_lowercase().as_str()),
+            Some(value) => YES.contains(&unicode::lower(value).as_str()),
         }
     }
 

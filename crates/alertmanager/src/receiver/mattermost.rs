@@ -4,6 +4,7 @@ use ferula_config::alertmanager::receiver::mattermost::{
     MattermostAttachment, MattermostConfig, MattermostField, MattermostPriority,
 };
 use ferula_go::quote::go_quote;
+use ferula_go::unicode;
 
 use super::exchange::{Call, Service, inline_or_file};
 use super::fields::Fields;
@@ -120,7 +121,7 @@ fn attachment(own: &MattermostAttachment, text: Option<&str>, fields: &mut Field
 
 /// Only urgent messages may use persistent notifications, and standard ones need no acknowledgement.
 fn priority(own: &MattermostPriority, level: &str) -> String {
-    let level = level.to_lowercase();
+    let level = unicode::lower(level);
     let level = if matches!(level.as_str(), "urgent" | "important") { level.as_str() } else { "standard" };
     Object::new()
         .text("priority", level)

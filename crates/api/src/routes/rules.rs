@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use ferula_go::float::format_e;
 use ferula_go::number::{parse_bool, parse_int32};
 use ferula_go::quote::go_quote;
+use ferula_go::unicode;
 use ferula_model::alert::ZERO_TIME;
 use ferula_model::{Matcher, UnixNanos};
 use ferula_rules::{AlertSnapshot, AlertingSnapshot, GroupSnapshot, Health, RecordingSnapshot, RuleSnapshot};
@@ -56,11 +57,11 @@ impl Filter {
     fn of(params: &Params) -> Result<Self, ApiError> {
         let set = |name: &str| params.all(name).map(str::to_owned).collect();
         let matcher_sets = matcher_sets(params).map_err(|error| ApiError::bad_data(error.to_string()))?;
-        let kind = params.first_in_url("type").to_lowercase();
+        let kind = unicode::lower(params.first_in_url("type"));
         if !matches!(kind.as_str(), "" | "alert" | "record") {
             return Err(ApiError::parameter("type", format!("not supported value {}", go_quote(&kind))));
         }
-        let exclude = params.first_in_url("exclude_alerts").to_lowercase();
+        let exclude = unicode::lower(params.first_in_url("exclude_alerts"));
         let exclude_alerts = !exclude.is_empty()
             && parse_bool(&exclude).map_err(|why| {
                 ApiError::parameter("exclude_alerts", format!("error converting exclude_alerts: {why}"))

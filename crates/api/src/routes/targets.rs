@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ferula_go::unicode;
 use ferula_model::UnixNanos;
 use ferula_model::alert::ZERO_TIME;
 use ferula_scraper::{DroppedTarget, PoolSnapshot, Target};
@@ -26,7 +27,7 @@ pub fn scrape_pools(api: &Api, _: &Request) -> Handled {
 /// `/api/v1/targets`
 pub fn targets(api: &Api, request: &Request) -> Handled {
     let wanted_pool = request.params.first_in_url("scrapePool").to_owned();
-    let state = request.params.first_in_url("state").to_lowercase();
+    let state = unicode::lower(request.params.first_in_url("state"));
     let wants = |kind| state.is_empty() || state == "any" || state == kind;
     let (with_active, with_dropped) = (wants("active"), wants("dropped"));
     let (site, pools) = (api.site.clone(), api.targets.targets().pools);

@@ -1,6 +1,7 @@
 //! Named times at which routes are muted or active.
 
 use ferula_go::number::{NumberError, atoi};
+use ferula_go::unicode;
 
 use crate::error::Problem;
 use crate::scalars::from_text;
@@ -263,7 +264,7 @@ impl RangeKind for Year {
 
 impl<K: RangeKind> Range<K> {
     fn parse(text: &str) -> Result<Self, TimeIntervalError> {
-        let text = text.to_lowercase();
+        let text = unicode::lower(text);
         let (begin, end) = match text.split_once(':') {
             Some((_, end)) if end.contains(':') => {
                 return Err(TimeIntervalError::Range(text));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ferula_go::quote::go_quote;
+use ferula_go::unicode;
 
 use crate::error::Problem;
 use crate::http_client::{BasicAuth, FileNames, HttpClientConfig, TlsConfig};
@@ -88,7 +89,7 @@ impl DnsSdConfig {
         if self.names.is_empty() {
             return Err("DNS-SD config must contain at least one SRV record name".into());
         }
-        match self.kind.to_uppercase().as_str() {
+        match unicode::upper(&self.kind).as_str() {
             "SRV" => Ok(()),
             "A" | "AAAA" | "MX" | "NS" if self.port == 0 => {
                 Err("a port is required in DNS-SD configs for all record types except SRV".into())

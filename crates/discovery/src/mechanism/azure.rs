@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use ferula_config::discovery::{AzureSdConfig, DiscoveryConfigs};
+use ferula_go::unicode;
 use ferula_go::url::path_escape;
 use ferula_http_client::StatusCode;
 use ferula_runtime::SharedClock;
@@ -114,7 +115,7 @@ impl Refresh for Azure {
 
     fn new(section: AzureSdConfig, context: &Context) -> Result<Self, ProviderError> {
         let cloud = Cloud::named(&section.environment).ok_or_else(|| {
-            let name = ferula_go::quote::go_quote(&section.environment.to_uppercase());
+            let name = ferula_go::quote::go_quote(&unicode::upper(&section.environment));
             let text = format!("there is no cloud configuration matching the name {name}");
             ProviderError::Option(format!("could not create Azure client: {text}"))
         })?;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ferula_config::discovery::{DiscoveryConfigs, DnsSdConfig};
+use ferula_go::unicode;
 use ferula_telemetry::{Counter, Registry};
 use hickory_resolver::config::{ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy};
 use hickory_resolver::net::{DnsError, NetError, runtime::TokioRuntimeProvider};
@@ -73,7 +74,7 @@ impl Refresh for Dns {
     }
 
     fn new(section: DnsSdConfig, context: &Context) -> Result<Self, ProviderError> {
-        let record_type = match section.kind.to_uppercase().as_str() {
+        let record_type = match unicode::upper(&section.kind).as_str() {
             "A" => RecordType::A,
             "AAAA" => RecordType::AAAA,
             "MX" => RecordType::MX,

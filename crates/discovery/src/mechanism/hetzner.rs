@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ferula_config::discovery::{DiscoveryConfigs, HetznerSdConfig};
+use ferula_go::unicode;
 use ferula_go::url::query_escape;
 use ferula_http_client::Request;
 use ferula_model::LabelSet;
@@ -270,7 +271,7 @@ impl Hetzner {
     }
 
     fn robot_labels(&self, server: &RobotServer) -> Labels {
-        let datacenter = server.dc.to_lowercase();
+        let datacenter = unicode::lower(&server.dc);
         let mut labels = Labels::of([
             ("__address__", host_port(&server.server_ip, self.section.port)),
             ("__meta_hetzner_role", "robot".to_owned()),

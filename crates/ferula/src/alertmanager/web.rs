@@ -127,7 +127,7 @@ impl Web {
 
 async fn answer(State(web): State<Web>, request: Request<Body>) -> Response<Body> {
     let started = Instant::now();
-    let method = request.method().as_str().to_lowercase();
+    let method = request.method().as_str().to_ascii_lowercase();
     let inner = &web.0;
     let Some(path) = inner.below_prefix(request.uri().path()) else {
         return match (request.uri().path(), request.method()) {

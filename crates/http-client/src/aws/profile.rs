@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ferula_config::Secret;
+use ferula_go::unicode;
 
 use super::sources::{AwsError, Credentials, Sources};
 
@@ -101,7 +102,7 @@ fn sections(text: &str) -> Vec<(String, BTreeMap<String, String>)> {
             (line.split_once('='), all.last_mut(), nested)
         {
             let value = value.split(" #").next().unwrap_or(value);
-            keys.insert(key.trim().to_lowercase(), value.trim().to_owned());
+            keys.insert(unicode::lower(key.trim()), value.trim().to_owned());
         }
     }
     all

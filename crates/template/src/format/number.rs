@@ -72,7 +72,7 @@ pub(super) fn number_text(v: f64, verb: char, spec: &Spec) -> Option<String> {
         _ => return None,
     };
     let digits =
-        if matches!(verb, 'E' | 'G' | 'X') && v.is_finite() { digits.to_uppercase() } else { digits };
+        if matches!(verb, 'E' | 'G' | 'X') && v.is_finite() { digits.to_ascii_uppercase() } else { digits };
     let (sign, mut digits) = match digits.strip_prefix(['-', '+']) {
         Some(rest) => (if digits.starts_with('-') { "-" } else { "+" }, rest.to_owned()),
         None => ("+", digits),

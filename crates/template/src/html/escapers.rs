@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use ferula_go::unicode;
+
 use super::attribute::{ValueKind, kind_of};
 use super::context::{Context, Delimiter, Element, State};
 use super::transition::{decode_style, is_script_word, special_tag_end, step, value_ends};
@@ -197,7 +199,7 @@ fn without_tags(text: &str) -> String {
 }
 
 fn attribute_name(text: &str) -> String {
-    let name = text.to_lowercase();
+    let name = unicode::lower(text);
     let is_plain = kind_of(&name) == ValueKind::Plain;
     let is_word = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
     if is_plain && is_word { name } else { FAILSAFE.to_owned() }
@@ -361,7 +363,7 @@ fn style_value(text: &str) -> String {
 fn is_safe_url(text: &str) -> bool {
     match text.split_once(':') {
         Some((scheme, _)) if !scheme.contains('/') => {
-            ["http", "https", "mailto"].iter().any(|safe| scheme.to_lowercase() == *safe)
+            ["http", "https", "mailto"].iter().any(|safe| unicode::lower(scheme) == *safe)
         }
         _ => true,
     }

@@ -6,6 +6,7 @@ mod script;
 mod style;
 
 use ferula_go::quote::go_quote_bytes;
+use ferula_go::unicode;
 
 use self::scan::{Step, find, find_any, in_url, quoted_32, spaces};
 pub use self::script::is_script_word;
@@ -135,7 +136,7 @@ fn in_tag(context: Context, text: &[u8]) -> Step {
             format!("expected space, attr name, or end of tag, but got {}", go_quote_bytes(&text[start..]));
         return (Context::error(problem), text.len());
     }
-    let name = String::from_utf8_lossy(&text[start..end]).to_lowercase();
+    let name = unicode::lower(&String::from_utf8_lossy(&text[start..end]));
     let attribute = if context.element == Element::Script && name == "type" {
         Attribute::ScriptType
     } else if context.element == Element::Meta && name == "content" {

@@ -110,7 +110,7 @@ impl Smtp {
             Ok(reply) => {
                 let extensions = reply.lines.iter().skip(1).map(|line| {
                     let (name, arguments) = line.split_once(' ').unwrap_or((line, ""));
-                    (name.to_uppercase(), arguments.to_owned())
+                    (name.to_ascii_uppercase(), arguments.to_owned())
                 });
                 self.extensions = extensions.collect();
                 Ok(())

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use ferula_go::number::atoi;
 use ferula_go::sync::MutexExt;
+use ferula_go::unicode;
 use ferula_model::MetricMetadata;
 use ferula_query::Lookup;
 
@@ -48,8 +49,8 @@ pub fn metrics(api: &Api, request: &Request, lookup: Lookup) -> Handled {
     if !words.is_empty() && found.len() < limit {
         let helps = helps(api);
         let fits = |name: &str| {
-            let help = help_of(&helps, name).unwrap_or_default().to_lowercase();
-            words.iter().all(|word| help.contains(word) || name.to_lowercase().contains(word))
+            let help = unicode::lower(help_of(&helps, name).unwrap_or_default());
+            words.iter().all(|word| help.contains(word) || unicode::lower(name).contains(word))
         };
         let known: std::collections::HashSet<&str> = found.iter().copied().collect();
         let more: Vec<&str> =

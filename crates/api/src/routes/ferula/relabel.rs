@@ -9,6 +9,7 @@ use ferula_config::relabel::parse_rules;
 use ferula_config::scrape::ScrapeConfig;
 use ferula_go::number::atoi;
 use ferula_go::quote::go_quote;
+use ferula_go::unicode;
 use ferula_model::labels::NameScheme;
 use ferula_model::relabel::Rule;
 use ferula_query::Lookup;
@@ -105,7 +106,7 @@ async fn look(api: &Api, request: &Request) -> Result<PreviewedPage, ApiError> {
 impl PreviewedPage {
     fn read(self, lookup: &Lookup) -> Handled {
         let wanted = |text: &str| {
-            let lower = text.to_lowercase();
+            let lower = unicode::lower(text);
             self.words.iter().all(|word| lower.contains(word.as_str()))
         };
         let limits = PreviewLimits { lines: self.lines_max, ended: &|| lookup.is_ended() };

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ferula_go::unicode;
+
 use crate::alertmanager::global::{GlobalConfig, not_both};
 use crate::alertmanager::inherit::{Inherit, inherit_http, inherit_url};
 use crate::alertmanager::values::{AnyValue, GoDuration, HttpConfig, HttpUrl, TextDuration};
@@ -205,7 +207,7 @@ impl OpsgenieResponder {
             ));
         }
         let is_template = self.kind.contains("{{");
-        let kind = self.kind.to_lowercase();
+        let kind = unicode::lower(&self.kind);
         if !is_template && !matches!(kind.as_str(), "team" | "teams" | "user" | "escalation" | "schedule") {
             let shown = format!("{{{} {} {} {kind}}}", self.id, self.name, self.username);
             return Err(format!(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ferula_config::discovery::AzureSdConfig;
 use ferula_config::http_client::HttpClientConfig;
+use ferula_go::unicode;
 use ferula_go::url::query_escape;
 use tokio::process::Command;
 
@@ -33,7 +34,7 @@ pub(super) struct Cloud {
 impl Cloud {
     /// A cloud by its name, in any case.
     pub(super) fn named(name: &str) -> Option<Cloud> {
-        let (manager, audience, authority) = match name.to_uppercase().as_str() {
+        let (manager, audience, authority) = match unicode::upper(name).as_str() {
             "AZURECLOUD" | "AZUREPUBLICCLOUD" | "AZUREGERMANCLOUD" => (
                 "https://management.azure.com",
                 "https://management.core.windows.net/",

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};
 
+use ferula_go::unicode;
 use ferula_model::LabelSet;
 
 use super::objects::{
@@ -167,8 +168,8 @@ impl<'l> GroupMaker<'l> {
     pub(super) fn node(&self, node: &Node) -> Option<TargetGroup> {
         let mut labels = Labels::of([("__meta_kubernetes_node_provider_id", node.spec.provider_id.as_str())]);
         for condition in &node.status.conditions {
-            let status = condition.status.to_lowercase();
-            labels.set_key("__meta_kubernetes_node_condition_", &condition.kind.to_lowercase(), status);
+            let status = unicode::lower(&condition.status);
+            labels.set_key("__meta_kubernetes_node_condition_", &unicode::lower(&condition.kind), status);
         }
         add_meta(&mut labels, &node.metadata, "node");
         let mut by_kind: BTreeMap<&str, &str> = BTreeMap::new();
@@ -446,7 +447,7 @@ impl<'l> GroupMaker<'l> {
     fn pod_labels(&self, pod: &Pod) -> Labels {
         let meta = &pod.metadata;
         let ready = pod.status.conditions.iter().find(|condition| condition.kind == "Ready");
-        let ready = ready.map_or_else(|| "unknown".to_owned(), |condition| condition.status.to_lowercase());
+        let ready = ready.map_or_else(|| "unknown".to_owned(), |condition| unicode::lower(&condition.status));
         let mut labels = Labels::of([
             ("__meta_kubernetes_pod_ip", pod.status.pod_ip.as_str()),
             ("__meta_kubernetes_pod_ready", ready.as_str()),

@@ -41,7 +41,7 @@ pub fn preflight(request: &HeaderMap) -> Response<Body> {
     let is_allowed = matches!(method.as_bytes(), b"GET" | b"POST" | b"HEAD");
     let wanted = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
     let known = |name: &str| {
-        matches!(name.trim().to_lowercase().as_str(), "accept" | "content-type" | "x-requested-with")
+        matches!(name.trim().to_ascii_lowercase().as_str(), "accept" | "content-type" | "x-requested-with")
     };
     let all_known = wanted.is_none_or(|names| names.to_str().is_ok_and(|names| names.split(',').all(known)));
     if !is_allowed || !all_known || !request.contains_key(header::ORIGIN) {

@@ -135,7 +135,7 @@ fn flag_name(flag: &Flag, short: bool) -> String {
 
 fn placeholder(flag: &Flag) -> String {
     match (flag.placeholder, flag.default, flag.kind) {
-        ("", None, _) => flag.name.to_uppercase(),
+        ("", None, _) => flag.name.to_ascii_uppercase(),
         ("", Some(default), ValueKind::Text) => ferula_go::quote::go_quote(default),
         ("", Some(default), _) => default.to_owned(),
         (placeholder, _, _) => placeholder.to_owned(),

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use ferula_exposition::families::Family;
+use ferula_go::unicode;
 use ferula_model::MetricType;
 
 /// Units with their base units.
@@ -59,7 +60,7 @@ fn of_family(family: &Family) -> Vec<String> {
         }
     };
     let (name, kind) = (family.name.as_str(), family.kind);
-    let lower = name.to_lowercase();
+    let lower = unicode::lower(name);
     say(family.help.is_none(), "no help text");
     if let Some(text) = unit(name) {
         say(true, &text);

@@ -1,5 +1,7 @@
 //! How the text of scripts moves the context on: strings, template literals, regular expressions, and what a slash begins.
 
+use ferula_go::unicode;
+
 use super::super::context::{Context, Slash, State};
 use super::scan::{Step, find_any, quoted_32, unfinished};
 
@@ -155,7 +157,7 @@ pub(super) fn in_script_literal(mut context: Context, text: &[u8]) -> Step {
 
 /// Whether a `<script>` of this type holds a script.
 pub(super) fn is_script_type(value: &str) -> bool {
-    let kind = value.split(';').next().unwrap_or_default().to_lowercase();
+    let kind = unicode::lower(value.split(';').next().unwrap_or_default());
     let kind = kind.trim();
     if matches!(kind, "module" | "application/json" | "application/ld+json") {
         return true;

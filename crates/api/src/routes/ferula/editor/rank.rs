@@ -1,13 +1,15 @@
 //! Ranks candidates by how the typed text matches: at their beginning, at the beginning of a word, inside, or
 //! as letters in order.
 
+use ferula_go::unicode;
+
 /// The matching candidates, best first; equal ones are sorted by length, then by name.
 pub(in crate::routes::ferula) fn ranked<'a>(
     word: &str,
     candidates: impl Iterator<Item = &'a str>,
     count_max: usize,
 ) -> Vec<&'a str> {
-    let lower = word.to_lowercase();
+    let lower = unicode::lower(word);
     let mut fitting: Vec<(u32, &str)> =
         candidates.filter_map(|candidate| Some((fit(&lower, candidate)?, candidate))).collect();
     let order = |a: &(u32, &str), b: &(u32, &str)| {
@@ -30,7 +32,7 @@ pub(in crate::routes::ferula) fn fit(lower: &str, candidate: &str) -> Option<u32
     if candidate.is_ascii() && lower.is_ascii() {
         return fit_bytes(lower.as_bytes(), candidate.as_bytes());
     }
-    fit_bytes(lower.as_bytes(), candidate.to_lowercase().as_bytes())
+    fit_bytes(lower.as_bytes(), unicode::lower(candidate).as_bytes())
 }
 
 fn fit_bytes(word: &[u8], candidate: &[u8]) -> Option<u32> {
