@@ -44,6 +44,6 @@ pub use error::{ConfigError, ConfigLocation};
 pub use glob::{check_pattern, glob};
 pub use scalars::{ByteSize, ByteSizeError, ExternalLabels, Int64, Secret, TargetLabels, Uint64};
 pub use sections::Sections;
-pub use support::Unsupported;
+pub use support::{Consequence, Unsupported};
 pub use url::{Url, UrlError};
 pub use yaml::SyntaxError;

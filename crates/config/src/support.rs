@@ -1,4 +1,5 @@
-//! What a valid configuration asks for that this build cannot do yet. It is reported and refused, never ignored.
+//! What a valid configuration asks for that this build cannot do. It is reported, never ignored: most of it is refused, and
+//! where only the connections of one part fail, the others work.
 
 use std::fmt;
 
@@ -6,6 +7,15 @@ use crate::http_client::{HttpClientConfig, TlsConfig};
 use crate::scrape::ScrapeConfig;
 use crate::sections::Sections;
 use crate::yaml::tree::{Step, Tree, show_path};
+
+/// What happens when the configuration is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// It is refused.
+    Refused,
+    /// The section's connections with TLS fail; all else works.
+    NoTlsVersion,
+}
 
 /// One thing in the file that this build cannot do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,12 +25,17 @@ pub struct Unsupported {
     pub line: u32,
     /// `None` is the main file.
     pub file: Option<String>,
+    pub consequence: Consequence,
 }
 
 /// Prints `not supported yet: remote_write (line 7)`.
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not supported yet: {} (line {}", self.path, self.line)?;
+        let prefix = match self.consequence {
+            Consequence::Refused => "not supported yet: ",
+            Consequence::NoTlsVersion => "only TLS 1.2 and 1.3 are supported, so no connection can be made: ",
+        };
+        write!(f, "{prefix}{} (line {}", self.path, self.line)?;
         match &self.file {
             Some(file) => write!(f, " of {file})"),
             None => f.write_str(")"),
@@ -36,13 +51,14 @@ struct Finder<'t> {
 }
 
 impl Finder<'_> {
-    fn key(&mut self, key: &str, there: bool) {
+    fn key(&mut self, key: &str, there: bool, consequence: Consequence) {
         if there {
             self.path.push(Step::Key(key.to_owned()));
             self.found.push(Unsupported {
                 path: show_path(&self.path),
                 line: self.tree.line_of(&self.path),
                 file: self.file.map(str::to_owned),
+                consequence,
             });
             self.path.pop();
         }
@@ -55,14 +71,17 @@ impl Finder<'_> {
         self.path.truncate(depth);
     }
 
-    /// TLS 1.0 and 1.1 are not supported. A `min_version` below 1.2 merely allows them, but a `max_version` demands them.
+    /// TLS 1.0 and 1.1 are not supported. A `min_version` below 1.2 merely allows them, but a `max_version` demands them: as in
+    /// Prometheus, that is a configuration whose connections fail.
     fn http_client(&mut self, http: &HttpClientConfig) {
         let old = |tls: &TlsConfig| matches!(tls.max_version.as_str(), "TLS10" | "TLS11");
         let tls_config = Step::Key("tls_config".into());
-        self.inside(vec![tls_config.clone()], |finder| finder.key("max_version", old(&http.tls_config)));
+        self.inside(vec![tls_config.clone()], |finder| {
+            finder.key("max_version", old(&http.tls_config), Consequence::NoTlsVersion);
+        });
         if let Some(oauth2) = &http.oauth2 {
             self.inside(vec![Step::Key("oauth2".into()), tls_config], |finder| {
-                finder.key("max_version", old(&oauth2.tls_config));
+                finder.key("max_version", old(&oauth2.tls_config), Consequence::NoTlsVersion);
             });
         }
     }
@@ -86,12 +105,12 @@ pub(crate) fn unsupported_in_config(sections: &Sections, tree: &Tree) -> Vec<Uns
             finder.http_client(&alertmanager.http);
         });
     }
-    finder.key("tracing", !sections.tracing.endpoint.is_empty());
+    finder.key("tracing", !sections.tracing.endpoint.is_empty(), Consequence::Refused);
     for (index, destination) in sections.remote_write.iter().enumerate() {
         finder.inside(vec![Step::Key("remote_write".into()), Step::Index(index)], |finder| {
             finder.http_client(&destination.http);
-            finder.key("azuread", destination.azuread.is_some());
-            finder.key("google_iam", destination.google_iam.is_some());
+            finder.key("azuread", destination.azuread.is_some(), Consequence::Refused);
+            finder.key("google_iam", destination.google_iam.is_some(), Consequence::Refused);
         });
     }
     for (index, source) in sections.remote_read.iter().enumerate() {

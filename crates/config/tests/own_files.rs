@@ -78,7 +78,8 @@ fn what_this_build_cannot_do_is_named_with_its_line() {
     assert_eq!(
         named,
         [
-            "not supported yet: alerting.alertmanagers[0].tls_config.max_version (line 12)",
+            "only TLS 1.2 and 1.3 are supported, so no connection can be made: \
+             alerting.alertmanagers[0].tls_config.max_version (line 12)",
             "not supported yet: remote_write[0].google_iam (line 7)",
         ]
     );

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ferula_config::{Config, ConfigError};
+use ferula_config::{Config, ConfigError, Consequence, Unsupported};
 
 use crate::flags::Flags;
 
@@ -94,9 +94,12 @@ impl ConfigSource {
 
 /// Refuses what this build does not support, naming all of it.
 fn supported(config: Config) -> Result<Config, LoadError> {
-    let mut unsupported: Vec<String> = config.unsupported().iter().map(ToString::to_string).collect();
+    let refused = |all: &[Unsupported]| -> Vec<String> {
+        all.iter().filter(|one| one.consequence == Consequence::Refused).map(ToString::to_string).collect()
+    };
+    let mut unsupported = refused(config.unsupported());
     if let Ok(jobs) = config.scrape_jobs() {
-        unsupported.extend(jobs.unsupported.iter().map(ToString::to_string));
+        unsupported.extend(refused(&jobs.unsupported));
     }
     if unsupported.is_empty() { Ok(config) } else { Err(LoadError::Unsupported(unsupported.join("; "))) }
 }

@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
-use ferula_config::http_client::{HttpClientConfig, TlsConfig};
+use ferula_config::http_client::{HttpClientConfig, TlsVersion};
 use ferula_go::sync::MutexExt;
 use ferula_go::url::percent_encode;
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, LOCATION, PROXY_AUTHORIZATION, USER_AGENT};
@@ -96,8 +96,14 @@ impl HttpClient {
     /// A setting that cannot be honoured to the letter although the client works; worth a warning at load.
     pub fn caveat(config: &HttpClientConfig) -> Option<&'static str> {
         let oauth2 = config.oauth2.as_ref().map(|oauth2| &oauth2.tls_config);
-        let old = |tls: &TlsConfig| matches!(tls.min_version.as_str(), "TLS10" | "TLS11");
-        std::iter::once(&config.tls_config).chain(oauth2).any(old).then_some(
+        let sections = || std::iter::once(&config.tls_config).chain(oauth2);
+        let is_old = |version: &TlsVersion| matches!(version.as_str(), "TLS10" | "TLS11");
+        if sections().any(|tls| is_old(&tls.max_version)) {
+            return Some(
+                "tls_config.max_version allows only TLS 1.0 or 1.1, which are not supported: no connection with TLS can be made",
+            );
+        }
+        sections().any(|tls| is_old(&tls.min_version)).then_some(
             "tls_config.min_version allows TLS 1.0 or 1.1, which are not supported: only 1.2 and 1.3 are offered",
         )
     }

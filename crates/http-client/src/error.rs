@@ -48,9 +48,6 @@ pub enum SetupError {
         "tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified"
     )]
     VersionsReversed,
-    /// rustls supports only 1.2 and 1.3; see `docs/decisions/http-client.md`.
-    #[error("tls_config.max_version {0} is not supported: only TLS 1.2 and 1.3 are")]
-    VersionTooOld(String),
     /// There is no secret store to which a `…_ref` could refer.
     #[error("cannot use secret ref without manager")]
     SecretReference,
@@ -172,6 +169,9 @@ pub enum TlsError {
     Alert(String),
     #[error("net/http: TLS handshake timeout")]
     Timeout,
+    /// Only 1.2 and 1.3 are supported; see `docs/decisions/http-client.md`.
+    #[error("tls: no supported versions satisfy MinVersion and MaxVersion")]
+    NoVersion,
     #[error("tls: {0}")]
     Other(String),
 }

@@ -33,6 +33,7 @@ pub(crate) struct Tls {
     sources: Sources,
     server_name: Option<String>,
     insecure: bool,
+    /// None: no connection can be made.
     versions: &'static [&'static SupportedProtocolVersion],
     http2: bool,
     current: Mutex<Arc<Current>>,
@@ -78,7 +79,7 @@ impl Tls {
     /// Reads the files of the section for the first time.
     ///
     /// # Errors
-    /// Unreadable files, invalid contents, and versions that cannot be offered.
+    /// Unreadable files, invalid contents, and a newest version below the oldest one.
     pub fn new(config: &TlsConfig, http2: bool) -> Result<Self, SetupError> {
         if [&config.ca_ref, &config.cert_ref, &config.key_ref].into_iter().any(|name| !name.is_empty()) {
             return Err(SetupError::SecretReference);
@@ -132,7 +133,8 @@ impl Tls {
             ),
             None => None,
         };
-        let builder = verify::client_config(self.versions, authorities, self.insecure);
+        let versions = if self.versions.is_empty() { rustls::ALL_VERSIONS } else { self.versions };
+        let builder = verify::client_config(versions, authorities, self.insecure);
         let mut client = match (&self.sources.certificate, &self.sources.key) {
             (Some(certificate), Some(key)) => {
                 let unusable = |reason: IdentityError| SetupError::Identity {
@@ -161,6 +163,9 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        if self.versions.is_empty() {
+            return Err(Cause::Tls(TlsError::NoVersion));
+        }
         let named = self.server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(named.to_owned())
             .map_err(|_| Cause::Tls(TlsError::Other(format!("invalid server name {named}"))))?;
@@ -189,7 +194,7 @@ impl TlsClient {
     /// Reads the files of the section, blocking.
     ///
     /// # Errors
-    /// Unreadable files, invalid contents, and versions that cannot be offered.
+    /// Unreadable files, invalid contents, and a newest version below the oldest one.
     pub fn new(config: &TlsConfig) -> Result<Self, SetupError> {
         Ok(TlsClient(Tls::new(config, false)?))
     }
@@ -222,15 +227,15 @@ impl TlsClient {
 static TLS12_ONLY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
-/// The versions to offer. Versions below 1.2 are dropped from a range that extends to 1.2 or higher, and
-/// refused otherwise.
+/// The versions to offer, of which those below 1.2 are left out. A range that ends below leaves none, which is found out
+/// with each connection, as in Go: what else the section's job has, such as its `up`, is not lost.
 fn versions(min: &str, max: &str) -> Result<&'static [&'static SupportedProtocolVersion], SetupError> {
     // The names sort in the order of the versions.
     if !min.is_empty() && !max.is_empty() && max < min {
         return Err(SetupError::VersionsReversed);
     }
     match (min, max) {
-        (_, "TLS10" | "TLS11") => Err(SetupError::VersionTooOld(max.to_owned())),
+        (_, "TLS10" | "TLS11") => Ok(&[]),
         ("TLS13", _) => Ok(TLS13_ONLY),
         (_, "TLS12") => Ok(TLS12_ONLY),
         _ => Ok(rustls::ALL_VERSIONS),

@@ -136,13 +136,22 @@ fn invalid_settings_are_named() {
             "tls_config: {min_version: TLS13, max_version: TLS12}",
             "tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified",
         ),
-        (
-            "tls_config: {max_version: TLS11}",
-            "tls_config.max_version TLS11 is not supported: only TLS 1.2 and 1.3 are",
-        ),
         ("tls_config: {ca_ref: x}", "cannot use secret ref without manager"),
     ] {
         assert_eq!(setup(yaml).map(|_| ()), Err(error.into()), "{yaml}");
     }
     assert_eq!(setup("tls_config: {min_version: TLS10}").map(|_| ()), Ok(()));
+}
+
+/// As in Prometheus 3.5: the client exists, and its connections fail before the first byte.
+#[tokio::test]
+async fn versions_that_are_too_old_fail_with_the_connection() {
+    for yaml in ["{max_version: TLS11}", "{max_version: TLS10}", "{min_version: TLS10, max_version: TLS11}"] {
+        let tls = setup(&format!("tls_config: {yaml}")).expect("a client");
+        let (stream, mut server) = tokio::io::duplex(100);
+        let error = tls.connect(stream, "tcp", "host", true).await.expect_err(yaml).to_string();
+        assert_eq!(error, "tls: no supported versions satisfy MinVersion and MaxVersion", "{yaml}");
+        let sent = tokio::io::AsyncReadExt::read(&mut server, &mut [0; 1]).await.expect("it is closed");
+        assert_eq!(sent, 0, "{yaml}");
+    }
 }
