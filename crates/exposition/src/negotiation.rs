@@ -1,5 +1,7 @@
 //! Chooses the format of a page from the `Accept` header, as Prometheus' client library does.
 
+use ferula_go::number::parse_float;
+
 use crate::Format;
 use crate::name_escaping::NameEscaping;
 
@@ -20,12 +22,15 @@ const FAMILY: &str = "io.prometheus.client.MetricFamily";
 const OPENMETRICS_TYPE: &str = "application/openmetrics-text";
 const VERSIONS: [&str; 2] = ["0.0.1", "1.0.0"];
 
-/// The first format that the client accepts and that is offered, which text always is; text if there is none. Offers with equal weight keep
-/// their order, wildcards last; a wildcard selects nothing. The escaping is that of the last examined offer that
+/// More entries of an `Accept` header than this are sorted by weight alone.
+const OFFERS_IN_PROMETHEUS_ORDER_MAX: usize = 12;
+
+/// The first format that the client accepts and that is offered, which text always is; text if there is none. Offers come by
+/// weight, those with a wildcard last; a wildcard selects nothing. The escaping is that of the last examined offer that
 /// names one.
 pub fn negotiate(accept: &str, offered: &[Format]) -> Negotiated {
     let mut offers: Vec<Offer<'_>> = accept.split(',').filter_map(Offer::parse).collect();
-    offers.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.wildcards().cmp(&b.wildcards())));
+    sort(&mut offers);
     let mut chosen = Negotiated { format: Format::Text, openmetrics: "", escaping: NameEscaping::default() };
     for offer in offers {
         // Unknown names are skipped.
@@ -83,19 +88,25 @@ struct Offer<'a> {
 
 impl<'a> Offer<'a> {
     fn parse(text: &'a str) -> Option<Offer<'a>> {
-        let mut parts = text.split(';');
-        let media_type = parts.next()?.trim();
+        let mut parts = text.trim().split(';');
+        let media_type = parts.next()?;
         let (kind, subtype) = match media_type.split_once('/') {
-            Some((kind, subtype)) if !subtype.contains('/') => (kind.trim(), subtype.trim()),
-            None if media_type == "*" => ("*", "*"),
+            Some((kind, subtype)) if !subtype.is_empty() && !subtype.contains('/') => {
+                (kind.trim(), subtype.trim())
+            }
+            None if media_type.trim() == "*" => ("*", "*"),
             _ => return None,
         };
         let mut offer = Offer { kind, subtype, parameters: Vec::new(), weight: 1.0 };
-        for (name, value) in parts.filter_map(|part| part.split_once('=')) {
-            match (name.trim(), value.trim()) {
-                // An invalid weight is the lowest.
-                ("q", weight) => offer.weight = weight.parse().unwrap_or(0.0),
-                parameter => offer.parameters.push(parameter),
+        // Without a value, or with two, a parameter does not count.
+        let given =
+            |(_, value): &(&str, &str)| !value.is_empty() && !value.trim_end_matches('=').contains('=');
+        for (name, value) in parts.filter_map(|part| part.split_once('=')).filter(given) {
+            let value = value.trim_end_matches('=');
+            match name.trim() {
+                // An invalid weight is the lowest, and so is one with spaces.
+                "q" => offer.weight = parse_float(value).unwrap_or(0.0),
+                name => offer.parameters.push((name, value.trim())),
             }
         }
         Some(offer)
@@ -109,14 +120,51 @@ impl<'a> Offer<'a> {
         media_type.split_once('/') == Some((self.kind, self.subtype))
     }
 
-    fn wildcards(&self) -> usize {
-        usize::from(self.kind == "*") + usize::from(self.subtype == "*")
+    /// Whether Prometheus' library moves it before `other`. This is no order: each of two can come before the other.
+    fn is_before(&self, other: &Offer<'_>) -> bool {
+        self.weight > other.weight
+            || (self.kind != "*" && other.kind == "*")
+            || (self.subtype != "*" && other.subtype == "*")
+    }
+}
+
+/// Sorts offers as Prometheus' library does: since its comparison is no order, the result depends on the steps, which for
+/// these few are those of insertion.
+fn sort(offers: &mut [Offer<'_>]) {
+    if offers.len() > OFFERS_IN_PROMETHEUS_ORDER_MAX {
+        offers.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+        return;
+    }
+    for end in 1..offers.len() {
+        let mut at = end;
+        while at > 0 && offers[at].is_before(&offers[at - 1]) {
+            offers.swap(at, at - 1);
+            at -= 1;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What `/federate` of Prometheus 3.5 answers, which offers text and protobuf.
+    #[test]
+    fn every_header_selects_what_it_selects_in_prometheus() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/exposition/accept.tsv");
+        let table = std::fs::read_to_string(file).expect("the table");
+        let rows: Vec<&str> = table.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(rows.len() > 500, "only {} rows", rows.len());
+        let mut wrong = Vec::new();
+        for row in rows {
+            let (accept, expected) = row.split_once('\t').expect("two columns");
+            let found = negotiate(accept, &[Format::Text, Format::Protobuf]).content_type();
+            if found != expected {
+                wrong.push(format!("{accept}\n    {found}, not {expected}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+    }
 
     #[test]
     fn clients_get_their_preferred_format() {

@@ -339,3 +339,40 @@ fn a_hostile_line_does_not_produce_a_huge_error() {
     assert_eq!(line, 1);
     assert!(reason.len() < 4096, "{} bytes", reason.len());
 }
+
+/// Undoes `\xff`.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut parts = text.split("\\x");
+    bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).expect("two hexadecimal digits"));
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    bytes
+}
+
+/// Sequences of every length at every place of a page, and beside every number of other bytes up to 65, as Prometheus 3.5
+/// scraped them. Names in quotation marks are judged by the scraper, which knows all labels of the series.
+#[test]
+fn bytes_that_are_not_utf8_count_as_in_prometheus() {
+    let table = include_str!("../../../testdata/exposition/not_utf8.tsv");
+    let (mut wrong, mut rows) = (Vec::new(), 0);
+    for row in table.lines().filter(|line| !line.starts_with("# ")) {
+        let [format, page, mark, outcome] = row.split('\t').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        if outcome.starts_with("invalid metric name or label names") {
+            continue;
+        }
+        rows += 1;
+        let format = if format == "text" { Format::Text } else { Format::OpenMetrics };
+        let found = match verdict(&unescaped(page), format) {
+            Ok(samples) => ("=", samples.to_string()),
+            Err((_, reason)) => ("!", reason),
+        };
+        if found != (mark, String::from_utf8_lossy(&unescaped(outcome)).into_owned()) {
+            wrong.push(format!("{row}\n    ours: {found:?}"));
+        }
+    }
+    assert!(rows > 1000, "only {rows} rows");
+    assert!(wrong.is_empty(), "{} of {rows} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
