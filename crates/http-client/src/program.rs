@@ -86,8 +86,8 @@ mod tests {
         );
         let slow = shell("while :; do :; done", Duration::from_millis(50)).await;
         assert_eq!(slow, Err("/bin/sh did not finish within 0s".to_owned()));
-        let missing = output(Command::new("/no/such/program"), 10, long).await;
+        let missing = output(Command::new("/proc/nowhere/program"), 10, long).await;
         let missing = missing.expect_err("there is none").to_string();
-        assert_eq!(missing, "cannot start /no/such/program: no such file or directory");
+        assert_eq!(missing, "cannot start /proc/nowhere/program: no such file or directory");
     }
 }

@@ -308,7 +308,7 @@ fn put(what: &str, at: &Path) {
         "socket" => drop(UnixListener::bind(at).expect("bound")),
         "device" => std::os::unix::fs::symlink("/dev/zero", at).expect("linked"),
         "loop" => std::os::unix::fs::symlink(at, at).expect("linked"),
-        "dead link" => std::os::unix::fs::symlink("/nowhere/at/all", at).expect("linked"),
+        "dead link" => std::os::unix::fs::symlink("/proc/nowhere/at/all", at).expect("linked"),
         "huge" => std::fs::File::create(at).and_then(|file| file.set_len(5 << 30)).expect("made"),
         other => panic!("{other}"),
     }

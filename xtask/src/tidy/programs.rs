@@ -6,8 +6,15 @@ use super::tree::{Tree, is_product};
 /// Programs that tests may start by name: none is needed, since the built binary and the real programs have paths.
 const STARTS: &str = "Command::new(\"";
 /// Places outside of the test's own directory. `/proc/` and `/dev/` are the system's; `/bin/sh` is everywhere.
-const PLACES: [&str; 5] =
-    ["\"/tmp/", concat!("\"/ho", "me/"), concat!("\"/ro", "ot/"), "\"/nonexistent", "\"/does/not"];
+const PLACES: [&str; 7] = [
+    "\"/tmp/",
+    concat!("\"/ho", "me/"),
+    concat!("\"/ro", "ot/"),
+    "\"/nonexistent",
+    "\"/does/not",
+    "\"/no/",
+    "\"/nowhere",
+];
 /// What a test would find differently for another user.
 const VARIABLES: [&str; 3] = ["var(\"HOME\")", "var_os(\"HOME\")", "var(\"USER\")"];
 
@@ -35,7 +42,9 @@ pub fn of_tests(tree: &Tree, complaints: &mut Vec<String>) {
 
 /// Whether a line looks at the place that it names, rather than at the text.
 fn opens(line: &str) -> bool {
-    ["fs::", "Path::new(", "var(", "var_os(", "current_dir(", "env("].iter().any(|call| line.contains(call))
+    let calls =
+        ["fs::", "Path::new(", "Command::new(", "symlink(", "var(", "var_os(", "current_dir(", "env("];
+    calls.iter().any(|call| line.contains(call))
 }
 
 #[cfg(test)]
@@ -60,6 +69,7 @@ mod tests {
             complaints,
             [
                 "crates/a/src/lib.rs:5: a test starts `kill`, which a machine may lack",
+                "crates/a/tests/b.rs:1: a test depends on \"/no/, which is not its own",
                 "crates/a/tests/b.rs:2: a test depends on \"/tmp/, which is not its own",
             ]
         );

@@ -500,6 +500,51 @@ async fn a_page_of_more_than_all_pages_may_take_is_refused() {
     assert_eq!(fetch(&large).await.expect("a page").body.len(), 300 * line.len());
 }
 
+/// Pages that wait for memory hold none that others wait for: ten large ones, of stated and of unstated length, whose room
+/// takes two at a time.
+#[tokio::test]
+async fn large_pages_that_arrive_together_all_arrive_and_small_ones_pass_them() {
+    const LARGE_BYTES: usize = 16 << 20;
+    let body = b"large_metric 1\n".repeat(LARGE_BYTES / 15);
+    let stated = answer(TEXT, &body);
+    let unstated = [format!("HTTP/1.0 200 OK\r\n{TEXT}\r\n").as_bytes(), &body].concat();
+    let small = answer(TEXT, b"small 1\n");
+    let page = move |head: &str| match head.split(' ').nth(1) {
+        Some("/stated") => stated.clone(),
+        Some("/unstated") => unstated.clone(),
+        _ => small.clone(),
+    };
+    let server = Server::start(page, AfterAnswer::Close).await;
+    let memory = PageMemory::new(48 << 20);
+    let of_path = |path: &str| {
+        let job = format!("  metrics_path: {path}\n");
+        let mut fetcher = fetcher(&server.address.to_string(), &job);
+        fetcher.reading = PageReading::new(memory.clone());
+        fetcher
+    };
+    // The room of large pages is full for as long as the test wants.
+    let before = memory.free_kib();
+    let full = memory.share(usize::MAX, None).await;
+    let mut large = Vec::new();
+    for path in ["/stated", "/unstated"].repeat(5) {
+        let fetcher = of_path(path);
+        large.push(tokio::spawn(async move { fetch(&fetcher).await.map(|page| page.body.len()) }));
+    }
+    // All of them have sent their requests, and read what fits in the rooms of smaller pages.
+    while server.requests().len() < large.len() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..20 {
+        assert_eq!(fetch(&of_path("/small")).await.expect("a small page").body.len(), 8);
+    }
+    assert!(large.iter().all(|task| !task.is_finished()));
+    drop(full);
+    for task in large {
+        assert_eq!(task.await.expect("no panic").expect("a large page"), body.len());
+    }
+    assert_eq!(memory.free_kib(), before, "all is given back");
+}
+
 #[tokio::test]
 async fn memory_of_a_cancelled_page_is_released_when_its_work_ends() {
     let bomb = gzip(&vec![b'#'; 100 << 20]);
