@@ -24,7 +24,9 @@ pub use appender::{
 pub use columns::{FloatColumn, HistogramColumn, SeriesSamples};
 pub use disk_error::DiskError;
 pub use fanout::{Fanout, PendingRead, Source, SourceRow, SourceRows};
-pub use log_feed::{Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogRef, LogSample};
+pub use log_feed::{
+    Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogRef, LogSample, StoredCounts,
+};
 pub use memory::{LEASE_STEP_BYTES, Lease, MemoryContract, OutOfMemory};
 pub use querier::{
     Hints, Purpose, Queryable, RowSink, SelectionId, Snapshot, Stop, StorageError, StoredChunk,

@@ -47,6 +47,11 @@ pub trait LogFeed: Send + Sync {
     /// Time of the newest sample, if there is any.
     fn newest(&self) -> Option<Timestamp>;
 
+    /// What was stored since the start.
+    fn stored(&self) -> StoredCounts {
+        StoredCounts::default()
+    }
+
     /// Reads from `from` on. The series that were logged before it come first.
     ///
     /// # Errors
@@ -58,6 +63,15 @@ pub trait LogFeed: Send + Sync {
 
     /// Whether a series can still get samples.
     fn living_series(&self) -> Box<dyn Fn(LogRef) -> bool + Send>;
+}
+
+/// How many items were stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoredCounts {
+    /// Floats.
+    pub samples: u64,
+    pub histograms: u64,
+    pub exemplars: u64,
 }
 
 /// What readers of the log still need.

@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use ferula_model::{Exemplar, LabelSet, Matcher, TimeRange, Timestamp};
 use ferula_storage::{
     CommitError, DiskError, Hold, LogCursor, LogFeed, LogPosition, Queryable, Snapshot, StorageError,
+    StoredCounts,
 };
 
 use crate::Stopwatch;
@@ -214,6 +215,11 @@ impl LogFeed for AgentDb {
     fn newest(&self) -> Option<Timestamp> {
         let newest = self.newest_ms.load(Ordering::Relaxed);
         (newest != i64::MIN).then_some(Timestamp::from_millis(newest))
+    }
+
+    fn stored(&self) -> StoredCounts {
+        let [samples, histograms] = self.metrics.samples.each_ref().map(|counter| counter.get() as u64);
+        StoredCounts { samples, histograms, exemplars: self.metrics.exemplars.get() as u64 }
     }
 
     fn open(&self, from: LogPosition) -> Result<Box<dyn LogCursor>, DiskError> {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use ferula_model::Timestamp;
 use ferula_storage::{
     DiskError, Hold, LogCursor, LogFeed, LogHistogram, LogPosition, LogRecords, LogRef, LogSample,
+    StoredCounts,
 };
 
 use crate::db::Db;
@@ -29,6 +30,12 @@ impl LogFeed for Db {
 
     fn newest(&self) -> Option<Timestamp> {
         self.head.time_range().map(|range| range.end)
+    }
+
+    fn stored(&self) -> StoredCounts {
+        let metrics = &self.head.metrics;
+        let [samples, histograms] = metrics.samples_appended.each_ref().map(|counter| counter.get() as u64);
+        StoredCounts { samples, histograms, exemplars: metrics.exemplars_appended.get() as u64 }
     }
 
     fn open(&self, from: LogPosition) -> Result<Box<dyn LogCursor>, DiskError> {

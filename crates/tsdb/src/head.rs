@@ -135,7 +135,7 @@ pub struct Head {
     /// Held by snapshots until they have determined their cut.
     selecting: Arc<Pins>,
     watermarks: Arc<Watermarks>,
-    metrics: Metrics,
+    pub(crate) metrics: Metrics,
     times: Times,
     next_ref: AtomicU64,
     closed: AtomicBool,

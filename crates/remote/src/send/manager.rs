@@ -11,7 +11,7 @@ use ferula_config::remote::RemoteWriteConfig;
 use ferula_go::sync::MutexExt;
 use ferula_model::Timestamp;
 use ferula_runtime::{SharedClock, Shutdown};
-use ferula_storage::{Hold, LogFeed, LogPosition};
+use ferula_storage::{Hold, LogFeed, LogPosition, StoredCounts};
 use ferula_telemetry::{Registry, error, warn};
 
 use super::client::{ClientError, WriteClient};
@@ -102,6 +102,19 @@ impl WriteManager {
             "Timestamp of the newest stored sample, which is to be sent, in seconds since 1970.",
             move || feed.newest().map_or(0.0, |newest| (newest.millis() / 1000) as f64),
         );
+        let in_total = |kind: &str, count: fn(StoredCounts) -> u64| {
+            let feed = foundation.feed.clone();
+            registry.counter_func(
+                &format!("prometheus_remote_storage_{kind}_in_total"),
+                &format!(
+                    "The {kind} that were stored since the start, and are to be sent to every destination."
+                ),
+                move || count(feed.stored()) as f64,
+            );
+        };
+        in_total("samples", |stored| stored.samples);
+        in_total("histograms", |stored| stored.histograms);
+        in_total("exemplars", |stored| stored.exemplars);
         let manager = WriteManager(Arc::new(Inner {
             metrics: Metrics::new(registry),
             destinations: Mutex::default(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use ferula_model::Timestamp;
+use ferula_storage::LogRecords;
 use ferula_telemetry::{Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Registry};
 
 use super::encode::{Counts, ItemKind};
@@ -47,6 +48,10 @@ pub struct Metrics {
     shards_desired: GaugeVec,
     samples_per_send: GaugeVec,
     reading_segment: GaugeVec,
+    records_read: CounterVec,
+    records_damaged: CounterVec,
+    read_before_end: CounterVec,
+    notifications_skipped: CounterVec,
     series: GaugeVec,
     segments_lost: CounterVec,
 }
@@ -113,6 +118,26 @@ impl Metrics {
                 "Log segment that is currently read for a destination.",
                 &["consumer"],
             ),
+            records_read: registry.counter_vec(
+                "prometheus_wal_watcher_records_read_total",
+                "Records of the log that were read for a destination, by what is in them.",
+                &["consumer", "type"],
+            ),
+            records_damaged: registry.counter_vec(
+                "prometheus_wal_watcher_record_decode_failures_total",
+                "Places of the log that could not be read for a destination.",
+                &["consumer"],
+            ),
+            read_before_end: registry.counter_vec(
+                "prometheus_wal_watcher_samples_sent_pre_tailing_total",
+                "Samples that were read for a destination before it had reached the end of the log for the first time.",
+                &["consumer"],
+            ),
+            notifications_skipped: registry.counter_vec(
+                "prometheus_wal_watcher_notifications_skipped_total",
+                "Always 0: a reader that is woken while it reads looks at the end of the log again.",
+                &["consumer"],
+            ),
             series: registry.gauge_vec(
                 "ferula_remote_storage_series",
                 "Series of the log whose labels are cached for a destination.",
@@ -160,6 +185,10 @@ impl Metrics {
             shards_desired: self.shards_desired.with(&labels),
             samples_per_send: self.samples_per_send.with(&labels),
             reading_segment: self.reading_segment.with(&[name]),
+            records_read: RECORD_TYPES.map(|kind| self.records_read.with(&[name, kind])),
+            records_damaged: self.records_damaged.with(&[name]),
+            read_before_end: self.read_before_end.with(&[name]),
+            _notifications_skipped: self.notifications_skipped.with(&[name]),
             series: self.series.with(&labels),
             segments_lost: self.segments_lost.with(&labels),
         }))
@@ -220,11 +249,32 @@ pub struct Members {
     pub shards_desired: Gauge,
     pub samples_per_send: Gauge,
     pub reading_segment: Gauge,
+    /// In the order of [`RECORD_TYPES`].
+    records_read: [Counter; 5],
+    pub records_damaged: Counter,
+    pub read_before_end: Counter,
+    _notifications_skipped: Counter,
     pub series: Gauge,
     pub segments_lost: Counter,
 }
 
+/// Values of the label `type` of records of the log.
+const RECORD_TYPES: [&str; 5] = ["series", "samples", "histogram_samples", "exemplars", "metadata"];
+
 impl Members {
+    /// Counts a record that was read, by what is in it.
+    pub fn count_record(&self, records: &LogRecords) {
+        let is_there = [
+            !records.series.is_empty(),
+            !records.samples.is_empty(),
+            !records.histograms.is_empty(),
+            !records.exemplars.is_empty(),
+            !records.metadata.is_empty(),
+        ];
+        let counters = self.records_read.iter().zip(is_there).filter(|(_, is_there)| *is_there);
+        counters.for_each(|(counter, _)| counter.inc());
+    }
+
     /// Counts an item that is not sent.
     pub fn drop_one(&self, kind: ItemKind, reason: &str) {
         let mut counts = Counts::default();
@@ -312,6 +362,11 @@ impl Drop for Members {
             family.remove(&labels);
         }
         families.reading_segment.remove(&[&self.name]);
+        for family in [&families.records_damaged, &families.read_before_end, &families.notifications_skipped]
+        {
+            family.remove(&[&self.name]);
+        }
+        RECORD_TYPES.iter().for_each(|kind| families.records_read.remove(&[&self.name, kind]));
         families.duration.remove(&labels);
     }
 }

@@ -66,6 +66,8 @@ pub struct Reader {
     resume: Vec<LanePosition>,
     /// The oldest segment when ended series were last dropped.
     forgotten_at: u32,
+    /// Whether the end of the log has been reached once.
+    has_caught_up: bool,
 }
 
 /// The items of one record, in the order of their positions.
@@ -109,6 +111,7 @@ impl Reader {
             place,
             resume: positions.to_vec(),
             forgotten_at: 0,
+            has_caught_up: false,
         })
     }
 
@@ -126,6 +129,7 @@ impl Reader {
             }
             if !self.cursor.next(&mut self.records)? {
                 step.at_end = true;
+                self.has_caught_up = true;
                 break;
             }
             self.take_record(&mut step, now, now_ms);
@@ -193,6 +197,10 @@ impl Reader {
         }
         let count = item_count(&records);
         step.items += count as u64;
+        self.metrics.count_record(&records);
+        if !self.has_caught_up {
+            self.metrics.read_before_end.add(count as u64);
+        }
         for index in 0..count {
             let place = ItemPosition { record: records.start, item: index as u32 };
             let (number, item) = item_at(&records, index);
@@ -286,6 +294,7 @@ impl Reader {
             self.metrics.segments_lost.add(u64::from(records.segments_lost));
         }
         if records.damaged > 0 {
+            self.metrics.records_damaged.add(u64::from(records.damaged));
             ferula_telemetry::error!(
                 "A part of the log cannot be read; its samples are not sent by remote write",
                 remote_name = self.metrics.name,

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use ferula_model::metric_family::{Metric, MetricValue};
 use ferula_model::{LabelSet, Timestamp};
 use ferula_storage::{Hold, LogRef, LogSample};
 use ferula_telemetry::Registry;
@@ -91,7 +92,8 @@ fn texts_of_ended_series_are_freed_although_some_lane_always_has_an_open_batch()
         batch_deadline: Duration::from_secs(5),
         age_max: Duration::ZERO,
     };
-    let metrics = Metrics::new(&Registry::new()).of("n", "u");
+    let registry = Registry::new();
+    let metrics = Metrics::new(&registry).of("n", "u");
     let positions = positions_at(LogPosition::default(), 2);
     let mut reader =
         Reader::open(Arc::new(Feed(churn.clone())), &positions, options, metrics).expect("opened");
@@ -105,6 +107,18 @@ fn texts_of_ended_series_are_freed_although_some_lane_always_has_an_open_batch()
     }
     sent += reader.flush().iter().map(|batch| batch.counts.samples).sum::<u64>();
     assert_eq!(sent, 500);
+    // Ten records with a series and a sample each were there before the end was reached for the first time.
+    let counted = |name: &str| -> Vec<f64> {
+        let family = registry.gather_one(&format!("prometheus_wal_watcher_{name}_total")).expect("a family");
+        let value = |metric: &Metric| match metric.value {
+            MetricValue::Single(value) => value,
+            _ => panic!("{name} is a counter"),
+        };
+        family.metrics.iter().map(value).filter(|value| *value > 0.0).collect()
+    };
+    assert_eq!(counted("records_read"), [500.0, 500.0]);
+    assert_eq!(counted("samples_sent_pre_tailing"), [10.0]);
+    assert_eq!(counted("record_decode_failures"), [0.0; 0]);
     let texts = reader.series.symbol_slots();
     assert!(texts < 50, "texts of ended series stay: {texts}");
 }
