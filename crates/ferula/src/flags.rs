@@ -28,7 +28,7 @@ use ferula_telemetry::logging::{Format, Level};
 use ferula_tsdb::Compression;
 
 pub use external_url::external_url;
-pub use features::{FeatureSet, OtlpDeltas};
+pub use features::{FeatureSet, OtlpDeltas, meant_by};
 pub use help::{documentation, help};
 pub use parse::{GivenFlags, Parsed, parse};
 use table::{FLAGS, Key, Mode, Support, find};

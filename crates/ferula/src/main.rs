@@ -27,6 +27,7 @@ mod remote;
 mod scrub;
 mod serve;
 mod settings;
+mod similar_file;
 mod storage;
 mod tools;
 mod version;
@@ -110,7 +111,8 @@ fn run(flags: Flags) -> ExitCode {
                 err = err
             );
             if let config_source::LoadError::Config(err) = &err {
-                welcome::show_suggestion(err);
+                let similar = similar_file::similar(&flags.config_file);
+                welcome::show_suggestion(err.suggestion().or(similar.as_deref()));
             }
             return ExitCode::from(EXIT_USAGE);
         }

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::agents::Agents;
 use crate::alertmanager::embedded::{Embedded, EmbeddedSettings};
 use crate::config_source::ConfigSource;
-use crate::flags::Flags;
+use crate::flags::{self, Flags};
 use crate::foundation::Foundation;
 use crate::listen::{listen, local_address, web_access};
 use crate::own_metrics::{self, ReloadMetrics};
@@ -261,7 +261,10 @@ fn log_start(flags: &Flags, source: &ConfigSource) {
         info!(text, option = name);
     }
     for (name, text) in &flags.features.warnings {
-        warn!(text, option = name);
+        match flags::meant_by(name) {
+            Some(meant) => warn!(text, option = name, did_you_mean = meant),
+            None => warn!(text, option = name),
+        }
     }
     if flags.storage.reload_interval < storage::RELOAD_INTERVAL_MIN {
         warn!(

@@ -6,8 +6,6 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::Path;
 
-use ferula_config::ConfigError;
-
 /// The server's address and files.
 pub struct Address<'a> {
     /// `http://localhost:9090`, without a final slash.
@@ -32,11 +30,11 @@ pub fn print(address: &Address<'_>) {
     }
 }
 
-/// Names the key that an unknown one was probably meant to be, if standard error is a terminal: the last line on the screen.
-pub fn show_suggestion(error: &ConfigError) {
+/// Names what a wrong word was probably meant to be, if standard error is a terminal: the last line on the screen.
+pub fn show_suggestion(meant: Option<&str>) {
     let mut stderr = std::io::stderr().lock();
-    if let Some(key) = error.suggestion().filter(|_| stderr.is_terminal()) {
-        let _ = writeln!(stderr, "  Did you mean `{key}`?");
+    if let Some(meant) = meant.filter(|_| stderr.is_terminal()) {
+        let _ = writeln!(stderr, "  Did you mean `{meant}`?");
     }
 }
 

@@ -104,6 +104,14 @@ impl RuleFileErrors {
         &self.0
     }
 
+    /// The key that an unknown one was probably meant to be, as in [`ConfigError::suggestion`].
+    pub fn suggestion(&self) -> Option<&str> {
+        self.0.iter().find_map(|error| match &error.fault {
+            FileFault::File(error) => error.suggestion(),
+            _ => None,
+        })
+    }
+
     /// Each error as it is printed.
     pub fn texts(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(ToString::to_string)

@@ -100,6 +100,12 @@ impl FeatureSet {
     }
 }
 
+/// The feature that an unknown name was probably meant to be.
+pub fn meant_by(name: &str) -> Option<&'static str> {
+    let is_known = FEATURES.iter().any(|(known, _)| *known == name);
+    if is_known { None } else { ferula_config::closest(name, FEATURES.iter().map(|(known, _)| *known)) }
+}
+
 /// The effect of a name.
 enum Effect {
     /// Enables something, with this line in the log.
@@ -254,6 +260,8 @@ mod tests {
         assert!(set.exemplars && set.promql.experimental_functions && !set.promql.fill_modifiers);
         let warned: Vec<&str> = set.warnings.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(warned, ["nonsense", "native-histograms"]);
+        assert_eq!(meant_by("exemplars-storage"), Some("exemplar-storage"));
+        assert_eq!(["nonsense", "exemplar-storage"].map(meant_by), [None, None]);
     }
 
     #[test]

@@ -239,6 +239,7 @@ mod tests {
             (&["--query.timeout"], "expected argument for flag '--query.timeout'"),
             (&["--query.timeout=x"], "not a valid duration string: \"x\" (--query.timeout)"),
             (&["--log.level=x"], "unrecognized log level x (--log.level)"),
+            (&["--log.level=inf"], "unrecognized log level inf, did you mean 'info'? (--log.level)"),
             (
                 &["--web.max-connections=x"],
                 "strconv.ParseFloat: parsing \"x\": invalid syntax (--web.max-connections)",

@@ -56,7 +56,10 @@ impl Syntax {
                 .map(|size| size.to_string())
                 .map_err(|error| ValueError::Bytes(error.to_string())),
             Syntax::Word(words, _) if words.contains(&text) => Ok(text.to_owned()),
-            Syntax::Word(_, Some(what)) => Err(ValueError::Unrecognized { what, value: text.to_owned() }),
+            Syntax::Word(words, Some(what)) => {
+                let meant = ferula_config::closest(text, words.iter().copied());
+                Err(ValueError::Unrecognized { what, value: text.to_owned(), meant })
+            }
             Syntax::Word(words, None) => {
                 Err(ValueError::NotOneOf { words: words.join(","), value: text.to_owned() })
             }
@@ -75,8 +78,8 @@ pub enum ValueError {
     Digits(String),
     #[error("{0}")]
     Bytes(String),
-    #[error("unrecognized {what} {value}")]
-    Unrecognized { what: &'static str, value: String },
+    #[error("unrecognized {what} {value}{}", .meant.map(|meant| format!(", did you mean '{meant}'?")).unwrap_or_default())]
+    Unrecognized { what: &'static str, value: String, meant: Option<&'static str> },
     #[error("enum value must be one of {words}, got '{value}'")]
     NotOneOf { words: String, value: String },
 }

@@ -4,6 +4,7 @@ use ferula_go::duration::parse_with_days as parse_nanos;
 use ferula_go::quote::go_quote;
 
 use super::flag::ValueKind;
+use crate::similar_file::similar;
 
 /// Why a value is invalid, if it is.
 pub fn check(kind: ValueKind, value: &str) -> Result<(), String> {
@@ -40,7 +41,9 @@ fn check_file(value: &str) -> Result<(), String> {
         }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(format!("path '{value}' does not exist"))
+            let meant = similar(std::path::Path::new(value));
+            let meant = meant.map(|meant| format!(", did you mean '{meant}'?")).unwrap_or_default();
+            Err(format!("path '{value}' does not exist{meant}"))
         }
         Err(error) => Err(format!("stat {value}: {}", go_io_error(&error))),
     }

@@ -30,7 +30,7 @@ pub fn run(args: &Args) -> ExitCode {
                 eprintln!("  FAILED: {error}");
                 println!();
                 if let Err(error) = Config::load(Path::new(file)) {
-                    show_suggestion(&error);
+                    show_suggestion(error.suggestion());
                 }
                 worst = Verdict::Bad;
                 continue;

@@ -14,6 +14,7 @@ use ferula_rules::check_template;
 use super::flags;
 use crate::tools::args::Args;
 use crate::tools::features::{parser_options, promql_features};
+use crate::welcome::show_suggestion;
 
 /// What is checked besides validity.
 pub struct Lints {
@@ -127,6 +128,7 @@ fn judge(loaded: Result<LoadedRules, RuleFileErrors>, lints: &Lints) -> Verdict 
         Err(errors) => {
             eprintln!("  FAILED:");
             eprintln!("{errors}");
+            show_suggestion(errors.suggestion());
             return Verdict::Bad;
         }
     };
