@@ -26,6 +26,8 @@ const MAX_TIME_TEXT: &str = "292277025-08-18T07:12:54.999999999Z";
 pub struct Params {
     body: Vec<(String, String)>,
     url: Vec<(String, String)>,
+    /// Fields of a form in several parts, which come last.
+    parts: Vec<(String, String)>,
     error: Option<QueryError>,
 }
 
@@ -44,7 +46,16 @@ impl Params {
     /// Parses the URL's query and a form body.
     pub fn new(url: &str, body: &[u8]) -> Self {
         let ((body, of_body), (url, of_url)) = (parse_query(body), parse_query(url));
-        Params { body, url, error: of_body.or(of_url) }
+        Params { body, url, parts: Vec::new(), error: of_body.or(of_url) }
+    }
+
+    /// Parses the URL's query; the fields of a form in several parts come behind it.
+    pub fn with_parts(url: &str, parts: Vec<(String, String)>) -> Self {
+        Params { parts, ..Params::new(url, &[]) }
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = &(String, String)> {
+        self.body.iter().chain(&self.url).chain(&self.parts)
     }
 
     /// Why a pair could not be parsed, if one could not.
@@ -54,7 +65,7 @@ impl Params {
 
     /// The first value, or "".
     pub fn first(&self, name: &str) -> &str {
-        first_of(self.body.iter().chain(&self.url), name)
+        first_of(self.pairs(), name)
     }
 
     /// The first value in the URL's query alone, or "".
@@ -64,7 +75,7 @@ impl Params {
 
     /// All values.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.body.iter().chain(&self.url).filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.pairs().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     /// A limit: a non-negative number; 0 or a missing parameter means "none".

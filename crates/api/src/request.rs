@@ -6,6 +6,8 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, Method, Request as HttpRequest, header};
 use bytes::BytesMut;
+use ferula_go::mime::parse_media_type;
+use ferula_go::multipart::form_values;
 use ferula_go::url::QueryError;
 use ferula_storage::{Lease, MemoryContract, OutOfMemory};
 use http_body_util::{BodyExt, Limited};
@@ -54,8 +56,10 @@ impl Request {
         memory: &MemoryContract,
     ) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
-        let is_form = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
-            && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form_type);
+        let may_have_form = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
+        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let form = content_type.filter(|_| may_have_form).and_then(FormType::of);
+        let is_form = form.is_some();
         let memory = memory.lease();
         // A form's parameters are decoded into separate strings.
         let copies = if is_form { 3 } else { 1 };
@@ -74,9 +78,16 @@ impl Request {
             }
         };
         let url_query = parts.uri.query().unwrap_or("").to_owned();
-        let (form, body) = if is_form { (body, Bytes::new()) } else { (Bytes::new(), body) };
+        let (params, body) = match form {
+            None => (Params::new(&url_query, &[]), body),
+            Some(FormType::Encoded) => (Params::new(&url_query, &body), Bytes::new()),
+            Some(FormType::Parts) => {
+                let fields = form_values(content_type.unwrap_or_default(), &body);
+                (Params::with_parts(&url_query, fields.unwrap_or_default()), Bytes::new())
+            }
+        };
         Ok(Request {
-            params: Params::new(&url_query, &form),
+            params,
             method: parts.method,
             path: parts.uri.path().to_owned(),
             url_query,
@@ -127,7 +138,21 @@ async fn collect(mut body: Limited<Body>, memory: &Lease, copies: usize) -> Resu
 
 type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
-fn is_form_type(value: &header::HeaderValue) -> bool {
-    let media_type = value.to_str().unwrap_or("").split(';').next().unwrap_or("").trim();
-    media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+/// The body is a form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FormType {
+    /// `a=b&c=d`
+    Encoded,
+    /// What `curl -F` sends.
+    Parts,
+}
+
+impl FormType {
+    fn of(content_type: &str) -> Option<Self> {
+        match parse_media_type(content_type).ok()?.as_str() {
+            "application/x-www-form-urlencoded" => Some(FormType::Encoded),
+            "multipart/form-data" => Some(FormType::Parts),
+            _ => None,
+        }
+    }
 }

@@ -304,6 +304,33 @@ async fn requests_are_answered_as_by_prometheus() {
     assert!(wrong.is_empty(), "{} of {} answers differ:\n{}", wrong.len(), CASES.len(), wrong.join("\n"));
 }
 
+/// What `curl -F` sends. Parameters of the URL come first, as in Go.
+#[tokio::test]
+async fn forms_in_several_parts_are_read() {
+    let served = served();
+    let part = |name: &str, value: &str| {
+        format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let body = format!("{}{}--XX--\r\n", part("query", "1+1"), part("time", "5"));
+    let two = r#"{"status":"success","data":{"resultType":"scalar","result":[5,"2"]}}"#;
+    let seven = r#"{"status":"success","data":{"resultType":"scalar","result":[5,"7"]}}"#;
+    for (uri, content_type, body, expected) in [
+        ("/api/v1/query", "multipart/form-data; boundary=XX", body.as_str(), Some(two)),
+        ("/api/v1/query?query=7", "multipart/form-data; boundary=\"XX\"", &body, Some(seven)),
+        ("/api/v1/query", "multipart/form-data", &body, None),
+        ("/api/v1/query", "multipart/form-data; boundary=XX", &body[..body.len() - 6], None),
+        ("/api/v1/query", "application/x-www-form-urlencoded; a=b; a=c", "query=1%2B1&time=5", None),
+        ("/api/v1/query", "Application/X-WWW-Form-URLEncoded;", "query=1%2B1&time=5", Some(two)),
+    ] {
+        let request = Request::post(uri).header(header::CONTENT_TYPE, content_type);
+        let answer = served.send(request.body(Body::from(body.to_owned())).expect("a request")).await;
+        match expected {
+            Some(text) => assert_eq!((answer.status, answer.text.as_str()), (200, text), "{content_type}"),
+            None => assert_eq!(answer.status, 400, "{content_type}: {}", answer.text),
+        }
+    }
+}
+
 #[tokio::test]
 async fn endpoints_that_need_no_store_answer_before_it_is_open() {
     let served = served();
