@@ -102,7 +102,9 @@ const MOVED: &[(&str, &str)] = &[
     ("prometheus_tsdb_isolation_high_watermark", ""),
     ("prometheus_tsdb_isolation_low_watermark", ""),
     ("prometheus_tsdb_head_samples_appended_total", "type=\"float\""),
+    ("prometheus_remote_storage_samples_in_total", ""),
     ("prometheus_api_notification_active_subscribers", ""),
+    ("prometheus_api_notification_updates_sent_total", ""),
 ];
 
 #[test]
@@ -114,10 +116,13 @@ fn families_that_a_running_server_moves_leave_zero() {
         target.address
     );
     std::fs::write(directory.path().join("prometheus.yml"), config).expect("written");
-    let server = Server::start(directory.path(), &[]);
+    let server = Server::start(directory.path(), &["--web.enable-lifecycle"]);
     let mut follower = std::net::TcpStream::connect(&server.address).expect("connected");
     let request = b"GET /api/v1/notifications/live HTTP/1.1\r\nHost: x\r\n\r\n";
     std::io::Write::write_all(&mut follower, request).expect("sent");
+    // A reload that fails is what followers are notified of.
+    std::fs::write(directory.path().join("prometheus.yml"), "nonsense").expect("written");
+    assert_eq!(server.request("POST", "/-/reload", "", b"").expect("an answer").0, 500);
     let deadline = Instant::now() + PATIENCE;
     let mut still = vec!["nothing was looked at"];
     while !still.is_empty() && Instant::now() < deadline {
