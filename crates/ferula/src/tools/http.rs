@@ -161,3 +161,35 @@ fn parse_address(address: &str, is_promtool: bool) -> Result<Url> {
     let host = with_scheme.split_once("://").map_or(&*with_scheme, |(_, rest)| rest);
     bail!("{} is not the URL of a server, did you mean 'http://{host}'?", go_quote(address))
 }
+
+#[cfg(test)]
+mod tests {
+    use ferula_testkit::http_lab::Lab;
+
+    use super::*;
+
+    /// A server as the commands make it from `--http.config.file`.
+    fn server(section: &str, address: &str) -> Result<Server> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), section).expect("written");
+        let config = read_config(&file.path().display().to_string())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let client = HttpClient::new(&config, USER_AGENT_TEXT)?;
+        Ok(Server { runtime, client, url: parse_address(address, true)?, headers: HeaderMap::new() })
+    }
+
+    #[test]
+    fn every_key_of_the_client_section_works_as_elsewhere() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let lab = runtime.block_on(Lab::start());
+        for case in lab.cases_of_addresses() {
+            let outcome = server(&case.section, &case.url("")).and_then(|server| {
+                let url = server.at("/api/v1/query");
+                let answer = server.call(Method::GET, &url, &[], Vec::new(), Duration::from_secs(60))?;
+                if answer.code == 200 { Ok(()) } else { bail!("{}", answer.status) }
+            });
+            lab.judge(&case, outcome.map_err(|error| error.to_string()));
+        }
+    }
+}

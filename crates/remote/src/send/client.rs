@@ -218,7 +218,27 @@ fn http_date_seconds(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use ferula_config::Config;
+    use ferula_runtime::RealClock;
+    use ferula_testkit::http_lab::{Case, Lab};
+
     use super::*;
+
+    #[tokio::test]
+    async fn every_key_of_the_client_section_works_as_elsewhere() {
+        let lab = Lab::start().await;
+        let connect = |case: &Case| {
+            // Only here is HTTP/2 off unless a section asks for it.
+            let http2 = if case.section.contains("enable_http2") { "" } else { ", enable_http2: true" };
+            let section = case.section_with(&format!("url: '{}'{http2}", case.url("/api/v1/write")));
+            let config = Config::parse(&format!("remote_write: [{section}]")).expect("a good section");
+            WriteClient::new(&config.remote_write[0], RealClock::shared()).map_err(|error| error.to_string())
+        };
+        let send = async |client: &WriteClient, _: &Case| {
+            client.send(Bytes::from_static(b"x"), 0).await.map(drop).map_err(|error| error.to_string())
+        };
+        lab.run(lab.cases_of_addresses(), connect, send).await;
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
