@@ -1,4 +1,4 @@
-//! A mistyped file name: what is there instead.
+//! A mistyped file name: what exists instead.
 
 use std::path::Path;
 
