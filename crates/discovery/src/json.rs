@@ -96,11 +96,11 @@ impl Json {
 
 /// Defines the structs of an answer. As in Go, every field has a default.
 macro_rules! answers {
-    ($case:literal: $($name:ident { $($(#[$meta:meta])* $field:ident: $ty:ty,)* })*) => {$(
+    ($case:literal: $($shown:vis $name:ident { $($(#[$meta:meta])* $visible:vis $field:ident: $ty:ty,)* })*) => {$(
         #[derive(Clone, Debug, Default, serde::Deserialize)]
         #[serde(default, rename_all = $case)]
-        struct $name {
-            $($(#[$meta])* $field: $ty,)*
+        $shown struct $name {
+            $($(#[$meta])* $visible $field: $ty,)*
         }
     )*};
 }

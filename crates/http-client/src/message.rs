@@ -76,6 +76,16 @@ impl Request {
         self
     }
 
+    /// Where it is sent.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The headers so far.
+    pub fn header_map(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: Bytes) -> Self {

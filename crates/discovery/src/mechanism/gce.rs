@@ -1,7 +1,12 @@
 //! `gce_sd_configs`: the instances of a zone of Google Compute Engine.
 
 mod account;
+mod credentials_file;
 mod external;
+mod external_error;
+mod impersonate;
+mod subject;
+mod token_file;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Signature version 4: signs a request with credentials by adding the headers `Authorization` and `X-Amz-…`.
 //!
-//! The signature covers the method, path, query, body, host, content type, and all `x-amz-` headers.
+//! The signature covers the method, path, query, body, host, content type, and all `x-amz-` and `x-goog-` headers (Google
+//! has requests to AWS signed for it).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -59,7 +60,10 @@ fn value(text: &str) -> Result<HeaderValue, AwsError> {
 fn canonical_request(request: &Request) -> (String, String) {
     let mut headers = BTreeMap::from([("host".to_owned(), request.url.host())]);
     for (name, value) in &request.headers {
-        if name.as_str() == "content-type" || name.as_str().starts_with("x-amz-") {
+        let name_text = name.as_str();
+        if name_text == "content-type"
+            || ["x-amz-", "x-goog-"].iter().any(|prefix| name_text.starts_with(prefix))
+        {
             let text = String::from_utf8_lossy(value.as_bytes());
             let one_space = text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
             headers.insert(name.as_str().to_owned(), one_space);

@@ -7,7 +7,9 @@ use ferula_http_client::jwt::{Algorithm, SigningKey};
 use ferula_runtime::SharedClock;
 use serde_json::json;
 
+use super::credentials_file::CredentialsFile;
 use super::external::External;
+use super::impersonate::Impersonated;
 use crate::api_client::ApiClient;
 use crate::json::{self, answers};
 use crate::provider::{Context, ProviderError};
@@ -23,17 +25,7 @@ const ASSERTION_SECONDS: i64 = 3600;
 const METADATA_HOST: &str = "169.254.169.254";
 
 answers! { "snake_case":
-    CredentialsFile {
-        #[serde(rename = "type")]
-        credentials_type: String,
-        client_email: String,
-        private_key: String,
-        private_key_id: String,
-        token_uri: String,
-        client_id: String,
-        client_secret: String,
-        refresh_token: String,
-    }
+    RefreshAnswer { refresh_token: String, }
 }
 
 /// Credentials, with the last token.
@@ -45,10 +37,28 @@ pub(super) struct Account {
 }
 
 enum Source {
-    ServiceAccount { file: Box<CredentialsFile>, key: Box<SigningKey>, url: String },
-    User { file: Box<CredentialsFile>, url: String },
-    Machine { base: String },
+    ServiceAccount {
+        file: Box<CredentialsFile>,
+        key: Box<SigningKey>,
+        url: String,
+    },
+    User {
+        file: Box<CredentialsFile>,
+        url: String,
+    },
+    Machine {
+        base: String,
+    },
     External(Box<External>),
+    /// Of a workforce pool. The refresh token may change with each use.
+    ExternalUser {
+        file: Box<CredentialsFile>,
+        url: String,
+    },
+    Impersonated {
+        source: Box<Account>,
+        account: Impersonated,
+    },
 }
 
 impl Account {
@@ -65,13 +75,13 @@ impl Account {
                                 credentials using GOOGLE_APPLICATION_CREDENTIALS environment variable: open";
                     ProviderError::File(format!("{what} {file}"), error)
                 })?;
-                of_file(&text, context)?
+                of_text(&text, api, context, &variable)?
             }
             None => {
                 let home = variable("HOME").unwrap_or_default();
                 let file = format!("{home}/.config/gcloud/application_default_credentials.json");
                 match std::fs::read_to_string(file) {
-                    Ok(text) => of_file(&text, context)?,
+                    Ok(text) => of_text(&text, api, context, &variable)?,
                     Err(_) => {
                         let host = variable("GCE_METADATA_HOST").unwrap_or_else(|| METADATA_HOST.to_owned());
                         Source::Machine { base: context.service_url(&format!("http://{host}")) }
@@ -86,13 +96,16 @@ impl Account {
     /// Makes the next request fetch a new token.
     pub(super) fn forget_token(&mut self) {
         self.token.forget();
+        if let Source::Impersonated { source, .. } = &mut self.source {
+            source.forget_token();
+        }
     }
 
     pub(super) async fn token(&mut self) -> Result<String, RefreshError> {
         if let Some(token) = self.token.get() {
             return Ok(token);
         }
-        let answer = match &self.source {
+        let answer = match &mut self.source {
             Source::ServiceAccount { file, key, url } => {
                 let now = self.clock.unix_nanos().div_euclid(1_000_000_000);
                 let claims = BTreeMap::from([
@@ -123,35 +136,91 @@ impl Account {
             Source::External(external) => {
                 return external.token(&self.api, &self.clock, &mut self.token).await;
             }
+            Source::ExternalUser { file, url } => {
+                let form = [("grant_type", "refresh_token"), ("refresh_token", file.refresh_token.as_str())];
+                let answer = self.api.post_form(url, &[("authorization", &file.basic())], &form).await?;
+                let token = self.token.keep(&answer)?;
+                let said: RefreshAnswer = answer.json()?;
+                if !said.refresh_token.is_empty() {
+                    file.refresh_token = said.refresh_token;
+                }
+                return Ok(token);
+            }
+            Source::Impersonated { source, account } => {
+                let other = Box::pin(source.token()).await?;
+                return account.token(&self.api, &self.clock, &mut self.token, &other).await;
+            }
         };
         self.token.keep(&answer)
     }
 }
 
-fn of_file(text: &str, context: &Context) -> Result<Source, ProviderError> {
-    let wrong = |reason: String| {
-        ProviderError::Option(format!("error setting up communication with GCE service: {reason}"))
-    };
-    let file: CredentialsFile =
-        json::from_slice(text.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+fn wrong(reason: impl std::fmt::Display) -> ProviderError {
+    ProviderError::Option(format!("error setting up communication with GCE service: {reason}"))
+}
+
+fn of_text(
+    text: &str,
+    api: &ApiClient,
+    context: &Context,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Source, ProviderError> {
+    let file = json::from_slice(text.as_bytes()).map_err(wrong)?;
+    of_file(file, api, context, variable)
+}
+
+/// The nesting of files is that of JSON, which is limited.
+fn of_file(
+    file: CredentialsFile,
+    api: &ApiClient,
+    context: &Context,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Source, ProviderError> {
     let url = if file.token_uri.is_empty() { TOKEN_URL } else { &file.token_uri };
     let url = context.service_url(url);
     match file.credentials_type.as_str() {
         "service_account" => {
-            let key = SigningKey::parse(&file.private_key).map_err(|error| wrong(error.to_string()))?;
+            let key = SigningKey::parse(&file.private_key).map_err(wrong)?;
             Ok(Source::ServiceAccount { file: Box::new(file), key: Box::new(key), url })
         }
         "authorized_user" => Ok(Source::User { file: Box::new(file), url }),
         "external_account" => {
-            let external =
-                External::of_file(text, SCOPE, context).map_err(|error| wrong(error.to_string()))?;
+            let external = External::of_file(file, SCOPE, context, variable).map_err(wrong)?;
             Ok(Source::External(Box::new(external)))
         }
-        "" => Err(wrong("missing 'type' field in credentials".to_owned())),
-        // Types that Google's library knows, and this one does not.
-        other @ ("impersonated_service_account" | "external_account_authorized_user") => Err(wrong(format!(
-            "credential type {other} is not supported; use service_account or external_account"
-        ))),
+        "external_account_authorized_user" => {
+            if [&file.refresh_token, &file.token_url, &file.client_id, &file.client_secret]
+                .iter()
+                .any(|field| field.is_empty())
+            {
+                return Err(wrong(
+                    "external_account_authorized_user needs refresh_token, token_url, client_id and client_secret",
+                ));
+            }
+            let url = context.service_url(&file.token_url);
+            Ok(Source::ExternalUser { file: Box::new(file), url })
+        }
+        "impersonated_service_account" => {
+            let account = Impersonated {
+                url: context.service_url(&file.service_account_impersonation_url),
+                delegates: file.delegates,
+                lifetime_seconds: 0,
+                scope: SCOPE,
+            };
+            let (false, Some(source)) = (account.url.is_empty(), file.source_credentials) else {
+                return Err(wrong(
+                    "missing 'source_credentials' field or 'service_account_impersonation_url' in credentials",
+                ));
+            };
+            let source = Box::new(Account {
+                source: of_file(*source, api, context, variable)?,
+                api: api.clone(),
+                token: TokenCache::new(&context.clock),
+                clock: context.clock.clone(),
+            });
+            Ok(Source::Impersonated { source, account })
+        }
+        "" => Err(wrong("missing 'type' field in credentials")),
         other => Err(wrong(format!("unknown credential type: {}", ferula_go::quote::go_quote(other)))),
     }
 }

@@ -1,5 +1,7 @@
 //! `gce` against a simulated API: the machine's account and a service account, pages, labels.
 
+mod federation;
+
 use super::account::Account;
 use crate::api_client::ApiClient;
 use crate::played::{Play, PlayedServer, RSA_KEY, ReceivedRequest, TestBed, context};
@@ -104,17 +106,26 @@ async fn a_service_account_signs_for_its_token() {
         (serde_json::json!({}), "missing 'type' field in credentials"),
         (
             serde_json::json!({"type": "impersonated_service_account"}),
-            "credential type impersonated_service_account is not supported",
+            "missing 'source_credentials' field or 'service_account_impersonation_url' in credentials",
+        ),
+        (
+            serde_json::json!({"type": "external_account_authorized_user", "client_id": "c"}),
+            "external_account_authorized_user needs refresh_token, token_url, client_id and client_secret",
         ),
         (serde_json::json!({"type": "external_account"}), "external_account: audience is missing"),
-        (source(serde_json::json!({})), "external_account: credential_source is missing"),
+        (source(serde_json::json!({})), "oauth2/google/externalaccount: unable to parse credential source"),
         (
-            source(serde_json::json!({"environment_id": "aws1"})),
-            "external_account: credential_source environment_id (AWS) is not supported",
+            source(serde_json::json!({"certificate": {"certificate_config_location": "x"}})),
+            "oauth2/google/externalaccount: unable to parse credential source",
         ),
         (
-            source(serde_json::json!({"executable": {"command": "x"}})),
-            "external_account: credential_source executable is not supported",
+            source(serde_json::json!({"environment_id": "aws2"})),
+            "oauth2/google/externalaccount: aws version '2' is not supported in the current build",
+        ),
+        (source(serde_json::json!({"executable": {}})), "external_account: command is missing"),
+        (
+            source(serde_json::json!({"executable": {"command": "x", "timeout_millis": 1}})),
+            "oauth2/google/externalaccount: invalid `timeout_millis` field",
         ),
         (
             source(serde_json::json!({"file": "f", "format": {"type": "xml"}})),
@@ -131,85 +142,4 @@ async fn a_service_account_signs_for_its_token() {
         assert!(error.starts_with(&expected), "{error}");
     }
     assert_eq!(super::Gce::MECHANISM, "gce");
-}
-
-/// An identity provider, Google's exchange, and a service account, in one.
-fn play_federation(request: &ReceivedRequest) -> Play {
-    let json = |value: serde_json::Value| Play::Json(value.to_string());
-    match request.target.as_str() {
-        "/subject" if request.headers.get("x-key").is_some_and(|key| key == "K") => {
-            json(serde_json::json!({"value": "SUBJECT"}))
-        }
-        "/exchange" if request.body.contains("subject_token=SUBJECT&") => {
-            json(serde_json::json!({"access_token": "EXCHANGED", "expires_in": 3600}))
-        }
-        "/impersonate"
-            if request.headers.get("authorization").is_some_and(|token| token == "Bearer EXCHANGED") =>
-        {
-            json(serde_json::json!({"accessToken": "IMPERSONATED", "expireTime": "2100-01-01T00:00:00Z"}))
-        }
-        _ => Play::Raw("403 Forbidden", String::new(), b"{}".to_vec()),
-    }
-}
-
-#[tokio::test]
-async fn a_token_of_another_provider_is_exchanged() {
-    let server = PlayedServer::start(play_federation).await;
-    let directory = tempfile::tempdir().expect("a directory");
-    let (file, subject) = (directory.path().join("account.json"), directory.path().join("subject"));
-    std::fs::write(&subject, "SUBJECT\n").expect("written");
-    let base = format!("http://{}", server.address);
-    let of_file = serde_json::json!({"file": subject});
-    let of_url = serde_json::json!({"url": format!("{base}/subject"), "headers": {"x-key": "K"},
-        "format": {"type": "json", "subject_token_field_name": "value"}});
-    for (source, impersonation, expected) in [
-        (of_file.clone(), "", Ok("EXCHANGED")),
-        (of_file.clone(), "/impersonate", Ok("IMPERSONATED")),
-        (of_url, "/impersonate", Ok("IMPERSONATED")),
-        (
-            of_file,
-            "/nothing",
-            Err("external_account: unable to impersonate the service account: 403 Forbidden"),
-        ),
-        (
-            serde_json::json!({"file": directory.path().join("none")}),
-            "",
-            Err("external_account: failed to open credential file"),
-        ),
-    ] {
-        let impersonation =
-            if impersonation.is_empty() { String::new() } else { format!("{base}{impersonation}") };
-        let account = serde_json::json!({"type": "external_account", "audience": "//iam/x", "subject_token_type": "jwt",
-            "token_url": format!("{base}/exchange"), "service_account_impersonation_url": impersonation,
-            "credential_source": source});
-        std::fs::write(&file, account.to_string()).expect("written");
-        let context = context();
-        let api = ApiClient::new(&Default::default(), &context, std::time::Duration::from_secs(10))
-            .expect("a client");
-        let name = file.display().to_string();
-        let mut account = Account::find(&api, &context, |variable| {
-            (variable == "GOOGLE_APPLICATION_CREDENTIALS").then(|| name.clone())
-        })
-        .expect("an account");
-        let before = server.targets().len();
-        let found = account.token().await;
-        match (&found, expected) {
-            (Ok(token), Ok(expected)) => assert_eq!(token, expected),
-            (Err(error), Err(expected)) => assert!(error.to_string().starts_with(expected), "{error}"),
-            _ => panic!("{found:?} instead of {expected:?}"),
-        }
-        if found.is_ok() {
-            let requests = server.targets().len();
-            assert!(requests > before);
-            assert_eq!(account.token().await.ok(), found.ok());
-            assert_eq!(server.targets().len(), requests, "a token serves until it ends");
-        }
-    }
-    let exchange = server.requests.lock().expect("a test");
-    let exchange = exchange.iter().find(|request| request.target == "/exchange").expect("an exchange");
-    assert!(
-        exchange.body.contains("audience=%2F%2Fiam%2Fx&") && exchange.body.contains("token-exchange"),
-        "{}",
-        exchange.body
-    );
 }
