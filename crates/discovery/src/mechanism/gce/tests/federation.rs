@@ -319,6 +319,6 @@ async fn a_user_of_a_workforce_pool_may_impersonate_a_service_account() {
     account.token().await.expect("it is kept");
     assert_eq!(server.targets().len(), requests);
     account.forget_token();
-    account.token().await.expect("both tokens are requested anew");
+    account.token().await.expect("both tokens are requested again");
     assert_eq!(server.targets()[requests..], ["/sts", "/impersonate"]);
 }
