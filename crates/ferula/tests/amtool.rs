@@ -61,6 +61,29 @@ fn files_are_checked_and_errors_have_positions() {
     assert_eq!(stderr, "ferula: error: failed to validate 1 file(s)\n\n");
 }
 
+#[test]
+fn variables_are_read_where_the_server_reads_them() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("alertmanager.yml");
+    // `PATH` is set wherever tests run.
+    let yaml = "route: {receiver: r}\nreceivers: [{name: r, webhook_configs: [{url: '${PATH}http://x/'}]}]\n";
+    std::fs::write(&file, yaml.replace("${PATH}http", "http${FERULA_NO_SUCH_VARIABLE}")).expect("written");
+    let name = file.to_str().expect("a name");
+    let with = |arguments: &[&str]| ferula(&[arguments, &["--config.expand-env"]].concat());
+    let config = format!("--config.file={name}");
+    let unset = "the variable FERULA_NO_SUCH_VARIABLE is not set";
+    let (code, stdout, _) = with(&["check-config", name]);
+    assert!(code == 1 && stdout.contains(unset), "{stdout}");
+    for command in [&["config", "routes", "show", &config][..], &["receivers", "test", "--dry-run", &config]]
+    {
+        let (code, _, stderr) = with(command);
+        assert!(code == 1 && stderr.contains(unset), "{command:?}: {stderr}");
+    }
+    std::fs::write(&file, yaml.replace("${PATH}http", "http").replace("/'", "/${PATH}'")).expect("written");
+    assert_eq!(with(&["check-config", name]).0, 0);
+    assert_eq!(with(&["config", "routes", "show", &config]).0, 0);
+}
+
 /// Alertmanager stops at the first one.
 #[test]
 fn every_error_of_a_file_is_printed_in_one_run() {

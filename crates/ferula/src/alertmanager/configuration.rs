@@ -16,9 +16,9 @@ use super::metrics::ConfigMetrics;
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("{0}")]
+    #[error(transparent)]
     Receivers(#[from] BuildError),
 }
 

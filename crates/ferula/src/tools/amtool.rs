@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use ferula_alertmanager::receiver::check::check_templates;
-use ferula_config::alertmanager::{AlertmanagerConfig, LoadOptions};
+use ferula_config::alertmanager::AlertmanagerConfig;
 use ferula_runtime::RealClock;
 
 use self::client::Client;
@@ -37,6 +37,7 @@ pub const COMMAND: Command = Command {
                 "Check configuration files: sections, receivers, routes, time intervals, matchers, and template files.",
                 check_config,
             )
+            .flags(&[settings::EXPAND_ENV])
             .arguments(&[FILES])
             .ours(),
             group(
@@ -62,8 +63,7 @@ fn check_config(args: &Args) -> ExitCode {
     let mut failed = 0;
     for file in args.arguments(FILES) {
         print!("Checking '{file}'");
-        let options = LoadOptions { syntax: settings::syntax(args), expands_variables: false };
-        match AlertmanagerConfig::check(Path::new(file), options) {
+        match AlertmanagerConfig::check(Path::new(file), settings::load_options(args)) {
             Ok(config) => failed += usize::from(!print_found(&config)),
             Err(errors) => {
                 errors.iter().for_each(|error| println!("  FAILED: {error}"));

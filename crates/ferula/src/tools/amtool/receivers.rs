@@ -29,14 +29,14 @@ pub const COMMAND: Command = group(
         "Send a marked test notification, and print requests and answers without secrets.",
         |args| finish(args, test(args)),
     )
-    .flags(&[CONFIG, DRY_RUN])
+    .flags(&[CONFIG, settings::EXPAND_ENV, DRY_RUN])
     .arguments(&[NAME])
     .ours()],
 )
 .ours();
 
 fn test(args: &Args) -> Result<ExitCode> {
-    let config = AlertmanagerConfig::load(Path::new(args.text(CONFIG)), settings::syntax(args))?;
+    let config = AlertmanagerConfig::load_with(Path::new(args.text(CONFIG)), settings::load_options(args))?;
     let clock: SharedClock = Arc::new(RealClock::new());
     let mut receivers = build(&config, "http://localhost:9093", &clock)?;
     if let Some(name) = args.argument(NAME) {

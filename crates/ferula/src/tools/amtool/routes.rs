@@ -46,7 +46,7 @@ pub const COMMAND: Command = group(
         .default()
         .ours(),
         Command {
-        flags: &[CONFIG],
+        flags: &[CONFIG, settings::EXPAND_ENV],
         ..group(
             "routes",
             "Show the routing tree.",
@@ -74,7 +74,7 @@ fn load(args: &Args) -> Result<(AlertmanagerConfig, Route)> {
             if url.is_some() {
                 eprintln!("Warning: --config.file flag overrides the --alertmanager.url.");
             }
-            AlertmanagerConfig::load(Path::new(file), syntax(args))?
+            AlertmanagerConfig::load_with(Path::new(file), settings::load_options(args))?
         }
         (None, Some(_)) => {
             let status = Client::new(args)?.get("status", &[])?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ferula_config::alertmanager::MatcherSyntax;
+use ferula_config::alertmanager::{LoadOptions, MatcherSyntax};
 
 use crate::tools::args::{Args, Flag, ValueKind, flag};
 use crate::tools::http;
@@ -41,6 +41,18 @@ const FEATURES: Flag = flag(
 /// Flags of all commands.
 pub const FLAGS: &[Flag] =
     &[DATE_FORMAT, VERBOSE, URL, OUTPUT, TIMEOUT, http::CONFIG_FILE, VERSION_CHECK, FEATURES];
+
+/// As of the server.
+pub const EXPAND_ENV: Flag = flag(
+    "config.expand-env",
+    ValueKind::Switch,
+    "Replace ${NAME} in the configuration by the variable of that name, as the server does with this flag. Ferula only.",
+);
+
+/// How the flags say that a configuration is read.
+pub fn load_options(args: &Args) -> LoadOptions {
+    LoadOptions { syntax: syntax(args), expands_variables: args.has(EXPAND_ENV) }
+}
 
 /// The matcher syntax that the flag selects; other feature names are ignored, as in amtool.
 pub fn syntax(args: &Args) -> MatcherSyntax {
