@@ -53,7 +53,7 @@ const MATCHERS: [&str; 12] = [
     "zone=\"\"",
     "zone=~\".+\"",
     "zone!=eu",
-    "g=~\"[12]\"",
+    "g=~\"[124]\"",
     "g!=3",
     "\"utf 8\"=ü",
 ];
@@ -152,7 +152,7 @@ struct Identity {
 
 fn identities(random: &mut Random, root: &Route) -> Vec<Identity> {
     let mut all = Vec::new();
-    for g in ["1", "2", "3", "4"] {
+    for g in ["1", "2", "3", "4", "5", "6", "7"] {
         for n in 0..4 {
             let mut labels: Labels = [("g", g), ("n", &n.to_string())]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -226,7 +226,7 @@ fn timeline(random: &mut Random, alerts: &mut [Identity]) -> Vec<Step> {
         }
         let mut touched: BTreeSet<String> = BTreeSet::new();
         let mut posted = Vec::new();
-        for _ in 0..30 {
+        for _ in 0..60 {
             let at = random.below(alerts.len());
             let alert = &mut alerts[at];
             if !touched.is_disjoint(&alert.groups) {
@@ -351,8 +351,15 @@ fn play(seed: u64) -> usize {
     for (key, expected) in &expected {
         assert_eq!(&found[key], expected, "seed {seed}, {key:?}:\n{yaml}");
     }
+    // Groups with equal labels and receivers, of different routes, are in no order there.
+    let sorted = |server: &Alertmanager, path: &str| {
+        let mut items: Vec<String> =
+            shape(server, path).as_array().into_iter().flatten().map(ToString::to_string).collect();
+        items.sort();
+        items
+    };
     for path in ["/api/v2/alerts", "/api/v2/alerts/groups", "/api/v2/receivers"] {
-        assert_eq!(shape(&ours.server, path), shape(&theirs.server, path), "seed {seed}, {path}:\n{yaml}");
+        assert_eq!(sorted(&ours.server, path), sorted(&theirs.server, path), "seed {seed}, {path}:\n{yaml}");
     }
     found.values().map(Vec::len).sum()
 }
