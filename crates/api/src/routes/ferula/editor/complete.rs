@@ -104,7 +104,7 @@ fn operands(word: &str, rest: &str, limit: usize, data: &EditorData<'_>) -> Resu
     let names = data.metric_names()?;
     let functions = FUNCTIONS.iter().map(|function| function.name);
     let aggregations = AggregateOp::ALL.iter().map(|op| op.as_str());
-    let best = ranked(word, functions.chain(aggregations).chain(names.iter().map(String::as_str)), limit);
+    let best = ranked(word, functions.chain(aggregations).chain(names.with_letters_of(word)), limit);
     let open = if rest.trim_start().starts_with('(') { "" } else { "(" };
     Ok(best.into_iter().map(|name| operand(name, open, data)).collect())
 }
@@ -144,7 +144,12 @@ fn durations(word: &str) -> Vec<Item> {
     all.iter().filter(|known| *known != word).map(|known| Item::plain("duration", known)).collect()
 }
 
-fn label_items<'a>(word: &str, names: impl Iterator<Item = &'a str>, end: &str, limit: usize) -> Vec<Item> {
+fn label_items<'a>(
+    word: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+    end: &str,
+    limit: usize,
+) -> Vec<Item> {
     let item = |name: &str| {
         let plain = !name.starts_with(|first: char| first.is_ascii_digit())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');

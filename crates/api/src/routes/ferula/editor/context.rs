@@ -75,7 +75,7 @@ pub(super) fn context(text: &str, cursor: usize) -> Context {
         Some((_, "[")) if matches!(previous, "[" | ":") => CompletionKind::Duration,
         Some((_, "[")) => CompletionKind::Nothing,
         Some((at, _)) if at > 0 && is_grouping(show(&left[at - 1])) && !number => {
-            CompletionKind::Grouping(grouped_matchers(text, cursor))
+            CompletionKind::Grouping(grouped_matchers(text, left[at - 1].span.start, cursor))
         }
         _ if number => CompletionKind::Nothing,
         _ if follows_operand(before, left) => CompletionKind::Operator,
@@ -188,19 +188,23 @@ fn finished(text: &str, pieces: &[Piece]) -> Vec<String> {
     pieces.windows(3).filter(is_matcher).map(show).collect()
 }
 
-/// The selector to which a grouping refers: the next one, or else the previous one.
-fn grouped_matchers(text: &str, cursor: usize) -> Vec<Matcher> {
+/// The selector to which a grouping refers: the next one, or else the first one before its clause. None is written yet
+/// when people begin with the clause; then any series may be meant.
+fn grouped_matchers(text: &str, clause: usize, cursor: usize) -> Vec<Matcher> {
     let rest = &text[cursor..];
     let behind = rest.find(')').map_or("", |at| &rest[at + 1..]);
-    first_selector(behind).or_else(|| first_selector(&text[..cursor])).unwrap_or_default()
+    first_selector(behind).or_else(|| first_selector(&text[..clause])).unwrap_or_default()
 }
 
 fn first_selector(text: &str) -> Option<Vec<Matcher>> {
     let (all, _) = pieces(text);
     let show = |piece: &Piece| &text[piece.span.start..piece.span.end];
+    let mut in_clause = false;
     for (at, piece) in all.iter().enumerate() {
         let next = all.get(at + 1).map_or("", show);
-        if piece.class != PieceClass::Name || next == "(" {
+        // Labels of a clause are no metrics.
+        in_clause = (in_clause && show(piece) != ")") || (is_grouping(show(piece)) && next == "(");
+        if piece.class != PieceClass::Name || next == "(" || in_clause {
             continue;
         }
         if next != "{" {
@@ -269,6 +273,9 @@ mod tests {
             ("sum by (|) (rate(up{job=\"a\"}[5m]))", "grouping of job=a,__name__=up", ""),
             ("sum(rate(up[5m])) by (jo|", "grouping of __name__=up", "jo"),
             ("a * on (|", "grouping of __name__=a", ""),
+            ("sum by (jo|", "grouping of ", "jo"),
+            ("sum by (jo|)", "grouping of ", "jo"),
+            ("sum by (|) (max without (b) (up))", "grouping of __name__=up", ""),
             ("a # com|", "nothing", ""),
             ("label_replace(a, \"x|", "nothing", ""),
             ("5|", "nothing", "5"),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferula_go::sync::MutexExt;
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{Matcher, MetricMetadata, MetricType, TimeRange};
 use ferula_query::Lookup;
@@ -12,6 +11,7 @@ use ferula_storage::StorageError;
 
 use crate::api::Api;
 use crate::error::{ApiError, ErrorKind};
+use crate::name_cache::MetricNames;
 use crate::params::Params;
 
 /// How far back names are searched if the request has no range.
@@ -50,7 +50,7 @@ impl<'a> EditorData<'a> {
     }
 
     /// All metric names.
-    pub(in crate::routes::ferula) fn metric_names(&self) -> Result<Arc<Vec<String>>, ApiError> {
+    pub(in crate::routes::ferula) fn metric_names(&self) -> Result<Arc<MetricNames>, ApiError> {
         let now = self.api.site.clock.elapsed();
         self.api.editor_names.of_range(self.range, now, || self.values(METRIC_NAME, &[], 0))
     }

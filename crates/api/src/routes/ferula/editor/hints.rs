@@ -257,8 +257,10 @@ impl Walk<'_, '_> {
     fn selector(&mut self, selector: &VectorSelector, span: Span) {
         let Some(metric) = metric_of(selector) else { return };
         let Ok(names) = self.data.metric_names() else { return };
-        if names.binary_search_by(|name| name.as_str().cmp(metric)).is_err() {
-            let near = closest(metric, names.iter().take(NAMES_COMPARED_MAX).map(String::as_str));
+        if let Err(at) = names.binary_search_by(|name| name.as_str().cmp(metric)) {
+            // Mistakes are seldom at the beginning: what was meant stands near in the order of names.
+            let from = at.saturating_sub(NAMES_COMPARED_MAX / 2);
+            let near = closest(metric, names[from..].iter().take(NAMES_COMPARED_MAX).map(String::as_str));
             let at = span.start + self.source(span).find(metric).unwrap_or(0);
             let fix = near.map(|near| Fix {
                 title: format!("Use {near}"),
