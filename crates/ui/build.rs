@@ -71,20 +71,22 @@ fn without_comments(source: &str) -> String {
     lines.flat_map(|line| [dense(line), "\n".to_owned()]).collect()
 }
 
-/// A line of code without the spaces beside punctuation. A line with a slash stays as it is: it may hold a regular
-/// expression, whose quotes open nothing.
+/// A line of code without the spaces beside punctuation. A line with a slash that is neither in a text nor between two
+/// spaces stays as it is: it may hold a regular expression, whose quotes open nothing.
 fn dense(line: &str) -> String {
-    const PUNCTUATION: &str = "=+*?:,;(){}[]<>&|!";
-    if line.contains('/') {
-        return line.to_owned();
-    }
+    const PUNCTUATION: &str = "=+*/?:,;(){}[]<>&|!";
     let is_punctuation = |character: Option<char>| character.is_some_and(|c| PUNCTUATION.contains(c));
     let mut out = String::with_capacity(line.len());
     let mut open: Vec<char> = Vec::new();
     let mut characters = line.chars().peekable();
+    let mut last = None;
     while let Some(character) = characters.next() {
         let quote = open.last().copied().filter(|last| *last != '{');
         let (before, after) = (out.chars().next_back(), characters.peek().copied());
+        if character == '/' && quote.is_none() && (last, after) != (Some(' '), Some(' ')) {
+            return line.to_owned();
+        }
+        last = Some(character);
         if character == ' ' && quote.is_none() {
             let sign = before == Some('+') && after == Some('+');
             if sign || !(is_punctuation(before) || is_punctuation(after)) {

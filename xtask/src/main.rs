@@ -54,6 +54,7 @@ cargo xtask <chore>
   compare ui [URL…]      what the pages cost in a browser: bytes, first paint, pictures, longest main-thread task, heap,
                          pointer, keys, long lists; of other pages, by their address, what they load and hold
                          (release build; needs Chromium, see crates/ferula/tests/browser)
+  pictures               docs/pictures: what the README shows, taken from the real pages in a browser
   demo [--scenario=NAME] [--check]
                          services that misbehave, ferula with the shipped rules and its Alertmanager, and an inbox for what
                          people would receive; --check runs every scenario and fails if the wrong people are told
@@ -114,6 +115,7 @@ fn chore() -> Result<()> {
             compare_rules::rules(Path::new(peers), minutes.parse()?)
         }
         ["compare", "ui", addresses @ ..] => run::measure_ui(addresses),
+        ["pictures"] => run::take_pictures(),
         ["demo", words @ ..] => demo::demo(words),
         ["release", words @ ..] => release::release(words),
         ["torture", args @ ..] => torture::torture(args),

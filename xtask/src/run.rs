@@ -69,6 +69,13 @@ pub fn measure_ui(addresses: &[&str]) -> Result<()> {
     cargo(&[&measure, addresses].concat(), &[])
 }
 
+/// Takes the pictures that the README shows.
+pub fn take_pictures() -> Result<()> {
+    let directory = root().join("docs/pictures").display().to_string();
+    let take = ["test", "--package", "ferula", "--test", "browser", "--", "--pictures", &directory];
+    cargo(&take, &[])
+}
+
 pub fn fuzz(name: Option<&str>, seconds: u64) -> Result<()> {
     let mut names: Vec<String> = std::fs::read_dir(root().join("fuzz/fuzz_targets"))?
         .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.replace('_', "-")))

@@ -44,7 +44,7 @@ impl Alone {
         Self::start_with(CONFIG, &[])
     }
 
-    fn start_with(config: &str, more: &[&str]) -> Alone {
+    pub fn start_with(config: &str, more: &[&str]) -> Alone {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("alertmanager.yml"), config).expect("writable");
         let program = directory.path().join("alertmanager");
@@ -84,10 +84,7 @@ fn alerts(browser: &Browser, _: &Site) {
         page.text(".count")
     );
     let text = page.text("main");
-    assert!(
-        text.contains("<b>bold</b>") && text.contains("<script>throw 3</script>") && text.contains("\\u202e"),
-        "{text}"
-    );
+    assert!(text.contains("<script>throw 3</script>") && text.contains("\\u202e"), "{text}");
     assert_eq!(
         page.eval("document.querySelectorAll('main img, main script, a[href^=javascript]').length"),
         json!(0)
@@ -99,11 +96,14 @@ fn alerts(browser: &Browser, _: &Site) {
     page.eval(
         "[...document.querySelectorAll('button.chip')].find(b => b.innerText.includes('Evil')).click()",
     );
-    page.wait("document.querySelector('.count').innerText.startsWith('1 alerts')");
+    page.wait("document.querySelector('.count').innerText.startsWith('1 alert in')");
     assert_eq!(
         page.eval("decodeURIComponent(location.hash).includes('filter={alertname=\"Evil\"}')"),
         json!(true)
     );
+    page.go("/?root#/alerts?filter=%7Balertname%3D%22Root%22%7D");
+    page.wait("document.querySelector('main tbody')?.innerText.includes('<b>bold</b>')");
+    assert_eq!(page.eval("document.querySelectorAll('main td b, a[href^=javascript]').length"), json!(0));
     // Lists of hundreds are drawn as far as they are seen.
     page.go("/#/alerts?filter=%7Balertname%3D%22Many%22%7D&group=alertname");
     page.wait("document.querySelector('.count').innerText.startsWith('300 alerts')");
@@ -136,7 +136,7 @@ fn silences(browser: &Browser, _: &Site) {
     page.wait(
         "location.hash.startsWith('#/silences/') && document.querySelector('h1')?.innerText === 'Silence'",
     );
-    page.wait("document.querySelector('main').innerText.includes('1 alerts match now')");
+    page.wait("document.querySelector('main').innerText.includes('1 alert matches now')");
     // The start is moved to the moment of the request.
     let text = page.text("main");
     assert!(text.contains("work <b>") && (text.contains("(30m)") || text.contains("(29m 5")), "{text}");
@@ -192,11 +192,11 @@ fn links(browser: &Browser, _: &Site) {
     for (hash, check) in [
         (
             "#/alerts?receiver=page",
-            "document.querySelector('.count')?.innerText.startsWith('1 alerts') && document.querySelector('select[aria-label=Receiver]').value === 'page'",
+            "document.querySelector('.count')?.innerText.startsWith('1 alert in') && document.querySelector('select[aria-label=Receiver]').value === 'page'",
         ),
         (
             "#/alerts?silenced=false&inhibited=true&muted=false&active=false&filter=%7Bjob%3D%22db%22%7D",
-            "document.querySelector('.count')?.innerText.startsWith('1 alerts') && document.querySelector('main').innerText.includes('inhibited')",
+            "document.querySelector('.count')?.innerText.startsWith('1 alert in') && document.querySelector('main').innerText.includes('inhibited')",
         ),
         (
             "#/alerts?customGrouping=true&group=job",

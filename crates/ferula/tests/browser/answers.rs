@@ -11,6 +11,7 @@ use crate::stories::{Site, panel};
 pub const TESTS: &[Test] = &[
     ("a_table_has_a_column_per_label_or_one_for_all", columns),
     ("raw_shows_staleness_markers_and_ranges_of_their_own", raw),
+    ("a_tree_has_counts_times_and_errors_of_each_part_from_one_request", tree_parts),
     ("a_tree_stands_above_the_answer_when_the_address_says_so", tree_above),
     ("explain_says_why_series_are_dropped", dropped),
     ("explain_shows_the_engines_plan_with_rows_samples_memory_and_time", plan),
@@ -77,6 +78,27 @@ fn raw(browser: &Browser, _: &Site) {
     }
     page.go(&panel("sum(comes_and_goes)", "&g0.view=raw"));
     page.wait("document.querySelector('.panel .note')?.textContent.includes('write a single selector')");
+}
+
+fn tree_parts(browser: &Browser, site: &Site) {
+    let query = "sum by (city) (shop_orders_total offset 10m) + on () group_left () (up * on () up)";
+    let page = Page::open(browser, &site.base, &panel(query, "&g0.view=tree"));
+    page.wait("document.querySelector('.panel-bar .end').innerText.startsWith('7 parts')");
+    let part = |text: &str| {
+        page.eval(&format!(
+            "[...document.querySelectorAll('.part')].find(p => p.querySelector('code').textContent === {})?.innerText ?? ''",
+            json!(text)
+        ))
+    };
+    let selector = part("shop_orders_total offset 10m");
+    for piece in ["4 series", "4 samples", "s", "city 4 values", "job=\"shop\""] {
+        assert!(selector.as_str().is_some_and(|text| text.contains(piece)), "{piece}: {selector}");
+    }
+    let failed = part("up * on () up");
+    assert!(failed.as_str().is_some_and(|text| text.contains("found duplicate series")), "{failed}");
+    let asked = page
+        .eval("performance.getEntriesByType('resource').filter(r => r.name.includes('ferula/tree')).length");
+    assert_eq!(asked, json!(1));
 }
 
 fn tree_above(browser: &Browser, site: &Site) {

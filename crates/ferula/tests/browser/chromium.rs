@@ -56,6 +56,8 @@ impl Browser {
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
             .args(["--disable-dev-shm-usage", "--hide-scrollbars", "--force-color-profile=srgb"])
+            // What a page has left behind could not be told from pages that are kept for the way back.
+            .arg("--disable-features=BackForwardCache")
             // A name that is neither localhost nor https: pages from there are in no secure context.
             .arg("--host-resolver-rules=MAP plain.test 127.0.0.1")
             .arg(format!("--user-data-dir={}", profile.path().display()))

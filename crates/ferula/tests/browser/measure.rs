@@ -14,11 +14,12 @@ use crate::chromium::Browser;
 use crate::hostile::{GRAPH, columns};
 use crate::page::Page;
 use crate::played::{Played, PlayedProxy};
-use crate::stories::{Site, panel};
+use crate::stories::{PAINTED, Site, panel};
 
 /// Prints tables of figures.
 pub fn run(browser: &Browser, site: &Site, others: &[String]) {
     load::first_visit(browser, site);
+    println!("query page with a graph, first visit: {:.1} KiB of bodies", graph_visit(browser, site));
     for address in others {
         load::other(browser, address);
     }
@@ -38,7 +39,21 @@ pub fn run(browser: &Browser, site: &Site, others: &[String]) {
         println!("{}", graph(browser, &between, count, total, steps, all));
     }
     lists::run(browser, &between);
+    lists::alertmanager(browser);
     lists::typing(browser);
+}
+
+/// KiB that the server sends for a first visit with a graph, modules of the worker included, answers of the API not.
+fn graph_visit(browser: &Browser, site: &Site) -> f64 {
+    let between = PlayedProxy::start(&site.server.address);
+    let page = Page::open(
+        browser,
+        &format!("http://{}", between.address),
+        &panel("shop_orders_total", "&g0.tab=graph&g0.range_input=1h"),
+    );
+    page.wait(PAINTED);
+    let files = between.passed().into_iter().filter(|(path, _)| !path.contains("/api/"));
+    files.map(|(_, bytes)| bytes as f64 / 1024.0).sum()
 }
 
 /// Draws twice: first so that everything is loaded and compiled, then measured.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::chromium::Browser;
 use crate::common::PATIENCE;
+use crate::left_behind::after_leaving;
 
 /// One tab with its own storage.
 pub struct Page<'a> {
@@ -24,8 +25,9 @@ pub struct Page<'a> {
     failures_expected: std::cell::Cell<bool>,
 }
 
-/// Runs before any script of the page: turns violations of the security policy into errors on the console.
-const WATCH: &str = "addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI, e.sourceFile))";
+/// Runs before any script of the page: turns violations of the security policy into errors on the console, and notes which
+/// globals there were.
+const WATCH: &str = "window.firstNames = new Set(Object.getOwnPropertyNames(window)); addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI, e.sourceFile))";
 
 impl<'a> Page<'a> {
     /// Opens a path below `base`, such as `http://127.0.0.1:9090`.
@@ -382,12 +384,26 @@ impl<'a> Page<'a> {
 
     /// MiB that the page and its workers hold, buffers included, after what nobody needs has gone.
     pub fn heaps(&mut self) -> (f64, f64) {
+        let own = self.own_heap();
+        let held = self.workers().into_iter().map(|session| {
+            self.browser.call(Some(&session), "HeapProfiler.collectGarbage", json!({}));
+            mebibytes(&self.browser.call(Some(&session), "Runtime.getHeapUsage", json!({})))
+        });
+        (own, held.sum())
+    }
+
+    /// MiB that the page itself holds, and how many workers it has.
+    pub fn heap_and_workers(&mut self) -> (f64, usize) {
+        (self.own_heap(), self.workers().len())
+    }
+
+    fn own_heap(&self) -> f64 {
         self.call("HeapProfiler.collectGarbage", json!({}));
-        let sum = |heap: &Value| {
-            let bytes = |name: &str| heap[name].as_f64().unwrap_or(0.0);
-            (bytes("usedSize") + bytes("backingStorageSize")) / f64::from(1 << 20)
-        };
-        let own = sum(&self.call("Runtime.getHeapUsage", json!({})));
+        mebibytes(&self.call("Runtime.getHeapUsage", json!({})))
+    }
+
+    /// Sessions of the workers that run.
+    fn workers(&mut self) -> Vec<String> {
         self.take_events();
         let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
         let named = |method: &str| -> Vec<String> {
@@ -395,12 +411,7 @@ impl<'a> Page<'a> {
             events.map(|event| text(&event["params"]["sessionId"])).collect()
         };
         let gone = named("Target.detachedFromTarget");
-        let workers = named("Target.attachedToTarget").into_iter().filter(|session| !gone.contains(session));
-        let held = workers.map(|session| {
-            self.browser.call(Some(&session), "HeapProfiler.collectGarbage", json!({}));
-            sum(&self.browser.call(Some(&session), "Runtime.getHeapUsage", json!({})))
-        });
-        (own, held.sum())
+        named("Target.attachedToTarget").into_iter().filter(|session| !gone.contains(session)).collect()
     }
 
     /// Problems on the page: errors, violations of the security policy, failed requests, requests to other
@@ -486,9 +497,17 @@ impl Drop for Page<'_> {
         if self.is_ours && !std::thread::panicking() {
             let complaints = self.complaints();
             assert!(complaints.is_empty(), "the page complains:\n{}", complaints.join("\n"));
+            let kept = after_leaving(self);
+            assert_eq!(kept, None, "memory of the page does not come back");
         }
         self.browser.call(None, "Target.disposeBrowserContext", json!({ "browserContextId": self.context }));
     }
+}
+
+/// What a heap holds, buffers included.
+fn mebibytes(heap: &Value) -> f64 {
+    let bytes = |name: &str| heap[name].as_f64().unwrap_or(0.0);
+    (bytes("usedSize") + bytes("backingStorageSize")) / f64::from(1 << 20)
 }
 
 /// Decodes valid base64.

@@ -34,6 +34,9 @@ impl Played {
 
 type Rules = Arc<Mutex<Vec<(&'static str, Played)>>>;
 
+/// Paths that the server answered, and the bytes of each body.
+type Passed = Arc<Mutex<Vec<(String, u64)>>>;
+
 /// A server whose store holds the samples of an OpenMetrics page, made a minute ago. Its directory goes with the first value.
 pub fn server_of_page(lines: impl Fn(&mut String, u64)) -> (tempfile::TempDir, Server) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -58,22 +61,28 @@ pub struct PlayedProxy {
     /// `host:port`
     pub address: String,
     rules: Rules,
+    passed: Passed,
 }
 
 impl PlayedProxy {
     pub fn start(server: &str) -> PlayedProxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound").to_string();
-        let rules = Rules::default();
-        let (shared, server) = (rules.clone(), server.to_owned());
+        let (rules, passed) = (Rules::default(), Passed::default());
+        let (shared, counted, server) = (rules.clone(), passed.clone(), server.to_owned());
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let (rules, server) = (shared.clone(), server.clone());
+                let (rules, passed, server) = (shared.clone(), counted.clone(), server.clone());
                 // A connection that breaks off is the browser's affair.
-                std::thread::spawn(move || drop(serve(client, &server, &rules)));
+                std::thread::spawn(move || drop(serve(client, &server, &rules, &passed)));
             }
         });
-        PlayedProxy { address, rules }
+        PlayedProxy { address, rules, passed }
+    }
+
+    /// What came from the server so far: paths, and the bytes of each body.
+    pub fn passed(&self) -> Vec<(String, u64)> {
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on addresses with this piece are answered so; the newest rule wins.
@@ -87,7 +96,7 @@ impl PlayedProxy {
     }
 }
 
-fn serve(client: TcpStream, server: &str, rules: &Rules) -> std::io::Result<()> {
+fn serve(client: TcpStream, server: &str, rules: &Rules, passed: &Passed) -> std::io::Result<()> {
     let mut input = BufReader::new(client.try_clone()?);
     let mut client = client;
     let (mut head, mut first, mut length) = (String::new(), String::new(), 0);
@@ -129,9 +138,25 @@ fn serve(client: TcpStream, server: &str, rules: &Rules) -> std::io::Result<()> 
             let mut upstream = TcpStream::connect(server)?;
             upstream.write_all(head.as_bytes())?;
             upstream.write_all(&body)?;
-            std::io::copy(&mut upstream, &mut client).map(drop)
+            let bytes = pass(&mut BufReader::new(upstream), &mut client)?;
+            let path = first.split(' ').nth(1).unwrap_or("").to_owned();
+            passed.lock().unwrap_or_else(PoisonError::into_inner).push((path, bytes));
+            Ok(())
         }
     }
+}
+
+/// Hands an answer on until the server closes, and returns the bytes of its body.
+fn pass(upstream: &mut BufReader<TcpStream>, client: &mut TcpStream) -> std::io::Result<u64> {
+    let mut line = Vec::new();
+    while line != b"\r\n" {
+        line.clear();
+        if upstream.read_until(b'\n', &mut line)? == 0 {
+            return Ok(0);
+        }
+        client.write_all(&line)?;
+    }
+    std::io::copy(upstream, client)
 }
 
 fn answer(

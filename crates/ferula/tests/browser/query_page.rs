@@ -9,6 +9,7 @@ use crate::stories::{PAINTED, Site, panel};
 
 pub const TESTS: &[Test] = &[
     ("a_refresh_runs_again_is_in_the_address_and_rests_while_hidden", refresh),
+    ("two_refreshes_never_run_at_once", one_refresh),
     ("times_are_shown_in_any_zone_also_over_summer_time", zones),
     ("history_keeps_five_hundred_with_stars_and_search", history),
     ("expressions_are_formatted_and_undone", format),
@@ -38,6 +39,25 @@ fn refresh(browser: &Browser, site: &Site) {
     page.enter("select[aria-label=\"Refresh every\"]", "15m");
     page.wait("new URLSearchParams(location.search).get('refresh') === '15m'");
     assert_eq!(page.eval("[...document.querySelector('select[aria-label=\"Refresh every\"]').options].map(o => o.value).join()"), json!(",5s,10s,15s,30s,1m,5m,15m"));
+}
+
+fn one_refresh(browser: &Browser, site: &Site) {
+    let page = Page::open(browser, &site.base, &panel("vector(1)", ""));
+    page.wait("document.querySelector('.instant td.num') !== null");
+    page.eval(
+        "(() => { const real = fetch; window.asked = 0; window.held = new Promise(done => window.release = done); \
+         window.fetch = async (a, ...r) => { if (String(a).includes('v1/query')) { window.asked++; await window.held; } return real(a, ...r); }; })()",
+    );
+    page.eval("(() => { window.refreshedBefore = document.documentElement.dataset.refreshed; for (let i = 0; i < 5; i++) document.querySelector('[aria-label=\"Refresh now\"]').click(); })()");
+    page.wait("window.asked > 0");
+    page.blur();
+    page.keys("rrr");
+    page.eval("(window.release(), 0)");
+    page.wait("document.documentElement.dataset.refreshed !== window.refreshedBefore");
+    assert_eq!(page.eval("window.asked"), json!(1));
+    // The next one is a new one.
+    page.refresh();
+    assert_eq!(page.eval("window.asked"), json!(2));
 }
 
 fn zones(browser: &Browser, site: &Site) {

@@ -17,6 +17,8 @@ pub const TESTS: &[Test] = &[
     ("copying_works_on_plain_http_and_says_when_it_did_not", plain_http),
     ("lines_have_contrast_against_their_ground", line_contrast),
     ("states_are_told_by_word_and_shape", states),
+    ("no_hint_in_a_field_is_cut_off", hints),
+    ("type_rows_and_colours_are_those_of_the_design", design),
 ];
 
 fn keyboard(browser: &Browser, site: &Site) {
@@ -202,3 +204,69 @@ fn states(browser: &Browser, site: &Site) {
     let shown: Vec<(bool, bool, String)> = serde_json::from_str(shown.as_str().unwrap_or("[]")).expect("two");
     assert!(shown.iter().all(|(shape, word, _)| *shape && *word) && shown[0].2 != shown[1].2, "{shown:?}");
 }
+
+/// Fields whose placeholder does not fit. The button that empties a search field needs its room as well.
+const CUT: &str = "[...document.querySelectorAll('input[placeholder]')].filter(e => e.checkVisibility()).filter(e => { \
+    const style = getComputedStyle(e); const context = document.createElement('canvas').getContext('2d'); context.font = style.font; \
+    const room = e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - (e.type === 'search' ? 14 : 0); \
+    return context.measureText(e.placeholder).width > room; }).map(e => e.placeholder).join('|')";
+
+fn hints(browser: &Browser, site: &Site) {
+    let page = Page::open(browser, &site.base, "/query");
+    for width in [1400, 360] {
+        page.resize(width, 800);
+        for path in PAGES
+            .map(|(path, _)| format!("/{path}"))
+            .into_iter()
+            .chain([panel("vector(1)", ""), panel("vector(1)", "&g0.tab=graph")])
+        {
+            page.go(&path);
+            page.wait("document.querySelector('.loading').dataset.on === undefined");
+            assert_eq!(page.eval(CUT), json!(""), "{path} at {width}");
+        }
+    }
+}
+
+fn design(browser: &Browser, site: &Site) {
+    let page = Page::open(browser, &site.base, &panel("shop_orders_total offset 10m", ""));
+    page.wait("document.querySelectorAll('.instant tbody tr').length === 4");
+    let type_of = |selector: &str| {
+        page.eval(&format!(
+            "(() => {{ const s = getComputedStyle(document.querySelector({})); return [s.fontSize, s.fontFamily.split(',')[0]]; }})()",
+            json!(selector)
+        ))
+    };
+    assert_eq!(type_of("body"), json!(["13px", "system-ui"]));
+    assert_eq!(type_of("table"), json!(["12px", "system-ui"]));
+    assert_eq!(type_of(".editor textarea"), json!(["13px", "ui-monospace"]));
+    assert!((page.rect(".instant tbody tr")[3] - 24.0).abs() < 1.5, "{:?}", page.rect(".instant tbody tr"));
+    assert_eq!(
+        page.eval("getComputedStyle(document.querySelector('.instant td.num')).fontVariantNumeric"),
+        json!("tabular-nums")
+    );
+    // Nothing has to be waited for.
+    let moving = page.eval("[...document.querySelectorAll('*')].filter(e => { const s = getComputedStyle(e); return parseFloat(s.transitionDuration) > 0.12 || s.animationName !== 'none'; }).length");
+    assert_eq!(moving, json!(0));
+    for (theme, colours) in [
+        ("light", "#093fb8 #773d06 #28a3a6 #a31960 #1c831a #8163b2 #c96468 #aa940d"),
+        ("dark", "#4281e8 #ad773c #04ecf0 #cf4c8d #76b623 #ce94f6 #fe998c #e9cc17"),
+    ] {
+        page.prefer(theme);
+        let series = "(() => { const s = getComputedStyle(document.documentElement); return [0, 1, 2, 3, 4, 5, 6, 7].map(i => s.getPropertyValue(`--s${i}`).trim()).join(' '); })()";
+        page.wait(&format!("{series} === {}", json!(colours)));
+        // Distances in OKLab times 100: as all see them, and without one of the three kinds of cones (Machado, Oliveira and
+        // Fernandes 2009).
+        let nearest = page.eval(NEAREST);
+        let nearest: [f64; 4] = serde_json::from_value(nearest).expect("four numbers");
+        assert!(nearest[0] > 16.0 && nearest[1..].iter().all(|distance| *distance > 8.8), "{nearest:?}");
+    }
+}
+
+const NEAREST: &str = "(() => { const style = getComputedStyle(document.documentElement); const linear = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; \
+    const sights = [[[1, 0, 0], [0, 1, 0], [0, 0, 1]], [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]], \
+      [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]], [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]]]; \
+    const times = (m, v) => m.map(r => r[0] * v[0] + r[1] * v[1] + r[2] * v[2]); \
+    const lab = v => { const lms = times([[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566], [0.0883024619, 0.2817188376, 0.6299787005]], v.map(x => Math.max(0, x))).map(Math.cbrt); \
+      return times([[0.2104542553, 0.793617785, -0.0040720468], [1.9779984951, -2.428592205, 0.4505937099], [0.0259040371, 0.7827717662, -0.808675766]], lms); }; \
+    return sights.map(sight => { const all = [0, 1, 2, 3, 4, 5, 6, 7].map(i => { const n = parseInt(style.getPropertyValue(`--s${i}`).trim().slice(1), 16); return lab(times(sight, [n >> 16, (n >> 8) & 255, n & 255].map(linear))); }); \
+      return Math.min(...all.flatMap((a, i) => all.slice(0, i).map(b => 100 * Math.hypot(...a.map((x, k) => x - b[k]))))); }); })()";

@@ -11,6 +11,7 @@ use crate::Test;
 use crate::chromium::Browser;
 use crate::common::{PATIENCE, Server, Target, escape};
 use crate::page::Page;
+use crate::played::PlayedProxy;
 use crate::proxy;
 
 pub const TESTS: &[Test] = &[
@@ -42,6 +43,7 @@ pub const TESTS: &[Test] = &[
     ("narrow_windows_need_no_sideways_scrolling", narrow),
     ("text_has_contrast_in_both_themes", contrast),
     ("pages_work_below_any_path", below_paths),
+    ("a_first_visit_fetches_little_also_with_a_graph", first_visit),
     ("a_second_visit_fetches_no_file_again", cache),
     ("leaving_a_page_gives_its_memory_back", memory),
     ("what_runs_can_be_stopped", stop),
@@ -741,6 +743,24 @@ fn below_paths(browser: &Browser, site: &Site) {
     }
 }
 
+fn first_visit(browser: &Browser, site: &Site) {
+    for (path, kib_max) in
+        [("/query".to_owned(), 45), (panel("shop_orders_total", "&g0.tab=graph&g0.range_input=1h"), 60)]
+    {
+        let between = PlayedProxy::start(&site.server.address);
+        let page = Page::open(browser, &format!("http://{}", between.address), &path);
+        if path.contains("graph") {
+            page.wait(PAINTED);
+        }
+        page.wait("document.querySelector('.loading').dataset.on === undefined");
+        let files: Vec<(String, u64)> =
+            between.passed().into_iter().filter(|(path, _)| !path.contains("/api/")).collect();
+        let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+        assert!(files.len() > 15, "{files:?}");
+        assert!(bytes <= kib_max * 1024, "{path}: {bytes} bytes in {} files: {files:?}", files.len());
+    }
+}
+
 fn cache(browser: &Browser, site: &Site) {
     let mut page = site.page(browser, "/query");
     page.complaints();
@@ -935,7 +955,7 @@ fn notifications(browser: &Browser, site: &Site) {
     let server = Server::start(directory.path(), &["--web.enable-lifecycle"]);
     let mut page = Page::open(browser, &format!("http://{}", server.address), "/flags");
     page.allow("/-/reload");
-    let told = "document.querySelector('[aria-label=\"1 notifications\"]') !== null";
+    let told = "document.querySelector('[aria-label=\"1 notification\"]') !== null";
     page.wait("document.querySelectorAll('tbody tr').length > 10");
     assert_eq!(page.eval(told), json!(false));
     std::fs::write(directory.path().join("prometheus.yml"), "global: [\n").expect("writable");

@@ -213,7 +213,7 @@ function drawNotices() {
   const text = active.map((one) => one.text).join("\n");
   if (notices.dataset.texts === text) return;
   notices.dataset.texts = text;
-  fill(notices, active.length > 0 && menu(`▲ ${active.length}`, { title: "Notifications", "aria-label": `${active.length} notifications`, popup: "notes" }, () =>
+  fill(notices, active.length > 0 && menu(`▲ ${active.length}`, { title: "Notifications", "aria-label": active.length === 1 ? "1 notification" : `${active.length} notifications`, popup: "notes" }, () =>
     active.map((one) => note("warn", one.text, " ", h("span", { class: "muted small" }, ago(Date.parse(one.date)))))));
 }
 

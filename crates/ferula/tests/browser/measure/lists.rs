@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::{envelope, number};
+use crate::alertmanager::Alone;
 use crate::chromium::Browser;
 use crate::page::Page;
 use crate::played::{PlayedProxy, server_of_page};
@@ -49,6 +50,32 @@ pub fn run(browser: &Browser, between: &PlayedProxy) {
         }
         println!("| {name} | {:.0} | {longest:.0} |", number(&rows));
     }
+}
+
+/// 10,000 alerts on Alertmanager's page: the server answers itself, and filters.
+pub fn alertmanager(browser: &Browser) {
+    let alone = Alone::start();
+    alone.post_many("Crowd", 10_000);
+    let page = Page::open_with(
+        browser,
+        &alone.base,
+        "/#/alerts",
+        "new MutationObserver(() => { if (!window.rowsThere && document.querySelector('main tbody tr td')) window.rowsThere = performance.now(); }).observe(document, { childList: true, subtree: true });",
+    );
+    page.wait("document.querySelector('.count')?.innerText.startsWith('10302 alerts')");
+    let figures = page.eval(
+        "(() => { const asked = performance.getEntriesByType('resource').find(r => r.name.includes('alerts/groups')); return [window.rowsThere - asked.responseEnd, asked.duration, document.querySelectorAll('*').length]; })()",
+    );
+    let longest = page.eval(
+        "(async () => { let longest = 0; for (let i = 1; i < 40; i++) { const began = performance.now(); scrollTo(0, i * 900); document.body.offsetHeight; await new Promise(requestAnimationFrame); longest = Math.max(longest, performance.now() - began); } return longest; })()",
+    );
+    println!(
+        "| Alertmanager, 10,303 alerts | {:.0} (the answer took {:.0}) | 40 screens scrolled, longest frame {:.0}; {} nodes |",
+        number(&figures[0]),
+        number(&figures[1]),
+        number(&longest),
+        figures[2]
+    );
 }
 
 /// Keys in the editor, with 100,000 metric names of ten series each on the server.

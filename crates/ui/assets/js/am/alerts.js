@@ -1,12 +1,11 @@
 // Alerts as they are grouped, with what holds them back, when the next notification goes out, and why.
 
 import { button, chips, fill, fillControls, h, outside, stateWord } from "../dom.js";
-import { telling } from "../pages/lists.js";
+import { Lists, telling } from "../pages/lists.js";
 import { choice } from "../pages/range.js";
-import { Lists } from "../rows.js";
 import { zone } from "../settings.js";
 import { ago, formatTime } from "../time.js";
-import { ask, filterText, matcherText, ofLabels, parseMatchers } from "./api.js";
+import { ask, filterText, many, matcherText, ofLabels, parseMatchers } from "./api.js";
 
 /** @param {import("./app.js").Context} context */
 export default async function alerts(context) {
@@ -48,7 +47,7 @@ export default async function alerts(context) {
   const draw = () => lists.draw(body, () => {
     const all = regrouped();
     const number = new Set(groups.flatMap((group) => group.alerts.map((/** @type {any} */ alert) => alert.fingerprint))).size;
-    count.textContent = `${number} alerts in ${all.length} groups`;
+    count.textContent = `${many(number, "alert")} in ${many(all.length, "group")}`;
     if (all.length === 0) return [h("div", { class: "empty" }, "No alert passes the filter. Silenced, inhibited and muted ones are shown if ticked.")];
     const sections = h("div");
     lists.rows("groups", sections, all, section, keyOf, 4);
@@ -67,7 +66,7 @@ export default async function alerts(context) {
       next && h("span", { class: "muted", title: formatTime(Date.parse(next), zone()) }, `next notification ${ago(Date.parse(next))}`),
       Object.keys(group.labels).length > 0 && h("a", { href: `#/silences/new?filter=${encodeURIComponent(filterText(ofLabels(group.labels)))}` }, "Silence the group")),
     h("div", { class: "scroll-x" }, h("table", { class: "fixed" }, h("thead", null, h("tr", null, ...[["State", "110px"], ["Labels", "auto"], ["Since", "96px"], ["Summary", "24%"], ["", "210px"]].map(([title, width]) => h("th", { scope: "col", style: { width } }, title)))), tbody)));
-    lists.rows(`alerts of ${keyOf(group)}`, tbody, group.alerts, line, (alert) => `${keyOf(group)} ${alert.fingerprint}`, 50);
+    lists.rows(`alerts of ${keyOf(group)}`, tbody, group.alerts, line, (alert) => `${keyOf(group)} ${alert.fingerprint}`, 20);
     return element;
   };
 

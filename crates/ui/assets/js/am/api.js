@@ -31,6 +31,9 @@ export async function ask(path, params = {}, options = {}) {
   }
 }
 
+/** A number of things, in words. @param {number} n @param {string} thing */
+export const many = (n, thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
+
 /** `job="api"` @param {Matcher} matcher */
 export const matcherText = ({ name, value, isRegex, isEqual }) => `${/^[a-zA-Z_][\w]*$/.test(name) ? name : JSON.stringify(name)}${isRegex ? (isEqual === false ? "!~" : "=~") : isEqual === false ? "!=" : "="}${JSON.stringify(value)}`;
 

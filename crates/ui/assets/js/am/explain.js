@@ -3,7 +3,7 @@
 import { chips, fill, h, note, openDialog, stateWord } from "../dom.js";
 import { zone } from "../settings.js";
 import { ago, formatTime } from "../time.js";
-import { ask } from "./api.js";
+import { ask, many } from "./api.js";
 
 const moment = (/** @type {string} */ text) => (text ? h("span", { title: `${formatTime(Date.parse(text), zone())} ${zone()}` }, ago(Date.parse(text))) : "");
 
@@ -28,7 +28,7 @@ export async function openExplain(alert, signal) {
 /** @param {any} route */
 function routeSection(route) {
   return h("section", null, h("div", { class: "section" }, h("h2", null, `To ${route.receiver}`), route.mutedBy?.length > 0 && stateWord("unknown", `muted by ${[route.mutedBy].flat().join(", ")}`), route.mutedUntil && h("span", { class: "muted" }, "until ", moment(route.mutedUntil)),
-    route.group && h("span", { class: "muted" }, `${typeof route.group.alerts === "number" ? route.group.alerts : route.group.alerts?.length ?? 0} alerts in its group; next look `, moment(route.group.nextFlush))),
+    route.group && h("span", { class: "muted" }, `${many(typeof route.group.alerts === "number" ? route.group.alerts : route.group.alerts?.length ?? 0, "alert")} in its group; next look `, moment(route.group.nextFlush))),
   h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["Integration", "Last sent", "Next", "Why"].map((title) => h("th", { scope: "col" }, title)))), h("tbody", null, ...(route.integrations ?? []).map((/** @type {any} */ one) => h("tr", null,
     h("td", null, one.name), h("td", { class: "fit" }, one.last ? moment(one.last.at) : "never"), h("td", { class: "fit" }, one.next ? moment(one.next.at) : "none"), h("td", { class: "wrap" }, one.next?.reason ?? one.nextReason ?? "")))))));
 }

@@ -1,12 +1,11 @@
 // What was sent, to whom, why, and with which result.
 
 import { fill, fillControls, h, labelText, stateWord } from "../dom.js";
-import { telling } from "../pages/lists.js";
+import { Lists, telling } from "../pages/lists.js";
 import { choice } from "../pages/range.js";
-import { Lists } from "../rows.js";
 import { zone } from "../settings.js";
 import { formatTime, humanSeconds } from "../time.js";
-import { ask } from "./api.js";
+import { ask, many } from "./api.js";
 
 /** Outcomes as the server names them, and how they are marked. */
 const STATES = /** @type {Record<string, string>} */ ({ sent: "ok", failed: "err", "nothing to send": "unknown", inhibited: "unknown", silenced: "unknown", muted: "unknown" });
@@ -24,7 +23,7 @@ export default async function notifications(context) {
   const load = telling(message, signal, async () => {
     const [found, receivers] = await Promise.all([ask("notifications", { receiver, outcome, limit: 2000 }, { signal }), ask("receivers", {}, { signal })]);
     fillControls(controls, choice("Receiver", [["", "All receivers"], ...receivers.map((/** @type {any} */ one) => /** @type {[string, string]} */ ([one.name, one.name]))], receiver, (value) => { receiver = value; setParams({ receiver }); void load(); }),
-      choice("Outcome", [["", "All outcomes"], ...Object.keys(STATES).map((name) => /** @type {[string, string]} */ ([name, name]))], outcome, (value) => { outcome = value; setParams({ outcome }); void load(); }), h("span", { class: "count", role: "status" }, `${found.length} notifications`));
+      choice("Outcome", [["", "All outcomes"], ...Object.keys(STATES).map((name) => /** @type {[string, string]} */ ([name, name]))], outcome, (value) => { outcome = value; setParams({ outcome }); void load(); }), h("span", { class: "count", role: "status" }, many(found.length, "notification")));
     lists.draw(body, () => {
       if (found.length === 0) return [h("div", { class: "empty" }, "Nothing was sent yet, or nothing passes the filter.")];
       const tbody = h("tbody");

@@ -1,8 +1,7 @@
 // Receivers: where notifications go, and a marked test notification through the real path.
 
 import { button, fill, h, note, openDialog, stateWord, visible } from "../dom.js";
-import { telling } from "../pages/lists.js";
-import { Lists } from "../rows.js";
+import { Lists, telling } from "../pages/lists.js";
 import { ask, parseMatchers } from "./api.js";
 
 /** @param {import("./app.js").Context} context */

@@ -3,7 +3,7 @@
 import { button, chips, fill, h, note } from "../dom.js";
 import { zone } from "../settings.js";
 import { formatDuration, formatTime, parseDuration, parseTime } from "../time.js";
-import { ask, filterText, parseMatchers } from "./api.js";
+import { ask, filterText, many, parseMatchers } from "./api.js";
 
 /** As in Alertmanager's own pages: a bare text. */
 const CREATOR_KEY = "defaultCreator";
@@ -75,7 +75,7 @@ export async function silenceForm(context, id) {
     if (!list) return;
     try {
       const found = await ask("silences/preview", {}, { signal, method: "POST", body: { matchers: list } });
-      fill(out, note(found.now.length > 0 ? "info" : "warn", `${found.now.length} alerts would be silenced now${found.past?.length ? `, ${found.past.length} in the past days` : ""}${found.notifications ? `; ${found.notifications} notifications would not have been sent` : ""}.`),
+      fill(out, note(found.now.length > 0 ? "info" : "warn", `${many(found.now.length, "alert")} would be silenced now${found.past?.length ? `, ${found.past.length} in the past days` : ""}${found.notifications ? `; ${found.notifications} notifications would not have been sent` : ""}.`),
         ...found.now.slice(0, 100).map((/** @type {any} */ alert) => h("div", null, ...chips(alert.labels))));
     } catch (error) {
       if (!signal.aborted && byHand) fill(out, note("err", /** @type {Error} */ (error).message));

@@ -1,11 +1,11 @@
 // Silences: the list by state, a single one, and the form to create and change them.
 
 import { announce, button, clipped, fill, fillControls, h, stateWord, toast } from "../dom.js";
-import { holds, searchField, telling } from "../pages/lists.js";
-import { compare, Lists } from "../rows.js";
+import { Lists, filterOf, searchField, telling } from "../pages/lists.js";
+import { compare } from "../rows.js";
 import { zone } from "../settings.js";
 import { ago, formatTime, humanSeconds } from "../time.js";
-import { ask, filterText, matcherText, parseMatchers } from "./api.js";
+import { ask, filterText, many, matcherText, parseMatchers } from "./api.js";
 
 /** @param {import("./app.js").Context} context */
 export default async function silences(context) {
@@ -66,7 +66,8 @@ async function list(context) {
   const draw = () => lists.draw(body, () => {
     const by = (COLUMNS.find(([name]) => name !== "" && name === order.replace(/^-/, "")) ?? COLUMNS[5])[3] ?? (() => 0);
     const sign = order.startsWith("-") ? -1 : 1;
-    const shown = all.filter((silence) => silence.status.state === state && holds(search, `${silence.comment} ${silence.createdBy} ${filterText(silence.matchers)} ${silence.id}`)).sort((a, b) => sign * compare(by(a), by(b)) || (a.id < b.id ? -1 : 1));
+    const fits = filterOf(search, (/** @type {any} */ silence) => `${silence.comment} ${silence.createdBy} ${filterText(silence.matchers)} ${silence.id}`);
+    const shown = all.filter((silence) => silence.status.state === state && fits(silence)).sort((a, b) => sign * compare(by(a), by(b)) || (a.id < b.id ? -1 : 1));
     const tbody = h("tbody");
     if (shown.length === 0) return [h("div", { class: "empty" }, `No ${state} silence passes the filter.`)];
     const table = h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...COLUMNS.map(([key, title, kind, sorts]) => h("th", { scope: "col", class: kind, "aria-sort": sorts && (order === key ? "ascending" : order === `-${key}` ? "descending" : "none") }, sorts ? button(title, { on: { click: () => sortBy(key) } }) : title)))), tbody));
@@ -101,7 +102,7 @@ async function one(context, id) {
     fill(body, h("p", { class: "row" }, stateWord({ active: "ok", pending: "pending", expired: "unknown" }[/** @type {"active"} */ (silence.status.state)] ?? "unknown", silence.status.state), h("span", null, actions(silence, signal, load))),
       h("table", { class: "plain" }, h("tbody", null, fact("Matchers", silence.matchers.map((/** @type {any} */ one) => h("span", { class: "chip" }, matcherText(one)))), fact("Comment", silence.comment), fact("Creator", silence.createdBy),
         fact("From", formatTime(Date.parse(silence.startsAt), zone())), fact("To", [formatTime(Date.parse(silence.endsAt), zone()), ` (${humanSeconds((Date.parse(silence.endsAt) - Date.parse(silence.startsAt)) / 1000)})`]), fact("Last change", moment(silence.updatedAt)), fact("ID", h("code", null, silence.id)))),
-      h("div", { class: "section" }, h("h2", null, `${alerts.length} alerts match now`)), ...alerts.slice(0, 200).map((/** @type {any} */ alert) => h("div", null, ...Object.entries(alert.labels).map(([name, value]) => h("span", { class: "chip" }, clipped(`${name}=${JSON.stringify(value)}`, 200))))),
+      h("div", { class: "section" }, h("h2", null, `${many(alerts.length, "alert")} ${alerts.length === 1 ? "matches" : "match"} now`)), ...alerts.slice(0, 200).map((/** @type {any} */ alert) => h("div", null, ...Object.entries(alert.labels).map(([name, value]) => h("span", { class: "chip" }, clipped(`${name}=${JSON.stringify(value)}`, 200))))),
       history.length > 0 && h("section", null, h("div", { class: "section" }, h("h2", null, "History")), h("table", null, h("tbody", null, ...history.map((/** @type {any} */ entry) => h("tr", null, h("td", { class: "fit" }, moment(entry.at)), h("td", { class: "fit" }, entry.action), h("td", null, entry.by ?? "")))))));
     announce(`Silence, ${silence.status.state}`);
   });

@@ -88,6 +88,9 @@ class Labels {
   }
 }
 
+/** Whether this machine has the bytes of numbers in the order of the answer. */
+const LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+
 /** Type of the binary answer of `ferula/graph`. */
 export const GRAPH_TYPE = "application/vnd.ferula.graph";
 
@@ -108,13 +111,22 @@ export function fromBinary(buffer) {
   });
   const bytesPerRow = Math.ceil(count / 8);
   const present = new Uint8Array(n * bytesPerRow);
-  const values = new Float64Array(n * count).fill(NaN);
+  const values = new Float64Array(n * count);
+  // Most rows are whole, and then their bytes are those of the numbers.
+  const [from, into] = [new Uint8Array(buffer), new Uint8Array(values.buffer)];
+  const lastBits = 0xff >> (bytesPerRow * 8 - count);
   let at = 4 + headBytes;
   for (let s = 0; s < n; s++) {
-    const bits = new Uint8Array(buffer, at, bytesPerRow);
+    const bits = from.subarray(at, at + bytesPerRow);
     present.set(bits, s * bytesPerRow);
     at += bytesPerRow;
     const base = s * count;
+    if (LITTLE && bits.every((byte, i) => byte === (i + 1 < bytesPerRow ? 0xff : lastBits)) && at + count * 8 <= from.length) {
+      into.set(from.subarray(at, at + count * 8), base * 8);
+      at += count * 8;
+      continue;
+    }
+    values.fill(NaN, base, base + count);
     for (let i = 0; i < count; i++) {
       if ((bits[i >> 3] >> (i & 7)) & 1) {
         values[base + i] = view.getFloat64(at, true);

@@ -77,6 +77,7 @@ export class Chart {
     this.next = 0;
     /** @type {Map<number, {resolve: (value: any) => void, reject: (reason: any) => void}>} */ this.waiting = new Map();
     /** @type {{at: number, value: number, labels: Record<string, string>, series: Record<string, string>}[]} */ this.exemplars = [];
+    /** @type {Map<string, string>} */ this.inks = new Map();
     this.hover = new Hover(this);
     this.size = { width: 0, height: 0, dpr: 1 };
     const observer = new ResizeObserver(() => this.resized());
@@ -199,6 +200,13 @@ export class Chart {
     return { left: PADDING.left, top: PADDING.top, width: Math.max(1, width - PADDING.left - PADDING.right), height: Math.max(1, height - PADDING.top - PADDING.bottom) };
   }
 
+  /** A colour of the theme; looked up once for each picture. @param {string} name */
+  ink(name) {
+    let colour = this.inks.get(name);
+    if (colour === undefined) this.inks.set(name, (colour = getComputedStyle(document.documentElement).getPropertyValue(name).trim()));
+    return colour;
+  }
+
   /** Draws axes, and has the worker draw the lines. */
   async draw() {
     const dpr = window.devicePixelRatio || 1;
@@ -209,11 +217,11 @@ export class Chart {
     Object.assign(this.area.style, { left: `${rect.left}px`, top: `${rect.top}px`, width: `${rect.width}px`, height: `${rect.height}px` });
     Object.assign(this.plot.style, { left: `${rect.left}px`, top: `${rect.top}px`, width: `${rect.width}px`, height: `${rect.height}px`, opacity: "1" });
     const style = getComputedStyle(document.documentElement);
-    const ink = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
-    this.drawGrid(ink);
+    this.inks.clear();
+    this.drawGrid((name) => this.ink(name));
     this.hover.clear();
     if (!this.head) return;
-    const palette = Array.from({ length: 8 }, (_, i) => rgb(ink(`--s${i}`)));
+    const palette = Array.from({ length: 8 }, (_, i) => rgb(this.ink(`--s${i}`)));
     this.palette = palette;
     const dark = style.colorScheme === "dark";
     const view = { width: Math.round(rect.width * dpr), height: Math.round(rect.height * dpr), dpr, from: this.from, to: this.to, scale: this.scale, display: this.display, palette, dark };

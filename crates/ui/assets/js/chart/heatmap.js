@@ -80,12 +80,3 @@ function largest(cells) {
   for (const v of cells) if (v > max && v < Infinity) max = v;
   return max;
 }
-
-/** Colour of a share of the largest count: from the background over blue to the strongest. @param {number} share 0 to 1 @param {boolean} dark @returns {[number, number, number]} */
-export function heatColour(share, dark) {
-  const stops = dark ? [[29, 38, 58], [38, 78, 140], [66, 129, 232], [150, 200, 255], [240, 248, 255]] : [[232, 239, 251], [170, 200, 245], [90, 140, 225], [9, 63, 184], [3, 24, 80]];
-  const at = Math.max(0, Math.min(1, share)) * (stops.length - 1);
-  const i = Math.min(stops.length - 2, Math.floor(at));
-  const part = at - i;
-  return /** @type {[number, number, number]} */ ([0, 1, 2].map((c) => Math.round(stops[i][c] + (stops[i + 1][c] - stops[i][c]) * part)));
-}

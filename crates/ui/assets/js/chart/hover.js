@@ -1,7 +1,7 @@
 // Pointer and keys in a graph: crosshair, tooltip, zoom by dragging.
 
 import { copy } from "../copy.js";
-import { announce, button, fill, h, labelText } from "../dom.js";
+import { announce, button, h, labelText } from "../dom.js";
 import { exact, inUnit } from "../format.js";
 import { zone } from "../settings.js";
 import { formatTime } from "../time.js";
@@ -132,15 +132,11 @@ export class Hover {
     const x = rect.left + ((at - chart.from) / (chart.to - chart.from)) * rect.width;
     const unit = chart.look.unit;
     const time = h("div", { class: "muted" }, formatTime(at, zone()), " ", zone());
-    if (chart.display === "heatmap") {
-      fill(this.tip, h("div", { class: "tip-text" }, time, h("div", null, `${inUnit(found.low, chart.look.boundUnit)} … ${inUnit(found.high, chart.look.boundUnit)}: `, h("b", null, exact(round(found.value))))));
-    } else if (found.series < 0) {
-      fill(this.tip, h("div", { class: "tip-text" }, time, "No sample here."));
-    } else {
-      fill(this.tip, h("div", { class: "tip-text" }, time,
-        h("div", null, h("b", null, found.there ? inUnit(found.value, unit, 6) : "no sample"), found.there && h("span", { class: "muted" }, `  ${exact(found.value)}`)),
-        h("div", null, this.swatch(found.series), labelText(chart.labels(found.series)))));
-    }
+    const text = chart.display === "heatmap" ? [h("div", null, `${inUnit(found.low, chart.look.boundUnit)} … ${inUnit(found.high, chart.look.boundUnit)}: `, h("b", null, exact(round(found.value))))]
+      : found.series < 0 ? ["No sample here."]
+        : [h("div", null, h("b", null, found.there ? inUnit(found.value, unit, 6) : "no sample"), found.there && h("span", { class: "muted" }, `  ${exact(found.value)}`)), h("div", null, this.swatch(found.series), labelText(chart.labels(found.series)))];
+    // Nobody holds anything in it: it need not be kept while it is drawn.
+    this.tip.replaceChildren(h("div", { class: "tip-text" }, time, ...text));
     this.put(x, chart.display === "heatmap" || found.series < 0 || !found.there ? rect.top + 12 : this.pixelY(found));
   }
 
@@ -156,14 +152,12 @@ export class Hover {
     return rect.top + rect.height * (1 - Math.max(0, Math.min(1, place(scale, found.row ? found.row[found.step] : found.value))));
   }
 
-  /** Places the tooltip beside a point, within the graph's width. @param {number} x @param {number} y */
+  /** Places the tooltip beside a point, on the side with more room, and as high as keeps it inside. Nothing is measured for that. @param {number} x @param {number} y */
   put(x, y) {
-    const { tip, chart } = this;
+    const { tip, chart: { size: { width, height } } } = this;
+    const right = x > width / 2;
     tip.hidden = false;
-    const width = chart.size.width;
-    const own = tip.offsetWidth;
-    tip.style.left = `${x + 14 + own > width ? Math.max(0, x - 14 - own) : x + 14}px`;
-    tip.style.top = `${Math.max(0, Math.min(chart.size.height - tip.offsetHeight, y + 10))}px`;
+    Object.assign(tip.style, { left: right ? "auto" : `${x + 14}px`, right: right ? `${width - x + 14}px` : "auto", top: `${y}px`, transform: `translateY(${(-100 * y) / height}%)` });
   }
 
   /** @param {number} at @param {any} found null when another graph has the pointer */
@@ -176,8 +170,7 @@ export class Hover {
     context.clearRect(0, 0, size.width, size.height);
     const x = Math.round(rect.left + ((at - chart.from) / (chart.to - chart.from)) * rect.width) + 0.5;
     if (x < rect.left || x > rect.left + rect.width + 1) return;
-    const style = getComputedStyle(chart.element);
-    context.strokeStyle = style.getPropertyValue("--muted");
+    context.strokeStyle = chart.ink("--muted");
     context.lineWidth = 1;
     context.beginPath();
     context.moveTo(x, rect.top);
@@ -190,7 +183,7 @@ export class Hover {
     context.beginPath();
     context.rect(rect.left, rect.top, rect.width, rect.height);
     context.clip();
-    context.strokeStyle = context.fillStyle = style.getPropertyValue(`--s${chart.head.slots[found.series] % 8}`);
+    context.strokeStyle = context.fillStyle = chart.ink(`--s${chart.head.slots[found.series] % 8}`);
     context.lineWidth = 2;
     context.beginPath();
     const { start, step } = chart.head;
@@ -222,14 +215,14 @@ export class Hover {
 
   /** @param {number} a @param {number} b */
   drawSelection(a, b) {
-    const { over, rect, size, element } = this.chart;
+    const { over, rect, size } = this.chart;
     this.tip.hidden = true;
     const context = over.getContext("2d");
     if (!context) return;
     context.setTransform(size.dpr, 0, 0, size.dpr, 0, 0);
     context.clearRect(0, 0, size.width, size.height);
     context.globalAlpha = 0.25;
-    context.fillStyle = getComputedStyle(element).getPropertyValue("--accent");
+    context.fillStyle = this.chart.ink("--accent");
     context.fillRect(rect.left + Math.min(a, b), rect.top, Math.abs(b - a), rect.height);
     context.globalAlpha = 1;
   }
@@ -247,7 +240,7 @@ export class Hover {
     this.shown = { series: -1, exemplar: found };
     void import("./exemplar.js").then(({ exemplarText }) => {
       if (this.shown?.exemplar !== found || this.pinned) return;
-      fill(this.tip, exemplarText(found));
+      this.tip.replaceChildren(exemplarText(found));
       this.put(x, y);
     });
     return true;

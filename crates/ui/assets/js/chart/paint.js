@@ -1,6 +1,5 @@
 // Painting lines, areas, points and cells into a canvas or straight into pixels. Runs in the worker; the tests call it in a page.
 
-import { heatColour } from "./heatmap.js";
 import { place } from "./scale.js";
 
 /**
@@ -88,44 +87,70 @@ export function paths(context, data, view, slots, hidden, alpha = 1) {
 }
 
 /**
- * Calls `put(column, top, bottom)` for the pixels of one series: in each column the span that its line covers.
- * @param {import("./answer.js").Data} data
- * @param {number} s
- * @param {{x: Float64Array, y: (v: number) => number}} map
- * @param {number} width
- * @param {number} height
- * @param {(column: number, top: number, bottom: number) => void} put
+ * In which columns of pixels a line lies between two steps, and how far from the step: the same for all series.
+ * A line's own part in each is its span.
  */
-export function spans(data, s, map, width, height, put) {
-  const { x, y } = map;
-  const { count, values } = data;
-  const base = s * count;
-  let [px, py] = [NaN, NaN];
-  const column = (/** @type {number} */ c, /** @type {number} */ a, /** @type {number} */ b) => {
-    const top = Math.max(0, Math.floor(Math.min(a, b)));
-    const bottom = Math.min(height - 1, Math.floor(Math.max(a, b)));
-    if (c >= 0 && c < width && top <= bottom) put(c, top, bottom);
-  };
-  for (let i = 0; i < count; i++) {
-    const v = values[base + i];
-    if (v !== v) {
-      px = NaN;
-      continue;
-    }
-    const [qx, qy] = [x[i], y(v)];
-    if (px !== px) {
-      const next = i + 1 < count ? values[base + i + 1] : NaN;
-      if (next !== next) column(Math.floor(qx), qy - 1, qy + 1);
-    } else {
-      const slope = (qy - py) / (qx - px);
-      const last = Math.min(width - 1, Math.floor(qx));
-      for (let c = Math.max(0, Math.floor(px)); c <= last; c++) {
-        const left = Math.max(px, c);
-        const right = Math.min(qx, c + 1);
-        column(c, py + slope * (left - px), py + slope * (right - px));
+export class Columns {
+  /** @param {import("./answer.js").Data} data @param {View} view */
+  constructor(data, view) {
+    const { width } = view;
+    const { x, y } = mapping(data, view);
+    [this.data, this.height, this.x, this.y] = [data, view.height, x, y];
+    const { count } = data;
+    /** @type {number[]} */ const at = [];
+    /** @type {number[]} */ const left = [];
+    /** @type {number[]} */ const right = [];
+    /** Where the columns before step i begin; those of points without neighbours follow. */
+    this.first = new Int32Array(count + 1);
+    for (let i = 1; i < count; i++) {
+      this.first[i] = at.length;
+      const last = Math.min(width - 1, Math.floor(x[i]));
+      for (let c = Math.max(0, Math.floor(x[i - 1])); c <= last; c++) {
+        at.push(c);
+        left.push(Math.max(x[i - 1], c) - x[i - 1]);
+        right.push(Math.min(x[i], c + 1) - x[i - 1]);
       }
     }
-    [px, py] = [qx, qy];
+    this.first[count] = at.length;
+    for (let i = 0; i < count; i++) at.push(Math.floor(x[i]));
+    this.at = Int32Array.from(at);
+    this.left = Float64Array.from(left);
+    this.right = Float64Array.from(right);
+    /** Upper and lower end of each span; where there is none, the upper end is below the lower. */
+    this.tops = new Int16Array(at.length);
+    this.bottoms = new Int16Array(at.length);
+    this.width = width;
+  }
+
+  /** Finds the spans of a series. @param {number} s */
+  of(s) {
+    const { data: { values, count }, x, y, first, left, right, tops, bottoms } = this;
+    tops.fill(1);
+    bottoms.fill(0);
+    let before = NaN;
+    for (let i = 0, at = s * count; i < count; i++, at++) {
+      const v = values[at];
+      const here = v === v ? y(v) : NaN;
+      if (here === here) {
+        if (before === before) {
+          const slope = (here - before) / (x[i] - x[i - 1]);
+          for (let k = first[i], end = first[i + 1]; k < end; k++) this.put(k, before + slope * left[k], before + slope * right[k]);
+        } else if (i + 1 === count || values[at + 1] !== values[at + 1]) {
+          const k = first[count] + i;
+          if (this.at[k] >= 0 && this.at[k] < this.width) this.put(k, here - 1, here + 1);
+        }
+      }
+      before = here;
+    }
+  }
+
+  /** @param {number} k @param {number} a @param {number} b */
+  put(k, a, b) {
+    const low = a < b ? a : b;
+    const high = a < b ? b : a;
+    if (high < 0 || low >= this.height) return;
+    this.tops[k] = low < 0 ? 0 : low;
+    this.bottoms[k] = high >= this.height ? this.height - 1 : high;
   }
 }
 
@@ -140,14 +165,14 @@ export function spans(data, s, map, width, height, put) {
 export function spanPixels(data, view, slots, hidden) {
   const { width, height } = view;
   const pixels = new Uint32Array(width * height);
-  const map = mapping(data, view);
+  const columns = new Columns(data, view);
+  const { at, tops, bottoms } = columns;
   const colours = view.palette.map(([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
   for (let s = 0; s < data.n; s++) {
     if (hidden?.[s]) continue;
     const c = colours[slots[s] % 8];
-    spans(data, s, map, width, height, (column, top, bottom) => {
-      for (let at = top * width + column, end = bottom * width + column; at <= end; at += width) pixels[at] = c;
-    });
+    columns.of(s);
+    for (let k = 0; k < at.length; k++) for (let p = tops[k] * width + at[k], end = bottoms[k] * width + at[k]; p <= end; p += width) pixels[p] = c;
   }
   return pixels;
 }
@@ -155,23 +180,35 @@ export function spanPixels(data, view, slots, hidden) {
 /** Lines counted per pixel and coloured by how many cross it. @param {import("./answer.js").Data} data @param {View} view @param {Uint8Array | null} hidden */
 export function densityPixels(data, view, hidden) {
   const { width, height } = view;
-  const counts = new Uint16Array(width * height);
-  const map = mapping(data, view);
+  // Column by column, where spans begin and where they have ended: their sums are the numbers of lines.
+  const changes = new Int32Array(width * (height + 1));
+  const columns = new Columns(data, view);
+  const { at, tops, bottoms } = columns;
   for (let s = 0; s < data.n; s++) {
     if (hidden?.[s]) continue;
-    spans(data, s, map, width, height, (column, top, bottom) => {
-      for (let at = top * width + column, end = bottom * width + column; at <= end; at += width) if (counts[at] < 65535) counts[at] += 1;
-    });
+    columns.of(s);
+    for (let k = 0; k < at.length; k++) {
+      if (tops[k] > bottoms[k]) continue;
+      const base = at[k] * (height + 1);
+      changes[base + tops[k]] += 1;
+      changes[base + bottoms[k] + 1] -= 1;
+    }
   }
   let most = 1;
-  for (const c of counts) if (c > most) most = c;
+  for (let column = 0; column < width; column++) {
+    let sum = 0;
+    for (let p = column * (height + 1), end = p + height; p < end; p++) {
+      sum = changes[p] += sum;
+      if (sum > most) most = sum;
+    }
+  }
   const table = new Uint32Array(most + 1);
   for (let c = 1; c <= most; c++) {
     const [r, g, b] = heatColour(0.25 + 0.75 * (Math.log(c) / Math.log(most + 1)), view.dark);
     table[c] = ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
   }
   const pixels = new Uint32Array(width * height);
-  for (let i = 0; i < counts.length; i++) pixels[i] = table[counts[i]];
+  for (let row = 0, p = 0; row < height; row++) for (let column = 0; column < width; column++, p++) pixels[p] = table[changes[column * (height + 1) + row]];
   return pixels;
 }
 
@@ -261,4 +298,13 @@ export function heatPixels(heat, data, view) {
     }
   }
   return pixels;
+}
+
+/** Colour of a share of the largest count: from the background over blue to the strongest. @param {number} share 0 to 1 @param {boolean} dark @returns {[number, number, number]} */
+function heatColour(share, dark) {
+  const stops = dark ? [[29, 38, 58], [38, 78, 140], [66, 129, 232], [150, 200, 255], [240, 248, 255]] : [[232, 239, 251], [170, 200, 245], [90, 140, 225], [9, 63, 184], [3, 24, 80]];
+  const at = Math.max(0, Math.min(1, share)) * (stops.length - 1);
+  const i = Math.min(stops.length - 2, Math.floor(at));
+  const part = at - i;
+  return /** @type {[number, number, number]} */ ([0, 1, 2].map((c) => Math.round(stops[i][c] + (stops[i + 1][c] - stops[i][c]) * part)));
 }

@@ -1,7 +1,6 @@
 // The worker of a graph: asks the server, keeps the numbers, paints them, and finds what is under the pointer.
 
 import { extent, fromBinary, fromJson, GRAPH_TYPE, hashes, isPresent, labelsOf, statistics } from "./answer.js";
-import { heatOf } from "./heatmap.js";
 import { areas, COLOURS_MAX, densityPixels, envelope, heatPixels, paths, PATHS_MAX, spanPixels, stack } from "./paint.js";
 import { place } from "./scale.js";
 
@@ -79,12 +78,15 @@ async function load(message) {
     }
     const other = message.earlier ? await fetchData(message.earlier, signal).catch(() => null) : null;
     if (signal.aborted) return;
+    // Few graphs are heatmaps.
+    const nextHeat = answer.data.histograms || answer.data.names.includes("le") ? (await import("./heatmap.js")).heatOf(answer.data) : null;
+    if (signal.aborted) return;
     data = answer.data;
     hidden = null;
     sums = null;
     slots = new Uint8Array(data.n);
     keys = hashes(data);
-    heat = heatOf(data);
+    heat = nextHeat;
     earlier = null;
     if (other && !("failure" in other)) {
       earlier = other.data;
@@ -169,20 +171,19 @@ function hover(message) {
     return;
   }
   const stacked = view.display === "stacked" && sums !== null;
+  const from = stacked ? /** @type {NonNullable<typeof sums>} */ (sums).upper : values;
   let [best, distance] = [message.series, Infinity];
   if (best < 0) {
-    for (let s = 0; s < n; s++) {
-      if (hidden?.[s] || !isPresent(data, s, i)) continue;
-      const v = stacked ? /** @type {NonNullable<typeof sums>} */ (sums).upper[s * count + i] : values[s * count + i];
-      const d = Math.abs(place(view.scale, v) - message.y);
-      if (d < distance) [best, distance] = [s, d];
+    for (let s = 0, at = i; s < n; s++, at += count) {
+      // Where there is no value there is NaN, which is nearer than nothing.
+      const d = Math.abs(place(view.scale, from[at]) - message.y);
+      if (d < distance && !hidden?.[s] && (!stacked || isPresent(data, s, i))) [best, distance] = [s, d];
     }
   }
   if (best < 0) {
     post({ type: "hover", id: message.id, step: i, series: -1, value: NaN, row: null });
     return;
   }
-  const from = stacked ? /** @type {NonNullable<typeof sums>} */ (sums).upper : values;
   const row = from.slice(best * count, (best + 1) * count);
   if (stacked) for (let k = 0; k < count; k++) if (!isPresent(data, best, k)) row[k] = NaN;
   post({ type: "hover", id: message.id, step: i, series: best, value: values[best * count + i], there: Boolean(isPresent(data, best, i)), row }, [row.buffer]);

@@ -12,6 +12,9 @@ const KINDS = { function: "ƒ", aggregation: "Σ", label: "l", value: "v", durat
 
 let count = 0;
 
+/** How long after a key the server is asked: keys of a word that are typed at once make one request. */
+const REST_MS = 15;
+
 /** Text longer than this is not coloured at each key. */
 const COLOURED_MAX = 50_000;
 
@@ -75,7 +78,7 @@ export class Editor {
     clearTimeout(this.timer);
     clearTimeout(this.checkTimer);
     this.asked.abort();
-    this.timer = window.setTimeout(() => void this.consult(false), 80);
+    this.timer = window.setTimeout(() => void this.consult(false), REST_MS);
   }
 
   /** Colours the text. The trailing space gives a last empty line its height. */
@@ -136,7 +139,7 @@ export class Editor {
 
   /** @param {{from: number, to: number, items: any[]} | null} found @param {number} cursor */
   offer(found, cursor) {
-    const word = this.text.slice(found?.from ?? cursor, cursor);
+    const word = found ? this.text.slice(found.from, cursor) : /[\w:]*$/.exec(this.text.slice(0, cursor))?.[0] ?? "";
     /** @type {Item[]} */
     const items = (found?.items ?? []).map((item) => ({ text: item.text, insert: item.insert, kind: KINDS[item.kind] ?? item.detail[0] ?? "m", detail: item.kind === "metric" ? (item.detail && item.help ? `${item.detail} · ${item.help}` : item.detail + item.help) : `${item.detail} ${item.help}` }));
     if (word.length >= 3) for (const query of history().filter((query) => query.includes(word) && query !== this.text.trim()).slice(0, 3)) items.push({ text: query, insert: query, kind: "↺", detail: "recent" });

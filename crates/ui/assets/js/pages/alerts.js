@@ -1,18 +1,18 @@
 // Alerts: one line each, flat or in groups, with what was firing in the last day.
 
-import { ask } from "../api.js";
+import { absolute, ask } from "../api.js";
 import { button, chips, fill, fillControls, h, labelText, note, stateWord, visible, outside } from "../dom.js";
 import { exact, plain } from "../format.js";
-import { Lists } from "../rows.js";
+import { atRest } from "../keep.js";
 import { onSetting, setSetting, setting, zone } from "../settings.js";
 import { ago, formatTime, humanSeconds } from "../time.js";
 import { queryAddress } from "../url_state.js";
-import { filterOf, groupBy, labelNames, paged, searchField, stateButtons, telling } from "./lists.js";
+import { columnHeads, Lists, filterOf, groupBy, labelNames, paged, prepare, searchField, stateButtons, telling } from "./lists.js";
 import { choice } from "./range.js";
 
 const ORDER = /** @type {Record<string, number>} */ ({ firing: 0, pending: 1, inactive: 2, unknown: 3 });
 
-/** @typedef {{state: string, name: string, labels: Record<string, string>, annotations: Record<string, string>, since: number | null, value: number, rule: any, group: string, file: string, order: number, search: string, key: string}} Row */
+/** @typedef {{state: string, name: string, labels: Record<string, string>, annotations: Record<string, string>, since: number | null, value: number, rule: any, group: string, file: string, order: number, search?: string, key: string}} Row */
 
 /** @param {import("../app.js").Context} context */
 export default async function alerts(context) {
@@ -31,7 +31,8 @@ export default async function alerts(context) {
   fill(root, h("div", { class: "page-head" }, h("h1", null, "Alerts"), controls), message, body);
 
   const field = searchField(search, (value) => { search = value; context.setParams({ search }); draw(); }, "Filter by name, label or value");
-  const strips = new Map();
+  /** What was pending and firing, by labels and by name. */
+  let strips = new Map();
 
   const drawControls = () => {
     const count = (/** @type {string} */ state) => rows.filter((row) => row.state === state).length;
@@ -46,8 +47,8 @@ export default async function alerts(context) {
   const draw = () => lists.draw(body, () => {
     // Inactive alerts are shown only when selected, or when there is nothing else.
     const active = rows.some((row) => row.state !== "inactive" && row.state !== "unknown");
-    const fits = filterOf(search);
-    const shown = rows.filter((row) => (states.size > 0 ? states.has(row.state) : whole || !active || (row.state !== "inactive" && row.state !== "unknown")) && fits(row.search));
+    const fits = filterOf(search, textOf);
+    const shown = rows.filter((row) => (states.size > 0 ? states.has(row.state) : whole || !active || (row.state !== "inactive" && row.state !== "unknown")) && fits(row));
     if (shown.length === 0) return [h("div", { class: "empty" }, rows.length === 0 ? "No alerting rules are configured." : "No alert passes the filter.")];
     if (group === "") return [table("", shown)];
     const sections = h("div");
@@ -63,7 +64,7 @@ export default async function alerts(context) {
   /** @param {string} name @param {Row[]} shown */
   const table = (name, shown) => {
     const tbody = h("tbody");
-    const box = h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["State", "Alert", "Labels", "Since", "Value", "Last 24 h", ""].map((title) => h("th", { scope: "col", class: title === "Value" ? "num" : title === "Labels" ? "" : "fit" }, title)))), tbody));
+    const box = h("div", { class: "scroll-x" }, h("table", { class: "fixed" }, columnHeads(COLUMNS), tbody));
     lists.rows(`rows of ${name}`, tbody, shown, line, (row) => row.key);
     return box;
   };
@@ -73,7 +74,7 @@ export default async function alerts(context) {
     const toggle = () => { if (open.has(row.key)) open.delete(row.key); else open.add(row.key); draw(); };
     const tr = h("tr", null,
       h("td", { class: "fit" }, stateWord(row.state)),
-      h("td", { class: "fit" }, button(visible(row.name.slice(0, 200)), { class: "link", "aria-expanded": String(open.has(row.key)), on: { click: toggle } })),
+      h("td", { class: "wrap" }, button(visible(row.name.slice(0, 200)), { class: "link", "aria-expanded": String(open.has(row.key)), on: { click: toggle } })),
       h("td", null, labelText(row.labels, (name) => name !== "alertname"), setting("annotations") && h("div", { class: "muted" }, row.annotations.summary ?? row.annotations.description ?? "")),
       h("td", { class: "fit", title: row.since ? `${formatTime(row.since, zone())} ${zone()}` : "" }, row.since ? ago(row.since) : row.state === "unknown" ? "not evaluated yet" : ""),
       h("td", { class: "num", title: exact(row.value) }, Number.isNaN(row.value) && row.since === null ? "" : plain(row.value, 5)),
@@ -100,25 +101,49 @@ export default async function alerts(context) {
     rows = collect((await ask("rules", { type: "alert" }, { signal })).data.groups);
     drawControls();
     draw();
+    void prepare(rows, textOf, signal);
   });
   await load();
   paged(context, lists, "groups", () => group === "(group)");
-  context.onRefresh(load);
-  const step = 600;
-  try {
-    const end = Math.floor(Date.now() / 1000);
-    const { data } = await ask("query_range", { query: "ALERTS", start: end - 86_400, end, step, limit: 5000 }, { signal, quiet: true });
-    for (const series of data.result) {
-      const { alertname, alertstate, __name__, ...labels } = series.metric;
-      for (const key of [identity({ alertname, ...labels }), `name:${alertname}`]) {
-        const spans = strips.get(key) ?? [];
-        for (const [from, to] of runs(series.values.map((/** @type {[number, string]} */ pair) => pair[0]), step)) spans.push({ state: alertstate, left: (from - end + 86_400) / 86_400, width: (to - from) / 86_400, to: to * 1000 });
-        strips.set(key, spans);
-      }
-    }
-    draw();
-  } catch { /* The strip is an addition. */ }
+  const loadStrips = async () => {
+    try {
+      strips = await readStrips(signal);
+      draw();
+    } catch { /* The strip is an addition. */ }
+  };
+  context.onRefresh(() => load().then(loadStrips));
+  await loadStrips();
 }
+
+/** What was pending and firing in the last day, in columns: thousands of alerts as JSON would hold up the page. @param {AbortSignal} signal */
+async function readStrips(signal) {
+  const strips = new Map();
+  const [step, day] = [600, 86_400];
+  const end = Math.floor(Date.now() / 1000);
+  const body = new URLSearchParams({ query: "ALERTS", start: String(end - day), end: String(end), step: String(step), series_max: "5000", rank: "last" });
+  const { fromBinary, GRAPH_TYPE, isPresent, labelsOf } = await import("../chart/answer.js");
+  const response = await fetch(absolute("api/v1/ferula/graph"), { method: "POST", body, signal, credentials: "same-origin", headers: { Accept: GRAPH_TYPE } });
+  const { data } = fromBinary(await response.arrayBuffer());
+  await atRest();
+  for (let s = 0; s < data.n; s++) {
+    const { alertname, alertstate, __name__, ...labels } = labelsOf(data, s);
+    /** @type {number[]} */ const times = [];
+    for (let i = 0; i < data.count; i++) if (isPresent(data, s, i)) times.push((data.start + i * data.step) / 1000);
+    for (const key of [identity({ alertname, ...labels }), `name:${alertname}`]) {
+      const spans = strips.get(key) ?? [];
+      // Of all alerts of a name together, a few hundred spans already fill the strip.
+      if (spans.length < 300) for (const [from, to] of runs(times, step)) spans.push({ state: alertstate, left: (from - end + day) / day, width: (to - from) / day, to: to * 1000 });
+      strips.set(key, spans);
+    }
+  }
+  return strips;
+}
+
+/** @type {[string, string, string?][]} */
+const COLUMNS = [["State", "92px"], ["Alert", "18%"], ["Labels", "auto"], ["Since", "104px"], ["Value", "96px", "num"], ["Last 24 h", "140px"], ["", "128px"]];
+
+/** What the filter looks at. @param {Row} row */
+const textOf = (row) => `${row.key} ${Object.values(row.annotations).join(" ")}`;
 
 /** @param {Record<string, string>} labels */
 const identity = (labels) => JSON.stringify(Object.entries(labels).filter(([, value]) => value !== undefined).sort(([a], [b]) => (a < b ? -1 : 1)));
@@ -143,13 +168,10 @@ function collect(groups) {
     for (const rule of group.rules) {
       const common = { rule, group: group.name, file: group.file, order };
       const active = rule.alerts ?? [];
-      for (const alert of active) rows.push({ ...common, state: alert.state, name: rule.name, labels: alert.labels, annotations: alert.annotations, since: Date.parse(alert.activeAt), value: Number(alert.value.replace("Inf", "Infinity")), search: "", key: "" });
-      if (active.length === 0) rows.push({ ...common, state: rule.state, name: rule.name, labels: { alertname: rule.name, ...rule.labels }, annotations: rule.annotations, since: null, value: NaN, search: "", key: "" });
+      for (const alert of active) rows.push({ ...common, state: alert.state, name: rule.name, labels: alert.labels, annotations: alert.annotations, since: Date.parse(alert.activeAt), value: Number(alert.value.replace("Inf", "Infinity")), key: "" });
+      if (active.length === 0) rows.push({ ...common, state: rule.state, name: rule.name, labels: { alertname: rule.name, ...rule.labels }, annotations: rule.annotations, since: null, value: NaN, key: "" });
     }
   }
-  for (const row of rows) {
-    row.key = `${row.file} ${row.group} ${row.name} ${JSON.stringify(row.labels)}`;
-    row.search = `${row.name} ${JSON.stringify(row.labels)} ${Object.values(row.annotations).join(" ")} ${row.group} ${row.file}`.toLowerCase();
-  }
+  for (const row of rows) row.key = `${row.file} ${row.group} ${row.name} ${JSON.stringify(row.labels)}`;
   return rows.sort((a, b) => ORDER[a.state] - ORDER[b.state] || a.name.localeCompare(b.name) || (a.key < b.key ? -1 : 1));
 }

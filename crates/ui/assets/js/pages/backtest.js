@@ -4,11 +4,11 @@ import { ask } from "../api.js";
 import { button, fill, fillControls, h, labelText, note, openDialog, stateWord } from "../dom.js";
 import { Editor } from "../editor/editor.js";
 import { grouped } from "../format.js";
-import { Lists } from "../rows.js";
 import { zone } from "../settings.js";
 import { formatDuration, formatTime, humanSeconds, parseDuration } from "../time.js";
 import { working } from "./progress.js";
 import { momentField, rangeField } from "./range.js";
+import { Lists } from "./lists.js";
 
 /** @typedef {{labels: Record<string, string>, events: {at: number, change: string, value: string}[]}} Episode */
 

@@ -2,8 +2,7 @@
 
 import { ask } from "../api.js";
 import { button, chips, fill, fillControls, h, openDialog, stateWord, toast, visible } from "../dom.js";
-import { Lists } from "../rows.js";
-import { groupBy, holds, searchField, stateButtons, telling } from "./lists.js";
+import { Lists, filterOf, groupBy, prepare, searchField, stateButtons, telling } from "./lists.js";
 import { choice } from "./range.js";
 
 /** @param {import("../app.js").Context} context */
@@ -30,7 +29,8 @@ export default async function discovery(context) {
   };
 
   const draw = () => lists.draw(body, () => {
-    const shown = rows.filter((row) => (pool === "" || row.scrapePool === pool) && (states.size === 0 || states.has(row.state)) && holds(search, row.search));
+    const fits = filterOf(search, textOf);
+    const shown = rows.filter((row) => (pool === "" || row.scrapePool === pool) && (states.size === 0 || states.has(row.state)) && fits(row));
     if (shown.length === 0) return [h("div", { class: "empty" }, rows.length === 0 ? "Nothing has been discovered yet." : "Nothing passes the filter.")];
     const sections = h("div");
     lists.rows("pools", sections, groupBy(shown, (row) => row.scrapePool), ([name, members]) => {
@@ -93,13 +93,16 @@ export default async function discovery(context) {
     const { data } = await ask("targets", { state: "any" }, { signal });
     dropped = data.droppedTargetCounts ?? {};
     rows = [...data.activeTargets.map((/** @type {any} */ row) => ({ ...row, state: "active" })), ...data.droppedTargets.map((/** @type {any} */ row) => ({ ...row, state: "dropped", labels: null }))];
-    for (const row of rows) row.search = `${JSON.stringify(row.discoveredLabels)} ${JSON.stringify(row.labels ?? {})} ${row.scrapePool}`;
     drawControls();
     draw();
+    void prepare(rows, textOf, signal);
   });
   await load();
   context.onRefresh(load);
 }
+
+/** What the filter looks at. @param {any} row */
+const textOf = (row) => `${JSON.stringify(row.discoveredLabels)} ${JSON.stringify(row.labels ?? {})} ${row.scrapePool}`;
 
 /** A rule in one line. @param {any} rule */
 export function ruleText(rule) {

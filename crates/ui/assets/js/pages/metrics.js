@@ -43,7 +43,7 @@ export default async function metrics(context) {
       { key: "help", title: "Help", class: "rest", cell: (row) => h("span", { class: "muted", title: (row.help ?? "").slice(0, 1000) }, visible((row.help ?? "").slice(0, 200))) },
     ],
   });
-  fill(root, h("div", { class: "page-head" }, insert ? "" : h("h1", null, "Metrics"), field, count), h("div", { class: "columns explorer" }, table.element, side));
+  fill(root, h("div", { class: "page-head" }, insert ? "" : h("h1", null, "Metrics"), field, count, h("span", { class: "muted" }, "A click on a metric shows its labels and a graph.")), h("div", { class: "columns explorer" }, table.element, side));
 
   const load = async () => {
     asked.abort();
@@ -107,6 +107,5 @@ export default async function metrics(context) {
   await load();
   const wanted = insert ? null : params.get("metric");
   if (wanted) void show(table.rows.find((row) => row.name === wanted) ?? { name: wanted });
-  else fill(side, h("div", { class: "empty" }, "Choose a metric to see its labels and a small graph."));
-  if (!wanted) field.focus();
+  else field.focus();
 }

@@ -78,7 +78,7 @@ export class PanelView {
 
   /** The graph's modules are asked for at once, not one after the other as they name each other. */
   async makeGraph() {
-    const [{ GraphTab }] = await Promise.all([import("./graph_tab.js"), ...["chart", "legend", "hover", "scale", "answer", "heatmap", "colours"].map((name) => import(`../chart/${name}.js`))]);
+    const [{ GraphTab }] = await Promise.all([import("./graph_tab.js"), ...["chart", "legend", "hover", "scale", "answer", "colours"].map((name) => import(`../chart/${name}.js`))]);
     return (this.graph = new GraphTab(this));
   }
 

@@ -5,10 +5,9 @@ import { ask } from "../api.js";
 import { copy } from "../copy.js";
 import { button, fill, fillControls, h, labelText, note, visible } from "../dom.js";
 import { bytes, grouped } from "../format.js";
-import { Lists } from "../rows.js";
 import { humanSeconds } from "../time.js";
 import { ruleText } from "./discovery.js";
-import { searchField, stateButtons } from "./lists.js";
+import { Lists, searchField, stateButtons } from "./lists.js";
 import { working } from "./progress.js";
 import { choice } from "./range.js";
 

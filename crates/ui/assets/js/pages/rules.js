@@ -3,12 +3,11 @@
 import { ask } from "../api.js";
 import { button, fill, fillControls, h, labelText, note, stateWord, visible } from "../dom.js";
 import { grouped } from "../format.js";
-import { Lists } from "../rows.js";
 import { zone } from "../settings.js";
 import { ago, formatTime, humanSeconds } from "../time.js";
 import { queryAddress } from "../url_state.js";
 import { copy } from "../copy.js";
-import { holds, meter, paged, searchField, stateButtons, telling } from "./lists.js";
+import { columnHeads, Lists, filterOf, meter, paged, prepare, searchField, stateButtons, telling } from "./lists.js";
 import { choice } from "./range.js";
 
 /** @param {import("../app.js").Context} context */
@@ -34,7 +33,8 @@ export default async function rules(context) {
   };
 
   const draw = () => lists.draw(body, () => {
-    const shown = groups.map((group) => ({ ...group, rules: group.rules.filter((/** @type {any} */ rule) => (health.size === 0 || health.has(rule.health)) && holds(search, `${rule.name} ${rule.query} ${JSON.stringify(rule.labels)} ${group.name} ${group.file}`)) })).filter((group) => group.rules.length > 0);
+    const fits = filterOf(search, textOf);
+    const shown = groups.map((group) => ({ ...group, rules: group.rules.filter((/** @type {any} */ rule) => (health.size === 0 || health.has(rule.health)) && fits(rule)) })).filter((group) => group.rules.length > 0);
     if (shown.length === 0) return [h("div", { class: "empty" }, groups.length === 0 ? "No rules are configured: name files under rule_files." : "No rule passes the filter.")];
     if (order === "slow") {
       shown.sort((a, b) => b.evaluationTime / b.interval - a.evaluationTime / a.interval);
@@ -54,7 +54,7 @@ export default async function rules(context) {
         h("span", { class: "muted" }, `every ${humanSeconds(group.interval)}, took ${humanSeconds(group.evaluationTime)}`, meter(group.evaluationTime, group.interval, "Time of one evaluation against the interval")),
         samples.has(`${group.file};${group.name}`) && h("span", { class: "muted" }, `${grouped(samples.get(`${group.file};${group.name}`) ?? 0)} samples`),
         h("span", { class: "muted", title: evaluated(group.lastEvaluation) ? formatTime(evaluated(group.lastEvaluation), zone()) : "" }, evaluated(group.lastEvaluation) ? ago(evaluated(group.lastEvaluation)) : "not evaluated yet")),
-      h("div", { class: "scroll-x" }, h("table", null, h("thead", null, h("tr", null, ...["Health", "Rule", "Expression", "Took", "Last", ""].map((title) => h("th", { scope: "col", class: title === "Expression" ? "" : title === "Took" ? "num fit" : "fit" }, title)))), tbody)));
+      h("div", { class: "scroll-x" }, h("table", { class: "fixed" }, columnHeads(COLUMNS), tbody)));
     lists.rows(`rules of ${group.file} ${group.name}`, tbody, group.rules, (rule) => line(rule, group), (rule) => `${group.file} ${group.name} ${rule.name} ${rule.query} ${JSON.stringify(rule.labels)}`);
     return element;
   };
@@ -62,7 +62,7 @@ export default async function rules(context) {
   /** @param {any} rule @param {any} group */
   const line = (rule, group) => h("tr", null,
     h("td", null, stateWord(rule.health === "err" ? "err" : rule.health, { ok: "ok", err: "failing", unknown: "unknown" }[/** @type {"ok"} */ (rule.health)])),
-    h("td", null, h("b", null, visible(rule.name.slice(0, 200))), rule.type === "alerting" ? h("span", { class: "muted" }, ` alert${rule.duration ? `, for ${humanSeconds(rule.duration)}` : ""}`) : "", Object.keys(rule.labels ?? {}).length > 0 && h("div", null, labelText(rule.labels))),
+    h("td", { class: "wrap" }, h("b", null, visible(rule.name.slice(0, 200))), rule.type === "alerting" ? h("span", { class: "muted" }, ` alert${rule.duration ? `, for ${humanSeconds(rule.duration)}` : ""}`) : "", Object.keys(rule.labels ?? {}).length > 0 && h("div", null, labelText(rule.labels))),
     h("td", null, h("pre", null, rule.query), rule.lastError && note("err", rule.lastError)),
     h("td", { class: "num" }, humanSeconds(rule.evaluationTime)),
     h("td", { class: "fit muted" }, evaluated(rule.lastEvaluation) ? ago(evaluated(rule.lastEvaluation)) : "never"),
@@ -72,14 +72,22 @@ export default async function rules(context) {
   const load = telling(message, signal, async () => {
     const [answer, counts] = await Promise.all([ask("rules", {}, { signal }), ask("status/self_metrics", { metric_name_pattern: "prometheus_rule_group_last_evaluation_samples" }, { signal, quiet: true }).then((found) => found.data[0]?.metric ?? [], () => [])]);
     groups = answer.data.groups;
+    for (const group of groups) for (const rule of group.rules) rule.of = `${group.name} ${group.file}`;
     samples = new Map(counts.map((/** @type {any} */ one) => [one.label.find((/** @type {any} */ label) => label.name === "rule_group")?.value, one.gauge.value]));
     drawControls();
     draw();
+    void prepare(groups.flatMap((group) => group.rules), textOf, signal);
   });
   await load();
   paged(context, lists, "groups", () => order === "");
   context.onRefresh(load);
 }
+
+/** @type {[string, string, string?][]} */
+const COLUMNS = [["Health", "92px"], ["Rule", "24%"], ["Expression", "auto"], ["Took", "88px", "num"], ["Last", "104px"], ["", "164px"]];
+
+/** What the filter looks at. @param {any} rule */
+const textOf = (rule) => `${rule.name} ${rule.query} ${JSON.stringify(rule.labels)} ${rule.of}`;
 
 /** A time of the server; 0 for its zero. @param {string} text */
 const evaluated = (text) => (text.startsWith("0001-") ? 0 : Date.parse(text));

@@ -4,17 +4,19 @@ import { ask } from "../api.js";
 import { button, chips, fill, fillControls, h, openDialog, outside, stateWord, visible } from "../dom.js";
 import { copy } from "../copy.js";
 import { grouped } from "../format.js";
-import { Lists } from "../rows.js";
 import { zone } from "../settings.js";
 import { ago, formatTime, humanSeconds, parseDuration } from "../time.js";
-import { filterOf, groupBy, labelNames, meter, searchField, stateButtons, telling } from "./lists.js";
+import { columnHeads, Lists, filterOf, groupBy, labelNames, meter, prepare, searchField, stateButtons, telling } from "./lists.js";
 import { choice } from "./range.js";
 import { yamlView } from "./yaml.js";
 
 const ORDER = /** @type {Record<string, number>} */ ({ down: 0, unknown: 1, up: 2 });
 
-/** @type {[string, string][]} */
-const COLUMNS = [["State", "92px"], ["Endpoint", "20%"], ["Labels", "auto"], ["Last scrape", "96px"], ["Took", "152px"], ["Samples", "76px"], ["Error", "20%"]];
+/** @type {[string, string, string?][]} */
+const COLUMNS = [["State", "92px"], ["Endpoint", "20%"], ["Labels", "auto"], ["Last scrape", "96px"], ["Took", "152px", "num"], ["Samples", "76px", "num"], ["Error", "20%"]];
+
+/** What the filter looks at. @param {any} row */
+const textOf = (row) => `${row.scrapeUrl} ${JSON.stringify(row.labels)} ${row.lastError} ${row.scrapePool}`;
 
 /** @param {Record<string, string>} labels */
 const identity = (labels) => JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
@@ -48,8 +50,8 @@ export default async function targets(context) {
   };
 
   const draw = () => lists.draw(body, () => {
-    const fits = filterOf(search);
-    const shown = rows.filter((row) => (pool === "" || row.scrapePool === pool) && (health.size === 0 || health.has(row.health)) && fits(row.search));
+    const fits = filterOf(search, textOf);
+    const shown = rows.filter((row) => (pool === "" || row.scrapePool === pool) && (health.size === 0 || health.has(row.health)) && fits(row));
     if (shown.length === 0) return [h("div", { class: "empty" }, rows.length === 0 ? "No targets yet: scrape_configs is empty, or discovery has found nothing." : "No target passes the filter.")];
     const groups = groupBy(shown, (row) => (group === "" ? row.scrapePool : row.labels[group] ?? "(none)"));
     const sections = h("div");
@@ -61,7 +63,7 @@ export default async function targets(context) {
   const section = (title, members) => {
     const up = members.filter((row) => row.health === "up").length;
     const tbody = h("tbody");
-    const table = h("div", { class: "scroll-x", hidden: closed.has(title) }, h("table", { class: "fixed" }, h("thead", null, h("tr", null, ...COLUMNS.map(([name, width]) => h("th", { scope: "col", class: name === "Took" || name === "Samples" ? "num" : "", style: { width } }, name)))), tbody));
+    const table = h("div", { class: "scroll-x", hidden: closed.has(title) }, h("table", { class: "fixed" }, columnHeads(COLUMNS), tbody));
     const toggle = button(closed.has(title) ? "▸" : "▾", { class: "bare", "aria-expanded": String(!closed.has(title)), "aria-label": `Targets of ${title}`, on: { click: () => {
       if (closed.has(title)) closed.delete(title); else closed.add(title);
       table.hidden = closed.has(title);
@@ -101,15 +103,17 @@ export default async function targets(context) {
   const load = telling(message, signal, async () => {
     const { data } = await ask("targets", { state: "active" }, { signal });
     rows = data.activeTargets;
-    for (const row of rows) row.search = `${row.scrapeUrl} ${JSON.stringify(row.labels)} ${row.lastError} ${row.scrapePool}`.toLowerCase();
     rows.sort((a, b) => ORDER[a.health] - ORDER[b.health] || (a.scrapeUrl < b.scrapeUrl ? -1 : 1));
     pools = [...new Set(rows.map((row) => row.scrapePool))].sort();
     drawControls();
     draw();
     void loadSamples();
+    void prepare(rows, textOf, signal);
   });
   /** How many samples the last scrape of each target had; the table stands without. */
   const loadSamples = async () => {
+    // An agent has no store that could be asked.
+    if (document.documentElement.dataset.agent === "true") return;
     try {
       const { data } = await ask("query", { query: "scrape_samples_scraped" }, { signal, quiet: true });
       for (const one of data.result) {

@@ -26,7 +26,7 @@ export default async function tsdb(context) {
   const controls = h("span", { class: "row" });
   fill(root, h("div", { class: "page-head" }, h("h1", null, "TSDB"), controls), message, busy, body);
   fill(controls, choice("Length of the lists", ["10", "20", "50", "100", "500"].map((n) => [n, `Top ${n}`]), limit, (value) => { limit = value; context.setParams({ limit: value === "10" ? null : value }); void load(); }),
-    h("label", { class: "check" }, "Selector ", matchField), h("label", { class: "check" }, "Focus label ", focusField),
+    h("label", { class: "check row" }, "Selector", matchField), h("label", { class: "check row" }, "Focus label", focusField),
     admin && button("Delete series…", { class: "danger", on: { click: () => deleteDialog(signal) } }),
     admin && button("Clean tombstones", { on: { click: () => void act("clean_tombstones", "Deleted samples have been removed from disk.") } }),
     admin && button("Snapshot", { on: { click: () => void act("snapshot", "") } }));
