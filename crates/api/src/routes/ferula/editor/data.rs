@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferula_go::sync::MutexExt;
 use ferula_model::labels::METRIC_NAME;
 use ferula_model::{Matcher, MetricMetadata, MetricType, TimeRange};
 use ferula_query::Lookup;
