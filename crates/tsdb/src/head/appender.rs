@@ -395,7 +395,7 @@ impl<'a> HeadAppender<'a> {
             }
         }
         self.out_of_order_logged = out_of_order.keys().collect();
-        out_of_order.entry().map_or(Ok(()), |entry| log.commit(entry))
+        out_of_order.entry().map_or(Ok(()), |entry| self.head.log_out_of_order(&log, entry))
     }
 
     /// Adds the samples to their series.
@@ -423,7 +423,7 @@ impl<'a> HeadAppender<'a> {
             // Samples of one commit that are out of order relative to each other, or to another commit to the
             // same series, are only known now. As in Prometheus, if this cannot be written, they may be
             // missing after a restart.
-            if let Err(error) = log.commit(entry) {
+            if let Err(error) = self.head.log_out_of_order(&log, entry) {
                 ferula_telemetry::error!("Failed to log out of order samples into the WBL", err = error);
             }
         }

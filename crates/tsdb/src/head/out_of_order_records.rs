@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use ferula_chunk::{SampleIter, SampleValue};
 use ferula_model::HistogramValue;
+use ferula_storage::DiskError;
 
 use super::{FullChunk, Head, MovedOutOfOrder, OutOfOrderSample, OutOfOrderValue, Series};
 use crate::ids::{LogRef, SlotId};
-use crate::wal::group::Entry;
+use crate::wal::group::{Entry, GroupLog};
 use crate::wal::record::{LoggedHistogram, LoggedMarker, LoggedSample, put_histograms, put_markers};
 
 /// So many samples are logged together again.
@@ -124,6 +125,19 @@ fn invalid(error: ferula_chunk::Corrupt) -> io::Error {
 }
 
 impl Head {
+    /// Logs out-of-order samples. Their series are in the log before; and as the first commit in a segment is synced, the log is
+    /// synced before that: after a power loss no sample may be left whose series is gone.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub(super) fn log_out_of_order(&self, log: &GroupLog, entry: Entry<'_>) -> Result<(), DiskError> {
+        let (_, offset) = log.position();
+        if offset == 0 {
+            self.log.sync()?;
+        }
+        log.commit(entry)
+    }
+
     /// Markers of chunks that were found without one, for the out-of-order log. To a reader a marker says that all earlier
     /// samples of the series are in chunks, so those that are in memory follow once more.
     pub(crate) fn marks_of_found_chunks(&self, markers: &[LoggedMarker]) -> Entry<'static> {
@@ -167,11 +181,11 @@ impl Head {
             }
             in_memory.iter().for_each(|sample| records.sample(log_ref, sample));
             if records.samples.len() + records.histograms.len() >= SAMPLES_TOGETHER {
-                records.entry().map_or(Ok(()), |entry| log.commit(entry))?;
+                records.entry().map_or(Ok(()), |entry| self.log_out_of_order(&log, entry))?;
                 records = OutOfOrderRecords::new(self);
             }
         }
-        records.entry().map_or(Ok(()), |entry| log.commit(entry))?;
+        records.entry().map_or(Ok(()), |entry| self.log_out_of_order(&log, entry))?;
         log.sync().map(drop)
     }
 }
