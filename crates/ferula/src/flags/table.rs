@@ -228,7 +228,7 @@ flags! {
         "How often the head is saved to the directory ferula_savepoint, so that a start after a crash reads only what was \
          logged since. It is also saved when the log has grown much, and at shutdown. 0s means never.",
         server;
-    SCRUB_BYTES: Bytes = "storage.ferula.scrub-rate", "1MB",
+    SCRUB_BYTES: Bytes = "storage.ferula.scrub-rate", "1MiB",
         "How many bytes a second are read of old blocks in the background, to find damage on the disk before a query does. Each \
          block is read once a week at most. 0 means none.",
         server;
