@@ -112,16 +112,20 @@ fn place(browser: &Browser, site: &Site) {
         // Far down, where rows were made on the way.
         page.eval("(scrollTo(0, document.documentElement.scrollHeight * 0.6), 0)");
         page.wait("[...document.querySelectorAll('main tbody tr[aria-rowindex]')].some(r => { const b = r.getBoundingClientRect(); return b.top > 200 && b.bottom < innerHeight; })");
+        page.eval("(() => { const row = [...document.querySelectorAll('main tbody tr[aria-rowindex]')].find(r => r.getBoundingClientRect().top > 300); row.querySelector('button, a').focus({ preventScroll: true }); })()");
+        // Until rows are there for what is near, too, and the browser has made up for their heights.
+        page.eval("(window.lastPlace = NaN, 0)");
+        page.wait("(() => { const still = scrollY === window.lastPlace; window.lastPlace = scrollY; return still && [...document.querySelectorAll('main tbody tr.pad')].every(r => { const b = r.getBoundingClientRect(); return b.bottom < -700 || b.top > innerHeight + 700; }); })()");
         let seen = "Math.round(scrollY)";
         let before = page.eval(seen);
         assert!(before.as_u64() > Some(10_000), "{path}: {before}");
-        page.eval("(() => { const row = [...document.querySelectorAll('main tbody tr[aria-rowindex]')].find(r => r.getBoundingClientRect().top > 300); row.querySelector('button, a').focus({ preventScroll: true }); })()");
         let held = page.eval(HOLDS_FOCUS);
         for _ in 0..3 {
             page.refresh();
             let after = page.eval(seen);
             let moved = after.as_f64().unwrap_or(0.0) - before.as_f64().unwrap_or(0.0);
-            assert!(moved.abs() < 2.0, "{path}: from {before} to {after}");
+            // Less than a sixth of a row: where table borders fall on half pixels, the browser corrects by them.
+            assert!(moved.abs() < 4.0, "{path}: from {before} to {after}");
             assert_eq!(page.eval(HOLDS_FOCUS), held, "{path}");
             // What is in view is there at once, and what is not is not.
             assert_eq!(page.eval("document.elementFromPoint(300, 500).closest('tr[aria-rowindex], tr.detail, section') !== null"), json!(true), "{path}");

@@ -127,7 +127,8 @@ class List {
   /** What stands for a chunk that is not there. @param {number} c */
   space(c) {
     const share = Math.min(1, this.items.length / this.slice - c);
-    const height = `${this.heights[c] || this.usual * share}px`;
+    // Kept, so that the next drawing takes the same and nothing moves.
+    const height = `${this.heights[c] ||= this.usual * share}px`;
     const spacer = this.parent.tagName === "TBODY" ? h("tr", { class: "pad", "aria-hidden": "true" }, h("td", { style: { height } })) : h("div", { "aria-hidden": "true", style: { height } });
     Object.assign(this.chunks[c], { nodes: null, firsts: [], spacer });
     this.owner.watcher.observe(spacer);
