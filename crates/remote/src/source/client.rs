@@ -142,6 +142,8 @@ impl ReadClient {
         } else {
             self.metrics.note_answer("unsupported", took);
             self.metrics.note_end("unsupported", code.as_str());
+            // A short answer is read to its end, so that its connection serves the next request.
+            beginning(response).await;
             Err(ReadFailure::ContentType(content_type))
         }
     }
