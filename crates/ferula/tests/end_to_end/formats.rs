@@ -47,7 +47,7 @@ fn start_timestamps_and_metadata_of_a_page_survive_a_kill() {
     configure(directory.path(), &target, "xor");
     let (status, body) = server.request("POST", "/-/reload", "", b"").expect("answered");
     assert_eq!(status, 500, "{body}");
-    assert!(server.log().contains("XOR chunks do not store start timestamps"), "{}", server.log());
+    server.wait_for_line("XOR chunks do not store start timestamps");
     server.kill();
 
     configure(directory.path(), &target, "xor2");
