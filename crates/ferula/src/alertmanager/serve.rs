@@ -16,7 +16,7 @@ use ferula_http_client::HttpClients;
 use ferula_runtime::{RealClock, SharedClock, Shutdown};
 use ferula_storage::MemoryContract;
 use ferula_telemetry::{Registry, info, register_process_metrics};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::configuration::Configuration;
@@ -45,8 +45,7 @@ const BODY_MEMORY_MIN: u64 = 704 << 20;
 pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
     let access = web_access(flags.web_config_file.as_deref())?;
     let (clock, registry): (SharedClock, _) = (RealClock::shared(), Registry::new());
-    let mut hangup = signal(SignalKind::hangup())?;
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let signals = Signals::new()?;
     let mut listeners = listen(&flags.listen_addresses, access.as_deref()).await?;
     let port = listeners.first().context("no --web.listen-address")?.local_addr()?.port();
     let external_url = match &flags.external_url {
@@ -70,7 +69,7 @@ pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
 
     let prefix = route_prefix(&flags);
     info!("Serving", component = "web", external_url = external_url, route_prefix = prefix);
-    let (reload, mut reloads) = mpsc::channel::<Reload>(1);
+    let (reload, reloads) = mpsc::channel::<Reload>(1);
     let api = Api::new(alertmanager.clone(), flags.syntax, build(), &registry);
     let api = if flags.tests_receivers { api.with_receiver_tests() } else { api };
     let web_limits = WebLimits {
@@ -100,22 +99,50 @@ pub async fn serve(flags: AlertmanagerFlags) -> anyhow::Result<()> {
     if let Some(link) = link {
         tokio::spawn(alertmanager.clone().keep_pair_informed(link, shutdown.clone()));
     }
+    reload_until_stopped(signals, reloads, &configuration, &alertmanager).await?;
+    shutdown.request();
+    serving.await.context("the web server panicked")?;
+    running.await.context("the dispatcher panicked")
+}
+
+/// The signals that the server listens to.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+/// Reloads the configuration whenever a signal or a request asks for it, until a signal ends the server.
+async fn reload_until_stopped(
+    mut signals: Signals,
+    mut reloads: mpsc::Receiver<Reload>,
+    configuration: &Arc<Configuration>,
+    alertmanager: &Arc<Alertmanager>,
+) -> anyhow::Result<()> {
     loop {
         let answer = tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => None,
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            _ = signals.hangup.recv() => None,
             Some(answer) = reloads.recv() => Some(answer),
         };
         let (configuration, alertmanager) = (configuration.clone(), alertmanager.clone());
         let reloaded = tokio::task::spawn_blocking(move || configuration.reload(&alertmanager)).await?;
         if let Some(answer) = answer {
+            // The client may be gone.
             let _ = answer.send(reloaded.map_err(|error| error.to_string()));
         }
     }
-    shutdown.request();
-    serving.await.context("the web server panicked")?;
-    running.await.context("the dispatcher panicked")
 }
 
 async fn return_free_memory(clock: SharedClock, shutdown: Shutdown) {
