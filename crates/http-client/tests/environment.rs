@@ -1,43 +1,24 @@
 //! `proxy_from_environment`: the variables of the process name a proxy for each scheme. Each request is sent by a process
 //! of its own, because its variables are its own.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use ferula_config::http_client::HttpClientConfig;
 use ferula_http_client::{HttpClient, Request};
+use ferula_testkit::recording_proxy;
 
 const SECTION: &str = "FERULA_TEST_SECTION";
 const URL: &str = "FERULA_TEST_URL";
 /// Variables that decide about proxies.
 const PROXIES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"];
 
-/// A proxy that passes on the first line of every request and refuses it. Returns its address.
-fn proxy(name: &'static str, asked: mpsc::Sender<(&'static str, String)>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("bound").to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
-            let Some(first) = lines.next() else { continue };
-            let _ = lines.find(String::is_empty);
-            if asked.send((name, first)).is_err() {
-                return;
-            }
-            let _ = (&stream).write_all(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        }
-    });
-    address
-}
-
 #[test]
 fn the_environment_names_a_proxy_for_each_scheme() {
     const ON: &str = "{proxy_from_environment: true}";
     let (sender, asked) = mpsc::channel();
-    let (plain, secure) = (proxy("plain", sender.clone()), proxy("secure", sender));
+    let (plain, secure) = (recording_proxy("plain", sender.clone()), recording_proxy("secure", sender));
     let (plain, secure) = (format!("http://{plain}"), format!("http://{secure}"));
     let get = Some(("plain", "GET http://target.invalid/metrics HTTP/1.1"));
     let connect = Some(("secure", "CONNECT target.invalid:443 HTTP/1.1"));

@@ -7,9 +7,11 @@ pub mod mem_storage;
 pub mod no_store;
 pub mod played_api;
 pub mod query_data;
+pub mod recording_proxy;
 pub mod shared;
 pub mod total_order;
 
 pub use mem_storage::MemStorage;
 pub use no_store::NoStore;
+pub use recording_proxy::recording_proxy;
 pub use total_order::assert_total_order;

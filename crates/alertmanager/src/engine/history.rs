@@ -190,25 +190,8 @@ impl HistoryView {
 mod tests {
     use ferula_model::LabelSet;
 
+    use super::entry::tests::event;
     use super::*;
-    use crate::receiver::TemplateFault;
-
-    fn event(at: i64, outcome: Outcome) -> Event {
-        Event {
-            at: UnixNanos(at),
-            group_key: "{}:{a=\"b\"}".into(),
-            receiver: "team".into(),
-            integration: Some("slack[0]".into()),
-            alerts: 3,
-            outcome,
-            attempts: vec![AttemptNote {
-                at: UnixNanos(at),
-                took: Duration::from_millis(5),
-                result: "200 OK".into(),
-            }],
-            faults: vec![TemplateFault { field: "title".into(), error: "no".into() }],
-        }
-    }
 
     #[test]
     fn history_is_bounded_in_bytes_and_age() {

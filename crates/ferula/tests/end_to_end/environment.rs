@@ -2,30 +2,11 @@
 //! their scheme.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc;
+
+use ferula_testkit::recording_proxy;
 
 use crate::common::{PATIENCE, Server};
-
-/// A proxy that passes on the first line of every request, after its own name, and refuses it. Returns its address.
-fn proxy(name: &'static str, asked: Sender<String>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("bound").to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
-            let Some(first) = lines.next() else { continue };
-            let _ = lines.find(String::is_empty);
-            if asked.send(format!("{name}: {first}")).is_err() {
-                return;
-            }
-            // The client may be gone.
-            let _ = (&stream).write_all(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        }
-    });
-    address
-}
 
 const CONFIG: &str = "
 global: {scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}
@@ -46,8 +27,8 @@ fn scrapes_and_notifications_use_the_proxies_of_the_environment() {
     write("prometheus.yml", CONFIG);
     write("a.yml", "groups: [{name: g, rules: [{alert: Always, expr: vector(1)}]}]\n");
     let (sender, asked) = mpsc::channel();
-    let plain = format!("http://{}", proxy("plain", sender.clone()));
-    let secure = format!("http://{}", proxy("secure", sender));
+    let plain = format!("http://{}", recording_proxy("plain", sender.clone()));
+    let secure = format!("http://{}", recording_proxy("secure", sender));
     let server = Server::start_with_proxies(
         directory.path(),
         &["--config.file=prometheus.yml"],
@@ -62,7 +43,8 @@ fn scrapes_and_notifications_use_the_proxies_of_the_environment() {
     let all = missing.clone();
     while !missing.is_empty() {
         let line = asked.recv_timeout(PATIENCE);
-        let line = line.unwrap_or_else(|error| panic!("{missing:?} ({error}) in\n{}", server.log()));
+        let (proxy, line) = line.unwrap_or_else(|error| panic!("{missing:?} ({error}) in\n{}", server.log()));
+        let line = format!("{proxy}: {line}");
         assert!(all.contains(line.as_str()), "{line}");
         missing.remove(line.as_str());
     }

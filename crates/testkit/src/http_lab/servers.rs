@@ -1,6 +1,7 @@
 //! The servers of the lab. Each records the head of every request, followed by its body.
 
 use std::convert::Infallible;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -82,16 +83,11 @@ impl Server {
     pub async fn start(name: &'static str, behaviour: Behaviour, seen: ReceivedHeads) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("it is bound").port();
-        let (connections, location) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<String>>::default());
-        let context = Context { name, seen, location: location.clone() };
-        let counted = connections.clone();
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                counted.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(stream, behaviour.clone(), context.clone()));
-            }
-        });
-        Server { port, connections, location, task }
+        let listener = Arc::new(listener);
+        Server::serving(name, port, behaviour, seen, move || {
+            let listener = listener.clone();
+            async move { Ok(listener.accept().await?.0) }
+        })
     }
 
     /// Listens on a Unix socket.
@@ -101,17 +97,35 @@ impl Server {
         behaviour: Behaviour,
         seen: ReceivedHeads,
     ) -> Self {
-        let listener = UnixListener::bind(path).expect("a socket in a directory of one's own");
+        let listener = Arc::new(UnixListener::bind(path).expect("a socket in a directory of one's own"));
+        Server::serving(name, 0, behaviour, seen, move || {
+            let listener = listener.clone();
+            async move { Ok(listener.accept().await?.0) }
+        })
+    }
+
+    /// Serves the connections that `accept` returns, until it fails.
+    fn serving<S, F>(
+        name: &'static str,
+        port: u16,
+        behaviour: Behaviour,
+        seen: ReceivedHeads,
+        accept: impl Fn() -> F + Send + 'static,
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = io::Result<S>> + Send,
+    {
         let (connections, location) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<String>>::default());
         let context = Context { name, seen, location: location.clone() };
         let counted = connections.clone();
         let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok(stream) = accept().await {
                 counted.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(serve(stream, behaviour.clone(), context.clone()));
             }
         });
-        Server { port: 0, connections, location, task }
+        Server { port, connections, location, task }
     }
 
     /// Where it listens, on 127.0.0.1; 0 for a Unix socket.

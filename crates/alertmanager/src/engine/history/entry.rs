@@ -334,10 +334,10 @@ pub(super) fn list_and_time(bytes: &[u8]) -> Result<Option<(List, UnixNanos)>, W
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn event(at: i64, outcome: Outcome) -> Event {
+    pub(in crate::engine::history) fn event(at: i64, outcome: Outcome) -> Event {
         Event {
             at: UnixNanos(at),
             group_key: "{}:{a=\"b\"}".into(),
