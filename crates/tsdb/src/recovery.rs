@@ -256,8 +256,14 @@ impl<S: LogSink> Recovery<S> {
         let segments = list_segments(disk, dir)?;
         let first = match start {
             Some(start) => {
-                // What is before it, the savepoint has.
-                self.holes(dir, &segments, Some(start.segment), lost, report);
+                // What is before it, the savepoint has. Of its own segment it has what was there then: what was lost up to that
+                // place is in `start.lost`.
+                let is_behind = |lost: &&LostSegment| {
+                    lost.segment > start.segment
+                        || lost.segment == start.segment && lost.bytes >= Some(start.offset)
+                };
+                let lost: Vec<LostSegment> = lost.iter().filter(is_behind).copied().collect();
+                self.holes(dir, &segments, Some(start.segment), &lost, report);
                 start.segment
             }
             None => self.checkpoint(disk, dir, &segments, lost, report)?,
@@ -363,7 +369,7 @@ impl<S: LogSink> Recovery<S> {
             let begin = checkpoint.map(|c| c + 1).or(behind.first().copied());
             begin.is_some_and(|begin| begin <= number) && behind.last().is_some_and(|last| number < *last)
         };
-        for lost in lost.iter().filter(|lost| checkpoint.is_none_or(|c| lost.segment > c)) {
+        for lost in lost {
             match lost.bytes {
                 None if between(lost.segment) => {}
                 None => damages.push(missing(lost.segment, lost.segment)),

@@ -439,6 +439,29 @@ fn a_segment_that_is_gone_is_told_together_with_any_other_file_that_is_gone() {
     }
 }
 
+/// A savepoint of the first moment has nothing of the segment in which it was taken.
+#[test]
+fn a_segment_that_was_emptied_is_told_by_a_savepoint_from_its_beginning() {
+    let disk = FaultDisk::default();
+    let db = open(&disk, options());
+    db.savepoint().expect("there is room");
+    for second in 0..20 {
+        let now = BEGIN + second * 10_000;
+        commit(&db, &[(series(1), now, now as f64)]).expect("written");
+    }
+    let before = floats(&db);
+    drop(db);
+    let whole = disk.restart(Survives::Written);
+    assert!(whole.stat(&path("ferula_savepoint/state")).expect("readable").is_some(), "there is a savepoint");
+    for (what, change) in [CHANGES[0], CHANGES[1]].map(|change| (change.0, change.1)) {
+        let copy = whole.restart(Survives::Written);
+        change(&copy, "wal/00000000");
+        let (db, reports) = open_reporting(&copy, options());
+        let (gone, told) = (lost(&before, &floats(&db)), damages(reports));
+        assert!(gone > 0 && !told.is_empty(), "{what}: {gone} samples are gone, {told:?}");
+    }
+}
+
 /// The lists of segments are made together; at no moment of a first start does the next one miss a list.
 #[test]
 fn a_kill_at_any_moment_of_the_first_start_is_no_damage() {
